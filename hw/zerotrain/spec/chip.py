@@ -1,0 +1,111 @@
+"""A chip: everything that is fixed when the gateware is generated.
+
+A chip does not know its network. It has lanes, formats and memories; any network whose program and
+tensors fit the memories can be loaded over the bus.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.lfsr import TAPS
+from zerotrain.spec.network import Loss
+
+__all__ = ["Chip"]
+
+
+def _power_of_two(n: int) -> bool:
+    return n > 0 and n & (n - 1) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """Parameters of the gateware.
+
+    Parameters
+    ----------
+    lanes : int
+        Multipliers, one sample of the minibatch each (1 to 64).
+    formats : Formats
+        Number formats.
+    loss : Loss
+        The loss unit that is built.
+    parameter_depth : int
+        Words of the parameter and momentum memories.
+    weight_depth : int
+        Words of the weight memory: the perturbed parameters, then merged TT-cores.
+    sample_depth : int
+        Input words per lane, of one half of the double buffer.
+    target_depth : int
+        Target words per loss way, of one half of the double buffer.
+    scratch_depth, preact_depth : int
+        Words per lane of intermediates and of pre-activations.
+    program_depth : int
+        64-bit rows of the program memory.
+    output_depth : int
+        Largest number of network outputs.
+    evaluation_depth : int
+        Losses that one step can hold: ``d + 1`` for CGE, ``N + 1`` for RGE.
+    query_depth : int
+        Largest number N of RGE queries.
+    loss_ways : int
+        Lanes whose losses are computed side by side.
+    lfsr_degree : int
+        Degree of the perturbation generator.
+    acc_width : int
+        Accumulator width in bits.
+    """
+
+    lanes: int
+    formats: Formats = field(default_factory=Formats)
+    loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
+    parameter_depth: int = 512
+    weight_depth: int = 2048
+    sample_depth: int = 256
+    target_depth: int = 32
+    scratch_depth: int = 1024
+    preact_depth: int = 128
+    program_depth: int = 1024
+    output_depth: int = 16
+    evaluation_depth: int = 512
+    query_depth: int = 16
+    loss_ways: int = 2
+    lfsr_degree: int = 48
+    acc_width: int = 40
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.lanes <= 64:
+            raise ValueError(f"A chip has 1 to 64 lanes, not {self.lanes!r}")
+        if not 1 <= self.loss_ways <= self.lanes:
+            raise ValueError(
+                f"Loss ways are 1 to the number of lanes ({self.lanes}), not {self.loss_ways!r}"
+            )
+        if self.lfsr_degree not in TAPS:
+            raise ValueError(f"LFSR degree must be one of {sorted(TAPS)}, not {self.lfsr_degree!r}")
+        if not 32 <= self.acc_width <= 48:
+            raise ValueError(f"Accumulators are 32 to 48 bits wide, not {self.acc_width!r}")
+        for name in (
+            "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
+            "preact_depth", "program_depth", "output_depth", "evaluation_depth", "query_depth",
+        ):  # fmt: skip
+            depth = getattr(self, name)
+            if not 2 <= depth <= 1 << 16:
+                raise ValueError(f"{name} is 2 to 65536 words, not {depth!r}")
+        if not _power_of_two(self.output_depth) or self.output_depth > 64:
+            raise ValueError(
+                f"output_depth is a power of two of at most 64, not {self.output_depth!r}"
+            )
+        if self.query_depth > 64:
+            raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and the configuration hash."""
+        return asdict(self) | {"formats": self.formats.to_dict(), "loss": str(self.loss)}
+
+    @property
+    def config_hash(self) -> int:
+        """32-bit fingerprint held in the chip's ``config_hash`` register."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

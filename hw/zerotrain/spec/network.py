@@ -1,0 +1,230 @@
+"""Networks of tensor-train and dense layers, and the fixed order of their parameters.
+
+A TT layer of ``d`` TT-cores holds ``W[i_1..i_d, j_1..j_d] = G_1(i_1,j_1) ... G_d(i_d,j_d)`` (paper,
+eq. 7), TT-core ``k`` an array ``[r_{k-1}, m_k, n_k, r_k]`` with ``r_0 = r_d = 1``. A dense layer is a
+TT layer of one TT-core.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from math import prod
+from typing import Any
+
+__all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
+
+
+class Activation(StrEnum):
+    """What stands between a layer's pre-activation and the next layer."""
+
+    NONE = "none"
+    RELU = "relu"
+
+
+class Loss(StrEnum):
+    """Loss of one sample, from the outputs and the target."""
+
+    SOFTMAX_CROSS_ENTROPY = "softmax_cross_entropy"
+    MEAN_SQUARED_ERROR = "mean_squared_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A TT-matrix layer ``y = W x + bias`` followed by an activation.
+
+    Parameters
+    ----------
+    in_modes, out_modes : tuple of int
+        Input modes ``n_1..n_d`` and output modes ``m_1..m_d``.
+    ranks : tuple of int
+        Inner TT-ranks ``r_1..r_{d-1}``.
+    bias : bool
+        Whether a bias of ``prod(out_modes)`` values is added.
+    activation : Activation
+        Applied to the pre-activation. The last layer of a network has none.
+    """
+
+    in_modes: tuple[int, ...]
+    out_modes: tuple[int, ...]
+    ranks: tuple[int, ...] = ()
+    bias: bool = True
+    activation: Activation = Activation.NONE
+
+    def __post_init__(self) -> None:
+        for name in ("in_modes", "out_modes", "ranks"):
+            values = getattr(self, name)
+            if any(type(v) is not int or v < 1 for v in values):
+                raise ValueError(f"{name} are positive integers, got {values!r}")
+        if not self.in_modes or len(self.in_modes) != len(self.out_modes):
+            raise ValueError(
+                "A TT layer has one input mode and one output mode per TT-core, got "
+                f"{len(self.in_modes)} input modes {self.in_modes} and "
+                f"{len(self.out_modes)} output modes {self.out_modes}"
+            )
+        if len(self.ranks) != len(self.in_modes) - 1:
+            raise ValueError(
+                f"A TT layer of {len(self.in_modes)} TT-cores has {len(self.in_modes) - 1} inner "
+                f"ranks, one per bond, got {len(self.ranks)}: {self.ranks}"
+            )
+        for k, rank in enumerate(self.ranks, start=1):
+            left = prod(self.in_modes[:k]) * prod(self.out_modes[:k])
+            right = prod(self.in_modes[k:]) * prod(self.out_modes[k:])
+            if rank > min(left, right):
+                raise ValueError(
+                    f"Rank r_{k} is at most {min(left, right)}, the size of the smaller side of its "
+                    f"bond, got {rank}"
+                )
+
+    @property
+    def n_tt_cores(self) -> int:
+        return len(self.in_modes)
+
+    @property
+    def n_inputs(self) -> int:
+        return prod(self.in_modes)
+
+    @property
+    def n_outputs(self) -> int:
+        return prod(self.out_modes)
+
+    @property
+    def all_ranks(self) -> tuple[int, ...]:
+        """Ranks with the boundary ones: ``r_0 = 1, r_1, ..., r_d = 1``."""
+        return (1, *self.ranks, 1)
+
+    @property
+    def core_shapes(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Shape ``(r_{k-1}, m_k, n_k, r_k)`` of every TT-core."""
+        r = self.all_ranks
+        return tuple(
+            (r[k], self.out_modes[k], self.in_modes[k], r[k + 1]) for k in range(self.n_tt_cores)
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(prod(s) for s in self.core_shapes) + (self.n_outputs if self.bias else 0)
+
+    def __str__(self) -> str:
+        def product(modes: tuple[int, ...]) -> str:
+            total = prod(modes)
+            return f"{total}={'·'.join(map(str, modes))}" if len(modes) > 1 else str(total)
+
+        ranks = f", ranks {','.join(map(str, self.ranks))}" if self.ranks else ""
+        tail = (", no bias" if not self.bias else "") + (
+            f", {self.activation}" if self.activation != Activation.NONE else ""
+        )
+        return f"{product(self.in_modes)} -> {product(self.out_modes)}{ranks}{tail}"
+
+
+def dense(
+    n_inputs: int, n_outputs: int, *, bias: bool = True, activation: Activation = Activation.NONE
+) -> Layer:
+    """A dense layer: one TT-core ``[1, n_outputs, n_inputs, 1]``."""
+    return Layer((n_inputs,), (n_outputs,), (), bias, activation)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterBlock:
+    """Where one TT-core or bias lies in the parameter vector.
+
+    ``tt_core`` is the index of the TT-core in its layer, or None for the bias. Elements are in
+    C order of ``shape``, from ``offset``.
+    """
+
+    layer: int
+    tt_core: int | None
+    offset: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.offset, self.offset + self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A feed-forward network and its loss.
+
+    The parameter order is fixed: layer by layer, in each layer TT-core by TT-core from the left,
+    every TT-core in C order of ``[r_{k-1}, m_k, n_k, r_k]``, then the bias.
+    """
+
+    layers: tuple[Layer, ...]
+    loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
+    name: str = "network"
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("A network has at least one layer, got none")
+        for k in range(1, len(self.layers)):
+            if self.layers[k].n_inputs != self.layers[k - 1].n_outputs:
+                raise ValueError(
+                    f"Layer {k + 1} takes as many inputs as layer {k} has outputs: expected "
+                    f"{self.layers[k - 1].n_outputs}, got {self.layers[k].n_inputs} "
+                    f"(modes {self.layers[k].in_modes})"
+                )
+        if self.layers[-1].activation != Activation.NONE:
+            raise ValueError(
+                f"The last layer has no activation (the loss takes its outputs), got "
+                f"{self.layers[-1].activation}"
+            )
+        if self.loss == Loss.SOFTMAX_CROSS_ENTROPY and self.n_outputs < 2:
+            raise ValueError(
+                f"Softmax cross-entropy needs at least 2 outputs, got {self.n_outputs}"
+            )
+
+    @property
+    def n_inputs(self) -> int:
+        return self.layers[0].n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        return self.layers[-1].n_outputs
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(layer.n_parameters for layer in self.layers)
+
+    @property
+    def n_targets(self) -> int:
+        """Target words per sample: a label, or one value per output."""
+        return 1 if self.loss == Loss.SOFTMAX_CROSS_ENTROPY else self.n_outputs
+
+    def blocks(self) -> Iterator[ParameterBlock]:
+        """Every TT-core and bias in parameter order."""
+        offset = 0
+        for index, layer in enumerate(self.layers):
+            for k, shape in enumerate(layer.core_shapes):
+                yield ParameterBlock(index, k, offset, shape)
+                offset += prod(shape)
+            if layer.bias:
+                yield ParameterBlock(index, None, offset, (layer.n_outputs,))
+                offset += layer.n_outputs
+
+    def block(self, layer: int, tt_core: int | None) -> ParameterBlock:
+        """The block of one TT-core, or of the bias (``tt_core=None``)."""
+        for block in self.blocks():
+            if (block.layer, block.tt_core) == (layer, tt_core):
+                return block
+        raise KeyError((layer, tt_core))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for TOML, JSON and fingerprints."""
+        return {
+            "name": self.name,
+            "loss": str(self.loss),
+            "layers": [
+                {
+                    "in_modes": list(layer.in_modes),
+                    "out_modes": list(layer.out_modes),
+                    "ranks": list(layer.ranks),
+                    "bias": layer.bias,
+                    "activation": str(layer.activation),
+                }
+                for layer in self.layers
+            ],
+        }
