@@ -8,6 +8,7 @@ C-ordered array have the smaller strides.
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import TypeAlias
 
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.memory import Allocator
@@ -17,7 +18,7 @@ from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 __all__ = ["Groups", "Lowering", "all_single"]
 
 #: Sizes of the TT-core groups of every layer, from the left.
-type Groups = tuple[tuple[int, ...], ...]
+Groups: TypeAlias = tuple[tuple[int, ...], ...]
 
 
 def all_single(network: Network) -> Groups:
@@ -247,7 +248,7 @@ class Lowering:
         left = self.input_of(index)
         reached = 0  # ``left`` is the left partial l_reached
         for k in range(d):
-            a, m, n, b = layer.core_shapes[k]
+            a, _, n, b = layer.core_shapes[k]
             before, after = prod(layer.out_modes[:k]), prod(layer.out_modes[k + 1 :])
             environment = self.scratch.allocate(a * n * b * before * after)
             if 2 * k < d:
@@ -313,7 +314,7 @@ class Lowering:
     def _right_environment(self, index: int, k: int, source: _Operand, target: int) -> Contract:
         """E_k from the right partial R_k[(J_before, j), I_after, b]."""
         layer = self.network.layers[index]
-        a, m, n, b = layer.core_shapes[k]
+        a, _, n, b = layer.core_shapes[k]
         before, after = prod(layer.out_modes[:k]), prod(layer.out_modes[k + 1 :])
         inputs = prod(layer.in_modes[:k])
         return Contract(
@@ -337,7 +338,7 @@ class Lowering:
     def _left_environment(self, index: int, k: int, source: _Operand, target: int) -> Contract:
         """E_k from the left partial l_k[I_before, a, (j, J_after)]."""
         layer = self.network.layers[index]
-        a, m, n, b = layer.core_shapes[k]
+        a, _, n, b = layer.core_shapes[k]
         before, after = prod(layer.out_modes[:k]), prod(layer.out_modes[k + 1 :])
         inputs = prod(layer.in_modes[k + 1 :])
         return Contract(

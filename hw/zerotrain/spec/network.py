@@ -37,7 +37,8 @@ class Layer:
     in_modes, out_modes : tuple of int
         Input modes ``n_1..n_d`` and output modes ``m_1..m_d``.
     ranks : tuple of int
-        Inner TT-ranks ``r_1..r_{d-1}``.
+        Inner TT-ranks ``r_1..r_{d-1}``. A rank may exceed what its bond can use (the smaller side
+        of the unfolding); such layers are redundant, not wrong.
     bias : bool
         Whether a bias of ``prod(out_modes)`` values is added.
     activation : Activation
@@ -66,14 +67,6 @@ class Layer:
                 f"A TT layer of {len(self.in_modes)} TT-cores has {len(self.in_modes) - 1} inner "
                 f"ranks, one per bond, got {len(self.ranks)}: {self.ranks}"
             )
-        for k, rank in enumerate(self.ranks, start=1):
-            left = prod(self.in_modes[:k]) * prod(self.out_modes[:k])
-            right = prod(self.in_modes[k:]) * prod(self.out_modes[k:])
-            if rank > min(left, right):
-                raise ValueError(
-                    f"Rank r_{k} is at most {min(left, right)}, the size of the smaller side of its "
-                    f"bond, got {rank}"
-                )
 
     @property
     def n_tt_cores(self) -> int:

@@ -1,0 +1,361 @@
+"""The planner: a network on a chip, with its cost known before anything is built.
+
+It chooses the TT-core groups of every layer's forward pass, lowers the four program sections,
+allocates the memories and counts multiply-accumulates and cycles.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.lowering import Groups, Lowering
+from zerotrain.spec.memory import Allocator
+from zerotrain.spec.network import Network
+from zerotrain.spec.program import Contract, Loop, Program, encode, section_length
+from zerotrain.spec.registers import Baseline
+
+__all__ = ["FETCH_CYCLES", "Plan", "StepCost", "candidates", "chip_for", "plan"]
+
+#: Cycles between the last beat of one contraction and the first of the next.
+FETCH_CYCLES = 5
+
+Section = Literal["merge", "forward", "cge_merge", "cge"]
+SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """Cost of one step.
+
+    ``macs`` counts useful multiply-accumulates: one per sample for lane work, one in all for merging
+    (whose result is the same in every lane). ``cycles`` is the planner's estimate; what the chip
+    really needs is in its counters.
+    """
+
+    macs: int
+    cycles: int
+
+    def use(self, lanes: int) -> float:
+        """Share of lane-cycles that do useful multiply-accumulates."""
+        return self.macs / (self.cycles * lanes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network's program for a chip.
+
+    Attributes
+    ----------
+    groups : Groups
+        TT-core groups of each layer's forward pass: part of what defines the numbers.
+    sections : dict
+        Contractions of every section, before encoding.
+    words : dict
+        Words that the network needs of each memory, by the name of the chip's depth parameter.
+    """
+
+    network: Network
+    chip: Chip
+    groups: Groups
+    program: Program
+    sections: dict[Section, list[Contract | Loop]] = field(repr=False)
+    words: dict[str, int]
+    batch: int
+
+    def beats(self, section: Section) -> int:
+        """Multiply-accumulates per lane of one run of a section."""
+        return sum(item.beats for item in self.sections[section])
+
+    def section_cycles(self, section: Section) -> int:
+        """Cycles of one run of a section, without waiting for the loss unit."""
+        return self.beats(section) + (FETCH_CYCLES + 1) * section_length(self.sections[section])
+
+    def step_cost(
+        self,
+        kind: Literal["evaluate", "rge", "cge"],
+        *,
+        batch: int | None = None,
+        queries: int = 8,
+        baseline: Baseline = Baseline.MEAN,
+    ) -> StepCost:
+        """MACs and estimated cycles of one step."""
+        batch = self.batch if batch is None else batch
+        passes = -(-batch // self.chip.lanes)
+        d = self.network.n_parameters
+        if kind == "cge":
+            macs = self.beats("cge_merge") + batch * self.beats("cge")
+            run = self.section_cycles("cge")
+            cycles = d + self.section_cycles("cge_merge") + passes * run
+            return StepCost(macs, cycles + 8 * d)
+        n = 1 if kind == "evaluate" else queries + (baseline == Baseline.BASE)
+        macs = n * (self.beats("merge") + batch * self.beats("forward"))
+        per_query = d + self.section_cycles("merge") + passes * self.section_cycles("forward")
+        update = d * (max(queries, 10) + 2) if kind == "rge" else 0
+        return StepCost(macs, n * per_query + update)
+
+    def step_macs(
+        self, kind: Literal["evaluate", "rge", "cge"], batch: int, evaluations: int
+    ) -> int:
+        """Useful MACs of a step, for multiplier use from the chip's counters."""
+        if kind == "cge":
+            return self.beats("cge_merge") + batch * self.beats("cge")
+        return evaluations * (self.beats("merge") + batch * self.beats("forward"))
+
+    def report(self) -> dict[str, Any]:
+        """The plan as plain values, for JSON and tables."""
+        dense = sum(
+            layer.n_inputs * layer.n_outputs + layer.bias * layer.n_outputs
+            for layer in self.network.layers
+        )
+        costs = {kind: self.step_cost(kind) for kind in ("evaluate", "rge", "cge")}
+        return {
+            "network": self.network.to_dict(),
+            "parameters": self.network.n_parameters,
+            "groups": [list(sizes) for sizes in self.groups],
+            "batch": self.batch,
+            "macs_per_sample": {
+                "forward": self.beats("forward"),
+                "dense": dense,
+                "cge": self.beats("cge"),
+            },
+            "macs_merge": {"query": self.beats("merge"), "cge_step": self.beats("cge_merge")},
+            "steps": {
+                kind: {
+                    "macs": cost.macs,
+                    "estimated_cycles": cost.cycles,
+                    "estimated_use": round(cost.use(self.chip.lanes), 4),
+                }
+                for kind, cost in costs.items()
+            },
+            "program_rows": len(self.program.rows),
+            "memory": {
+                name: {"needed": need, "available": getattr(self.chip, name)}
+                for name, need in self.words.items()
+            },
+        }
+
+
+def _compositions(n: int) -> Iterator[tuple[int, ...]]:
+    """Every ordered split of n into positive parts."""
+    if n == 0:
+        yield ()
+    for head in range(1, n + 1):
+        for tail in _compositions(n - head):
+            yield head, *tail
+
+
+def candidates(network: Network, formats: Formats, batch: int, lanes: int) -> list[dict[str, Any]]:
+    """Every choice of groups, layer by layer, with its cost per loss evaluation.
+
+    ``cycles`` is per query: merging once, and the layer's share of ``ceil(batch / lanes)`` passes.
+    """
+    passes = -(-batch // lanes)
+    rows = []
+    for index, layer in enumerate(network.layers):
+        for sizes in _compositions(layer.n_tt_cores):
+            scratch = Allocator()
+            lowering = Lowering(network, formats, scratch)
+            merging, lo = [], 0
+            for size in sizes:
+                merging += lowering.merge(index, lo, lo + size)
+                lo += size
+            applied, operands = lowering.forward_layer(index, sizes)
+            for operand in operands[1:]:
+                scratch.free(operand.address)
+            merge_macs = sum(c.beats for c in merging)
+            macs = sum(c.beats for c in applied)
+            rows.append(
+                {
+                    "layer": index,
+                    "groups": sizes,
+                    "macs": macs,
+                    "merge_macs": merge_macs,
+                    "scratch": scratch.peak,
+                    "weights": lowering.weight.peak,
+                    "cycles": merge_macs
+                    + FETCH_CYCLES * (len(merging) + passes * len(applied))
+                    + passes * macs,
+                }
+            )
+    return rows
+
+
+def _choose(network: Network, chip: Chip, batch: int) -> Groups:
+    """The cheapest groups of every layer that the chip's memories hold."""
+    rows = candidates(network, chip.formats, batch, chip.lanes)
+    chosen = []
+    for index in range(len(network.layers)):
+        ranked = sorted((r for r in rows if r["layer"] == index), key=lambda r: r["cycles"])
+        fitting = [
+            r
+            for r in ranked
+            if r["scratch"] <= chip.scratch_depth and r["weights"] <= chip.weight_depth
+        ]
+        chosen.append((fitting or ranked)[0]["groups"])
+    return tuple(chosen)
+
+
+def _lower(
+    network: Network, formats: Formats, groups: Groups
+) -> tuple[dict[Section, Any], dict[str, int]]:
+    """Lower all sections and count the memory words they need."""
+    scratch = Allocator()
+    rge, cge = Lowering(network, formats, scratch), Lowering(network, formats, scratch)
+    sections: dict[Section, Any] = {
+        "merge": rge.merge_groups(groups),
+        "forward": rge.forward(groups),
+        "cge_merge": cge.merge_environments(),
+        "cge": cge.cge(),
+    }
+    words = {
+        "weight_depth": max(rge.weight.peak, cge.weight.peak),
+        "scratch_depth": scratch.peak,
+        "preact_depth": rge.preact_words,
+    }
+    return sections, words
+
+
+def _program(sections: dict[Section, Any], formats: Formats) -> Program:
+    rows: list[int] = []
+    starts: dict[str, int] = {}
+    listing: list[str] = []
+    for name in SECTIONS:
+        starts[name] = len(rows)
+        rows += encode(sections[name], formats.shifts)
+        for item in sections[name]:
+            contracts = item.body if isinstance(item, Loop) else (item,)
+            trips = item.trips if isinstance(item, Loop) else 1
+            listing += [f"{name}: {c.comment} ({c.beats} beats x {trips})" for c in contracts]
+    return Program(tuple(rows), **starts, listing=tuple(listing))
+
+
+def check_groups(network: Network, groups: Groups) -> None:
+    """Raise ``ValueError`` unless the groups split every layer's TT-cores."""
+    expected = tuple(layer.n_tt_cores for layer in network.layers)
+    if len(groups) != len(expected) or any(
+        sum(sizes) != d or min(sizes, default=0) < 1
+        for sizes, d in zip(groups, expected, strict=True)
+    ):
+        raise ValueError(
+            f"Groups split the TT-cores of each layer, {expected} TT-cores in all layers, "
+            f"got {groups}"
+        )
+
+
+def plan(
+    network: Network, chip: Chip, *, batch: int | None = None, groups: Groups | None = None
+) -> Plan:
+    """Plan a network on a chip.
+
+    Parameters
+    ----------
+    batch : int, optional
+        Minibatch size, by default one sample per lane.
+    groups : Groups, optional
+        TT-core groups; by default the planner's choice.
+
+    Raises
+    ------
+    ValueError
+        Where the network does not fit the chip: which memory, by how much.
+    """
+    batch = chip.lanes if batch is None else batch
+    if batch < 1:
+        raise ValueError(f"The batch has at least one sample, got {batch}")
+    if network.loss != chip.loss:
+        raise ValueError(
+            f"The chip's loss unit computes {chip.loss}, the network needs {network.loss}; "
+            "generate a chip with that loss"
+        )
+    if groups is None:
+        groups = _choose(network, chip, batch)
+    check_groups(network, groups)
+    sections, words = _lower(network, chip.formats, groups)
+    program = _program(sections, chip.formats)
+    passes = -(-batch // chip.lanes)
+    ways = -(-chip.lanes // chip.loss_ways)
+    words = {
+        "parameter_depth": network.n_parameters,
+        **words,
+        "sample_depth": passes * network.n_inputs,
+        "target_depth": passes * ways * network.n_targets,
+        "program_depth": len(program.rows),
+        "output_depth": network.n_outputs,
+        "evaluation_depth": network.n_parameters + 1,
+    }
+    for name, need in words.items():
+        available = getattr(chip, name)
+        if need > available:
+            raise ValueError(
+                f"Network {network.name} does not fit the chip: {name} is {available}, "
+                f"needed are {need} ({need - available} too few)"
+            )
+    contracts = [
+        c
+        for items in sections.values()
+        for item in items
+        for c in (item.body if isinstance(item, Loop) else (item,))
+    ]
+    product_bits = chip.formats.weight.width + chip.formats.lane_width - 1
+    needed = product_bits + max(c.terms for c in contracts).bit_length()
+    if needed > chip.acc_width:
+        raise ValueError(
+            f"Sums of {max(c.terms for c in contracts)} products need {needed}-bit accumulators, "
+            f"the chip has {chip.acc_width} bits"
+        )
+    return Plan(network, chip, groups, program, sections, words, batch)
+
+
+def chip_for(
+    network: Network,
+    *,
+    lanes: int = 8,
+    batch: int = 32,
+    queries: int = 16,
+    formats: Formats | None = None,
+    loss_ways: int | None = None,
+    groups: Groups | None = None,
+    **overrides: Any,
+) -> Chip:
+    """The smallest chip that trains a network, its memories sized by the planner.
+
+    Parameters
+    ----------
+    loss_ways : int, optional
+        By default 2, or 1 on a chip of one lane.
+    overrides
+        Other fields of :class:`~zerotrain.spec.chip.Chip`.
+    """
+    formats = formats or Formats()
+    ways = min(2, lanes) if loss_ways is None else loss_ways
+    roomy = Chip(
+        lanes=lanes,
+        formats=formats,
+        loss=network.loss,
+        loss_ways=ways,
+        acc_width=48,
+        output_depth=64,
+        query_depth=max(2, queries),
+        **{
+            name: 1 << 16
+            for name in (
+                "parameter_depth", "weight_depth", "sample_depth", "target_depth",
+                "scratch_depth", "preact_depth", "program_depth", "evaluation_depth",
+            )
+        },
+    )  # fmt: skip
+    found = plan(network, roomy, batch=batch, groups=groups)
+    depths = {name: max(2, need) for name, need in found.words.items()}
+    depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
+    depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
+    product_bits = formats.weight.width + formats.lane_width - 1
+    terms = max(
+        c.terms
+        for items in found.sections.values()
+        for item in items
+        for c in (item.body if isinstance(item, Loop) else (item,))
+    )
+    depths["acc_width"] = max(40, product_bits + terms.bit_length())
+    return replace(roomy, **(depths | overrides))
