@@ -72,7 +72,6 @@ def log2(s: Ints) -> Ints:
 def fine_logits(z: Ints, formats: Formats, dz: Ints | None = None) -> Ints:
     """Logits ``z`` (in ``logit``) plus differences ``dz`` (in ``dlogit``), 20 fraction bits.
 
-
     ``dz`` is zero for outputs that a CGE entry does not touch.
     """
     u = z.astype(np.int64) << (FINE_BITS - formats.logit.frac_bits)

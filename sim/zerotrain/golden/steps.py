@@ -1,0 +1,252 @@
+"""Whole steps: evaluate, RGE and CGE (docs/numerics.md, sections 5 and 6).
+
+Functions of integers without hidden state. What a step reads from the world is its samples and
+targets; what it leaves behind is a new :class:`State`, its losses and the sticky flags.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerotrain.golden import lfsr, loss, update
+from zerotrain.golden.cge import cge_forward, output_differences
+from zerotrain.golden.fixed import Flags
+from zerotrain.golden.tt import Groups, check_groups, forward, single_groups
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.lfsr import TAPS
+from zerotrain.spec.network import Loss, Network
+from zerotrain.spec.registers import Baseline
+from zerotrain.spec.step import StepSettings
+
+__all__ = ["Model", "State", "cge_step", "evaluate", "naive_cge_losses", "rge_step"]
+
+Ints = NDArray[np.int64]
+
+#: Words of the largest intermediate of evaluations that go through one forward pass together.
+_FORWARD_WORDS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All that defines the numbers of a step besides its settings.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    formats : Formats
+        Number formats of the chip.
+    groups : tuple of tuple of int
+        TT-cores that evaluate and RGE steps merge, chosen by the planner.
+    lanes : int
+        Samples per pass: after each, losses saturate.
+    lfsr_degree : int
+        Degree of the perturbation generator.
+    """
+
+    network: Network
+    formats: Formats
+    groups: Groups
+    lanes: int
+    lfsr_degree: int = 48
+
+    def __post_init__(self) -> None:
+        check_groups(self.network, self.groups)
+        if self.lanes < 1:
+            raise ValueError(f"A chip has 1 lane or more, not {self.lanes!r}")
+        if self.lfsr_degree not in TAPS:
+            raise ValueError(f"LFSR degree must be one of {sorted(TAPS)}, not {self.lfsr_degree!r}")
+
+    @classmethod
+    def of(cls, chip: Chip, network: Network, groups: Groups) -> "Model":
+        """The model of a network on a chip."""
+        if chip.loss != network.loss:
+            raise ValueError(
+                f"The chip computes the loss {chip.loss}, but network {network.name!r} needs "
+                f"{network.loss}"
+            )
+        return cls(network, chip.formats, groups, chip.lanes, chip.lfsr_degree)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a step changes.
+
+    Attributes
+    ----------
+    theta : int64[d]
+        Parameters, raw in ``weight``.
+    momentum : int64[d]
+        Momentum words, raw in ``momentum``.
+    lfsr_state : int
+        Perturbation generator, where the next RGE step begins.
+    """
+
+    theta: Ints
+    momentum: Ints
+    lfsr_state: int
+
+
+def _sample_losses(
+    model: Model,
+    z: Ints,
+    targets: Ints,
+    flags: Flags,
+    dz: Ints | None = None,
+    ref: Ints | None = None,
+) -> Ints:
+    """Losses ``[..., batch]`` of logits ``[..., batch, n_outputs]``."""
+    if model.network.loss == Loss.MEAN_SQUARED_ERROR:
+        return loss.squared_error_loss(z, targets, model.formats, dz)
+    return loss.softmax_loss(z, targets, model.formats, flags, dz, ref)
+
+
+def _losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
+    """Losses of evaluations ``theta [E, d]`` by whole forward passes: int64[E]."""
+    out = np.empty(len(theta), np.int64)
+    for part in _evaluation_blocks(model, len(theta), len(x)):
+        z = forward(model.network, model.formats, model.groups, theta[part], x, flags)
+        losses = _sample_losses(model, z, targets, flags)
+        out[part] = loss.accumulate(losses, model.lanes, model.formats, flags)
+    return out
+
+
+def _evaluation_blocks(model: Model, count: int, batch: int) -> Iterator[slice]:
+    """Evaluations in runs whose intermediates stay small."""
+    words = batch * max(
+        max(layer.n_inputs, layer.n_outputs) * max(layer.all_ranks)
+        for layer in model.network.layers
+    )
+    step = max(1, _FORWARD_WORDS // words)
+    for start in range(0, count, step):
+        yield slice(start, start + step)
+
+
+def evaluate(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> tuple[int, int]:
+    """Loss of the batch and number of correct predictions at ``theta``.
+
+    Parameters
+    ----------
+    theta : int64[d]
+        Parameters, raw in ``weight``.
+    x : int64[batch, n_inputs]
+        Samples, raw in ``input``.
+    targets : int64[batch] (labels) or int64[batch, n_outputs] (raw in ``logit``)
+
+    Returns
+    -------
+    loss : int
+        Summed over the batch, 20 fraction bits.
+    correct : int
+        0 for mean squared error.
+    """
+    z = forward(model.network, model.formats, model.groups, theta, x, flags)
+    losses = _sample_losses(model, z, targets, flags)
+    total = loss.accumulate(losses, model.lanes, model.formats, flags)
+    if model.network.loss == Loss.MEAN_SQUARED_ERROR:
+        return int(total), 0
+    return int(total), loss.correct(z, targets)
+
+
+def rge_step(
+    model: Model, settings: StepSettings, state: State, x: Ints, targets: Ints, flags: Flags
+) -> tuple[State, Ints]:
+    """One randomised gradient estimation step.
+
+    Parameters
+    ----------
+    x, targets
+        As for :func:`evaluate`.
+
+    Returns
+    -------
+    state : State
+    losses : int64[N + 1] (base) or int64[N] (mean)
+        Of the evaluations, 20 fraction bits.
+    """
+    formats, d = model.formats, state.theta.size
+    stream, lfsr_state = lfsr.bits(state.lfsr_state, settings.queries * d, model.lfsr_degree)
+    bits = stream.reshape(settings.queries, d)
+    copies = update.perturb(state.theta, bits, settings.mu, formats, flags)
+    if settings.baseline == Baseline.BASE:
+        copies = np.concatenate([state.theta[None], copies])
+    losses = _losses(model, copies, x, targets, flags)
+    gradient = update.rge_gradient(update.differences(losses, settings.baseline), bits)
+    theta, momentum = update.update(state.theta, state.momentum, gradient, settings, formats, flags)
+    return State(theta, momentum, lfsr_state), losses
+
+
+def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
+    """Losses of all CGE evaluations, from environments: int64[d + 1]."""
+    network, formats = model.network, model.formats
+    layers = cge_forward(network, formats, theta, x, flags)
+    z = layers[-1].y.astype(np.int64)
+    ref = loss.reference(z, formats)
+    out = np.empty(theta.size + 1, np.int64)
+    base = _sample_losses(model, z, targets, flags)
+    out[0] = loss.accumulate(base, model.lanes, formats, flags)
+    for block in output_differences(network, formats, layers, flags):
+        dz = np.moveaxis(block.dz, 1, -1)  # [i, n, batch, n_outputs]
+        losses = _sample_losses(model, z, targets, flags, dz, ref)
+        out[1 + block.parameters] = loss.accumulate(losses, model.lanes, formats, flags)
+    return out
+
+
+def cge_step(
+    model: Model, settings: StepSettings, state: State, x: Ints, targets: Ints, flags: Flags
+) -> tuple[State, Ints]:
+    """One coordinate-wise gradient estimation step.
+
+    Parameters
+    ----------
+    settings : StepSettings
+        ``queries``, ``baseline`` and ``mu`` play no part: mu is the formats' ``cge_mu_shift``.
+    x, targets
+        As for :func:`evaluate`.
+
+    Returns
+    -------
+    state : State
+    losses : int64[d + 1]
+        At theta, then with each parameter raised by mu; 20 fraction bits.
+    """
+    losses = cge_losses(model, state.theta, x, targets, flags)
+    theta, momentum = update.update(
+        state.theta, state.momentum, update.cge_gradient(losses), settings, model.formats, flags
+    )
+    return State(theta, momentum, state.lfsr_state), losses
+
+
+def naive_cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
+    """The losses of :func:`cge_step` by ``d + 1`` whole forward passes: int64[d + 1].
+
+    A reference, not what the chip computes: it rounds in other places, and less accurately. Raises
+    every parameter by mu in format ``weight``, saturated.
+
+    Raises
+    ------
+    ValueError
+        If mu is less than one weight LSB.
+    """
+    formats = model.formats
+    shift = formats.weight.frac_bits - formats.cge_mu_shift
+    if shift < 0:
+        raise ValueError(
+            f"Format weight must resolve CGE's mu = 2**-{formats.cge_mu_shift} for perturbed "
+            f"forward passes, got {formats.weight}"
+        )
+    d = theta.size
+    single = Model(
+        model.network, formats, single_groups(model.network), model.lanes, model.lfsr_degree
+    )
+    out = np.empty(d + 1, np.int64)
+    for start in range(0, d + 1, 256):
+        copies = np.repeat(theta[None], min(256, d + 1 - start), axis=0)
+        for row, e in enumerate(range(start, start + len(copies))):
+            if e:
+                copies[row, e - 1] = min(theta[e - 1] + (1 << shift), formats.weight.raw_max)
+        out[start : start + len(copies)] = _losses(single, copies, x, targets, flags)
+    return out
