@@ -1,0 +1,193 @@
+"""Engine and planner against the golden model: logits and output differences, bit for bit."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from amaranth import Elaboratable, Module
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.sim import Simulator
+
+from zerotrain.gateware.engine import Engine
+from zerotrain.golden.cge import cge_forward, output_differences
+from zerotrain.golden.fixed import Flags
+from zerotrain.golden.tt import forward, unpack
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.network import Activation, Layer, Network
+from zerotrain.spec.planner import Plan, chip_for, plan
+
+
+class Bench(Elaboratable):
+    """An engine with its memories around it, initialised before the simulation."""
+
+    def __init__(self, plan: Plan, theta: np.ndarray, x: np.ndarray) -> None:
+        self.chip = chip = plan.chip
+        self.engine = Engine(chip)
+        width, lanes = chip.formats.lane_width, chip.lanes
+        mask = (1 << width) - 1
+        words = [
+            sum((int(x[s, j]) & mask) << (width * s) for s in range(len(x)))
+            for j in range(x.shape[1])
+        ]
+        weights = [int(w) & ((1 << chip.formats.weight.width) - 1) for w in theta]
+        self.memories = {
+            "program": Memory(shape=64, depth=chip.program_depth, init=plan.program.rows),
+            "weight": Memory(
+                shape=chip.formats.weight.width, depth=chip.weight_depth, init=weights
+            ),
+            "input": Memory(shape=lanes * width, depth=2 * chip.sample_depth, init=words),
+            "scratch": Memory(shape=lanes * width, depth=chip.scratch_depth, init=[]),
+            "preact": Memory(shape=lanes * width, depth=chip.preact_depth, init=[]),
+        }
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.engine = self.engine
+        for name, memory in self.memories.items():
+            m.submodules[name] = memory
+            read, port = memory.read_port(), getattr(self.engine, name)
+            m.d.comb += [read.addr.eq(port.addr), port.data.eq(read.data), read.en.eq(1)]
+            if hasattr(self.engine, f"{name}_w"):
+                write, port = memory.write_port(), getattr(self.engine, f"{name}_w")
+                m.d.comb += [
+                    write.addr.eq(port.addr), write.data.eq(port.data), write.en.eq(port.en)
+                ]  # fmt: skip
+        return m
+
+
+@dataclass
+class Evaluation:
+    delta: bool
+    values: dict[int, list[int]]  # output -> value of every lane
+
+
+def run(
+    plan: Plan, theta: np.ndarray, x: np.ndarray, sections: list[int]
+) -> tuple[list[Evaluation], int]:
+    """Run sections and collect the evaluations sent to the loss unit, and saturation flags."""
+    bench = Bench(plan, theta, x)
+    engine, width = bench.engine, plan.chip.formats.logit.width
+    evaluations: list[Evaluation] = []
+    flags = 0
+
+    async def drive(ctx):
+        nonlocal flags
+        current: dict[int, list[int]] = {}
+        reserved = 0
+        ctx.set(engine.active_lanes, len(x))
+        for pc in sections:
+            ctx.set(engine.pc, pc)
+            ctx.set(engine.start, 1)
+            await ctx.tick()
+            ctx.set(engine.start, 0)
+            for _ in range(200_000):
+                if not ctx.get(engine.busy):
+                    break
+                free = random.random() < 0.7
+                ctx.set(engine.base_free, free)
+                ctx.set(engine.delta_free, free)
+                reserved += ctx.get(engine.reserve_base) + ctx.get(engine.reserve_delta)
+                flags |= ctx.get(engine.saturation)
+                if ctx.get(engine.logits.en):
+                    data = ctx.get(engine.logits.data)
+                    values = [(data >> (width * s)) & ((1 << width) - 1) for s in range(len(x))]
+                    current[ctx.get(engine.logits.index)] = [
+                        v - (v >> (width - 1) << width) for v in values
+                    ]
+                    if ctx.get(engine.logits.last):
+                        evaluations.append(Evaluation(bool(ctx.get(engine.logits.delta)), current))
+                        current = {}
+                await ctx.tick()
+            else:
+                pytest.fail("the engine did not finish")
+        assert not current
+        assert reserved == len(evaluations)
+
+    sim = Simulator(bench)
+    sim.add_clock(1e-6)
+    sim.add_testbench(drive)
+    sim.run()
+    return evaluations, flags
+
+
+def networks(rng: random.Random) -> Iterator[Network]:
+    """Small networks of every shape."""
+    while True:
+        n_layers = rng.choice((1, 2, 2, 3))
+        layers: list[Layer] = []
+        d = rng.randint(1, 4)
+        inputs = tuple(rng.choice((1, 2, 2, 3)) for _ in range(d))
+        for index in range(n_layers):
+            d = len(inputs)
+            outputs = tuple(rng.choice((1, 2, 2, 3)) for _ in range(d))
+            last = index == n_layers - 1
+            if last and np.prod(outputs) < 2:
+                outputs = (2, *outputs[1:])
+            ranks = tuple(rng.randint(1, 3) for _ in range(d - 1))
+            activation = Activation.NONE if last else rng.choice(list(Activation))
+            layers.append(Layer(inputs, outputs, ranks, rng.random() < 0.7, activation))
+            # The next layer folds this one's outputs its own way.
+            inputs = outputs if rng.random() < 0.6 else (int(np.prod(outputs)),)
+        network = Network(tuple(layers))
+        if network.n_outputs <= 16 and network.n_parameters <= 150:
+            yield network
+
+
+def draw(seed: int) -> tuple[Plan, np.ndarray, np.ndarray]:
+    rng = random.Random(seed)
+    network = next(networks(rng))
+    lanes = rng.randint(1, 4)
+    groups = tuple(
+        rng.choice([(1,) * d, (d,), (1, d - 1) if d > 1 else (1,)])
+        for d in (layer.n_tt_cores for layer in network.layers)
+    )
+    chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups)
+    array = np.random.default_rng(seed)
+    scale = array.choice([0.3, 1.0, 4.0])
+    theta = (array.normal(0, 1, network.n_parameters) * scale * 2**13).clip(-(2**15), 2**15 - 1)
+    x = (array.normal(0, 1, (rng.randint(1, lanes), network.n_inputs)) * 2**11).clip(
+        -(2**15), 2**15 - 1
+    )
+    return plan(network, chip, batch=lanes, groups=groups), theta.astype(int), x.astype(int)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_forward(seed: int) -> None:
+    random.seed(seed)
+    found, theta, x = draw(seed)
+    evaluations, flags = run(found, theta, x, [found.program.merge, found.program.forward])
+    golden_flags = Flags()
+    expected = forward(found.network, found.chip.formats, found.groups, theta, x, golden_flags)
+    assert len(evaluations) == 1 and not evaluations[0].delta
+    got = np.array([evaluations[0].values[c] for c in range(found.network.n_outputs)]).T
+    assert np.array_equal(got, expected)
+    assert flags == int(golden_flags.value)
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_cge(seed: int) -> None:
+    random.seed(seed)
+    found, theta, x = draw(seed)
+    evaluations, flags = run(found, theta, x, [found.program.cge_merge, found.program.cge])
+    golden_flags = Flags()
+    formats = found.chip.formats
+    layers = cge_forward(found.network, formats, theta, x, golden_flags)
+    z = layers[-1].y
+    base, *rest = evaluations
+    assert not base.delta and len(rest) == found.network.n_parameters
+    assert np.array_equal(np.array([base.values[c] for c in range(z.shape[-1])]).T, z)
+    checked = 0
+    for block in output_differences(found.network, formats, layers, golden_flags):
+        for i, n in np.ndindex(block.parameters.shape):
+            got = rest[block.parameters[i, n]]
+            assert got.delta
+            dz = np.zeros((found.network.n_outputs, len(x)), int)
+            for c, values in got.values.items():
+                dz[c] = values
+            assert np.array_equal(dz, block.dz[i, :, n])
+            checked += 1
+    assert checked == len(rest)
+    assert flags == int(golden_flags.value)
