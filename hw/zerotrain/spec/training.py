@@ -1,0 +1,182 @@
+"""Hyper-parameters of a training run, as real numbers (paper, section 3.2).
+
+A run has an RGE stage, a CGE stage, or both: first the coarse RGE stage, then, once its loss no
+longer falls, the fine CGE stage. :mod:`zerotrain.host.schedule` turns the real values into the
+integers of the chip's registers.
+"""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from math import isfinite
+from typing import Any
+
+__all__ = ["CgeStage", "Decay", "RgeStage", "Rule", "Training"]
+
+
+class Decay(StrEnum):
+    """How a stage's step size goes from its first to its final value."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    EXPONENTIAL = "exponential"
+
+
+class Rule(StrEnum):
+    """What a step follows: the sign of the gradient estimate (signRGE) or the estimate itself."""
+
+    SIGN = "sign"
+    LINEAR = "linear"
+
+
+def _positive(name: str, value: float) -> None:
+    if not (isfinite(value) and value > 0):
+        raise ValueError(f"{name} is a positive number, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What both stages have.
+
+    Parameters
+    ----------
+    steps : int
+        Steps at most.
+    step_size : float
+        Step size (learning rate) of the first step.
+    final_step_size : float
+        Step size of the last step, if all ``steps`` are taken.
+    decay : Decay
+        Course between the two.
+    momentum : float
+        Momentum factor, a multiple of 1/16 below 1; 0 is none.
+    gradient_limit : float
+        Gradient, averaged over the batch, that the momentum word must hold. It sets the unit of
+        the word: a larger limit saturates later and resolves less.
+    """
+
+    steps: int
+    step_size: float
+    final_step_size: float
+    decay: Decay = Decay.LINEAR
+    momentum: float = 0.0
+    gradient_limit: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is at least 1, not {self.steps!r}")
+        for name in ("step_size", "final_step_size", "gradient_limit"):
+            _positive(name, getattr(self, name))
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is at least 0 and below 1, not {self.momentum!r}")
+        if self.decay == Decay.CONSTANT and self.step_size != self.final_step_size:
+            raise ValueError(
+                f"With constant decay both step sizes are equal, got {self.step_size!r} and "
+                f"final {self.final_step_size!r}"
+            )
+
+    def size_at(self, step: int) -> float:
+        """Real step size of step 0, 1, ... of the stage."""
+        t = min(1.0, step / max(1, self.steps - 1))
+        if self.decay == Decay.EXPONENTIAL:
+            return float(self.step_size * (self.final_step_size / self.step_size) ** t)
+        return self.step_size + (self.final_step_size - self.step_size) * t
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for TOML and JSON."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: str(v) if isinstance(v, StrEnum) else v for k, v in values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class RgeStage(_Stage):
+    """Randomised gradient estimation: all parameters perturbed at once, a few queries per step.
+
+    Parameters
+    ----------
+    rule : Rule
+        Sign (signRGE) or linear (RGE) update.
+    queries : int
+        Queries N per step.
+    baseline : str
+        ``"mean"``: differences to the mean of the N losses; ``"base"``: to the loss at theta.
+    mu : float
+        Smoothing radius.
+    plateau_window : int
+        Steps over which losses are averaged to find a plateau; 0 takes all ``steps``.
+    plateau_tolerance : float
+        A plateau is a window whose mean loss is not below ``1 - tolerance`` times the mean of the
+        window before.
+    """
+
+    rule: Rule = Rule.SIGN
+    queries: int = 8
+    baseline: str = "mean"
+    mu: float = 2.0**-5
+    plateau_window: int = 0
+    plateau_tolerance: float = 0.01
+
+    def __post_init__(self) -> None:
+        # Zero-argument super() does not work in a dataclass with slots.
+        _Stage.__post_init__(self)
+        _positive("mu", self.mu)
+        if not 1 <= self.queries <= 64:
+            raise ValueError(f"queries is 1 to 64, not {self.queries!r}")
+        if self.baseline not in ("mean", "base"):
+            raise ValueError(f"baseline is 'mean' or 'base', not {self.baseline!r}")
+        if self.baseline == "mean" and self.queries < 2:
+            raise ValueError(f"The mean baseline needs at least 2 queries, not {self.queries}")
+        if self.plateau_window < 0:
+            raise ValueError(f"plateau_window is 0 or more steps, not {self.plateau_window!r}")
+        if not 0 <= self.plateau_tolerance < 1:
+            raise ValueError(
+                f"plateau_tolerance is at least 0 and below 1, not {self.plateau_tolerance!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CgeStage(_Stage):
+    """Coordinate-wise gradient estimation: one loss per parameter, mu fixed by the chip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training run.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of a data set of :mod:`zerotrain.data`.
+    seed : int
+        Seed of the initial parameters, the perturbations and the order of the samples.
+    batch : int
+        Samples per step.
+    rge, cge : RgeStage, CgeStage or None
+        The stages, in this order; at least one.
+    """
+
+    dataset: str
+    seed: int = 1
+    batch: int = 32
+    rge: RgeStage | None = None
+    cge: CgeStage | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(f"seed is 0 to 2**32 - 1, not {self.seed!r}")
+        if not 1 <= self.batch <= 1 << 16:
+            raise ValueError(f"batch is 1 to 65536 samples, not {self.batch!r}")
+        if self.rge is None and self.cge is None:
+            raise ValueError(
+                "Training has a stage [training.rge], [training.cge] or both, got none"
+            )
+
+    @property
+    def max_steps(self) -> int:
+        """Steps taken if no plateau ends the RGE stage early."""
+        return sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for TOML and JSON."""
+        head = {"dataset": self.dataset, "seed": self.seed, "batch": self.batch}
+        stages = {"rge": self.rge, "cge": self.cge}
+        return head | {k: stage.to_dict() for k, stage in stages.items() if stage is not None}
