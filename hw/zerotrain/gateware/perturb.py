@@ -1,0 +1,143 @@
+"""The perturbation unit: writes theta, or theta +- mu, into the weight memory.
+
+It owns the free-running generator. The update unit replays the generator of every query from
+snapshots of its state that this unit sends it; connect the two by
+
+    wiring.connect(m, perturb.snapshot, update.snapshot)
+"""
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import saturate
+from zerotrain.gateware.lfsr import heal, lfsr_next
+from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.registers import register
+
+__all__ = ["Perturb"]
+
+
+class Perturb(wiring.Component):
+    """Copies the parameters into the weight memory, perturbed by one generator bit each.
+
+    Golden model: :func:`zerotrain.golden.update.perturb` (bit-exact).
+
+    ``weight[p] = saturate(theta[p] + mu)`` where the generator's bit is 1, ``saturate(theta[p] -
+    mu)`` where it is 0; or ``theta[p]`` itself, the generator untouched, if ``perturb`` is 0.
+
+    Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 2`` cycles
+    after ``start``; the last word is in memory when it falls. (No parameters: never busy.)
+
+    Parameters
+    ----------
+    chip : Chip
+        Formats, depths and generator degree.
+
+    Members
+    -------
+    start : In(1)
+        Begin; ignored while busy. The inputs up to ``mu`` hold still until ``busy`` falls.
+    perturb : In(1)
+        0: plain copy.
+    query : In(range(query_depth))
+        Where the state before this query is kept; for perturbed copies only.
+    n_parameters : In(17)
+        Number of parameters.
+    mu : In(16)
+        Smoothing radius in weight LSB.
+    busy : Out(1)
+    theta : Out(ReadPort)
+        Parameter memory.
+    weight : Out(WritePort)
+        Weight memory; the address is the index of the parameter.
+    saturated : Out(1)
+        Pulse: a perturbed parameter was clamped.
+    state : Out(lfsr_degree)
+        State of the generator; never zero.
+    load, load_state : In(1), In(lfsr_degree)
+        Set the state while idle. Zero is replaced by 1.
+    snapshot : Out(WritePort)
+        To the update unit: the state at the beginning of each query.
+    """
+
+    start: Signal
+    perturb: Signal
+    query: Signal
+    n_parameters: Signal
+    mu: Signal
+    busy: Signal
+    theta: wiring.PureInterface
+    weight: wiring.PureInterface
+    saturated: Signal
+    state: Signal
+    load: Signal
+    load_state: Signal
+    snapshot: wiring.PureInterface
+
+    def __init__(self, chip: Chip) -> None:
+        self._width = chip.formats.weight.width
+        degree, word = chip.lfsr_degree, signed(self._width)
+        super().__init__(
+            {
+                "start": In(1),
+                "perturb": In(1),
+                "query": In(range(chip.query_depth)),
+                "n_parameters": In(register("n_parameters").width),
+                "mu": In(register("mu").width),
+                "busy": Out(1),
+                "theta": Out(ReadPort(address_bits(chip.parameter_depth), word)),
+                "weight": Out(WritePort(address_bits(chip.weight_depth), word)),
+                "saturated": Out(1),
+                "state": Out(degree, init=1),
+                "load": In(1),
+                "load_state": In(degree),
+                "snapshot": Out(WritePort(address_bits(chip.query_depth), degree)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+
+        # Stage 0: address of the parameter.
+        issue = Signal()
+        index = Signal(len(self.n_parameters))
+        m.d.comb += self.theta.addr.eq(index)
+        with m.If(issue):
+            m.d.sync += index.eq(index + 1)
+            with m.If(index + 1 == self.n_parameters):
+                m.d.sync += issue.eq(0)
+
+        # Stage 1: the word arrives, the generator's bit decides.
+        p1_valid = Signal()
+        p1_index = Signal(len(self.weight.addr), reset_less=True)
+        m.d.sync += [p1_valid.eq(issue), p1_index.eq(index)]
+        radius = Mux(self.perturb, self.mu, 0)
+        moved = Mux(self.state[0], self.theta.data + radius, self.theta.data - radius)
+        with m.If(p1_valid & self.perturb):
+            m.d.sync += self.state.eq(lfsr_next(self.state))
+
+        # Stage 2: clamp and write.
+        p2_valid = Signal()
+        p2_index = Signal.like(p1_index, reset_less=True)
+        p2_moved = Signal(moved.shape(), reset_less=True)
+        m.d.sync += [p2_valid.eq(p1_valid), p2_index.eq(p1_index), p2_moved.eq(moved)]
+        word, clamped = saturate(p2_moved, self._width)
+        m.d.comb += [
+            self.weight.en.eq(p2_valid),
+            self.weight.addr.eq(p2_index),
+            self.weight.data.eq(word),
+            self.saturated.eq(p2_valid & clamped),
+            self.busy.eq(issue | p1_valid | p2_valid),
+            self.snapshot.addr.eq(self.query),
+            self.snapshot.data.eq(self.state),
+        ]
+
+        with m.If(~self.busy):
+            with m.If(self.load):
+                m.d.sync += self.state.eq(heal(self.load_state))
+            with m.If(self.start):
+                m.d.comb += self.snapshot.en.eq(self.perturb)
+                m.d.sync += [issue.eq(self.n_parameters.any()), index.eq(0)]
+        return m

@@ -1,0 +1,101 @@
+"""The perturbation unit against the golden model."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from amaranth import Module, signed
+from amaranth.sim import Simulator
+
+from zerotrain.gateware.perturb import Perturb
+from zerotrain.golden.fixed import Flags
+from zerotrain.golden.lfsr import bits
+from zerotrain.golden.update import perturb
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.lfsr import TAPS
+
+DEPTH = 64
+PERIOD = 1e-6
+
+
+def draw_chip(rng: Random, formats: Formats) -> Chip:
+    return Chip(
+        lanes=2,
+        formats=formats,
+        parameter_depth=DEPTH,
+        weight_depth=rng.choice([DEPTH, 4 * DEPTH]),
+        query_depth=rng.choice([2, 5, 16]),
+        lfsr_degree=rng.choice(sorted(TAPS)),
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_queries(seed: int, attach, draw_formats) -> None:
+    """Several copies in a row: words, snapshots, flags, latency, and the stream goes on."""
+    rng = Random(seed)
+    chip = draw_chip(rng, draw_formats(rng))
+    fmt = chip.formats.weight
+    n = rng.choice([1, 2, 3, DEPTH - 1, DEPTH])
+    theta = [rng.randint(fmt.raw_min, fmt.raw_max) >> rng.randrange(fmt.width) for _ in range(n)]
+    theta[-1] = rng.choice([fmt.raw_min, fmt.raw_max])
+
+    m = Module()
+    m.submodules.dut = dut = Perturb(chip)
+    word = signed(fmt.width)
+    attach(m, "theta", word, chip.parameter_depth, theta, read=dut.theta)
+    weights = attach(m, "weights", word, chip.weight_depth, [], write=dut.weight)
+    snapshots = attach(m, "snapshots", chip.lfsr_degree, chip.query_depth, [], write=dut.snapshot)
+    done = False
+
+    async def testbench(ctx) -> None:
+        nonlocal done
+        assert ctx.get(dut.state) == 1
+        state = rng.getrandbits(chip.lfsr_degree) if seed else 0
+        ctx.set(dut.load, 1)
+        ctx.set(dut.load_state, state)
+        await ctx.tick()
+        ctx.set(dut.load, 0)
+        state = state or 1
+        assert ctx.get(dut.state) == state
+        ctx.set(dut.n_parameters, n)
+        for _ in range(6):
+            moving, query = rng.random() < 0.8, rng.randrange(chip.query_depth)
+            mu = rng.randint(1, (1 << 16) - 1) >> rng.randrange(16) or 1
+            flags = Flags()
+            expected, following = list(theta), state
+            if moving:
+                drawn, following = bits(state, n, chip.lfsr_degree)
+                expected = perturb(np.array(theta), drawn, mu, chip.formats, flags).tolist()
+            for signal, value in (
+                (dut.perturb, moving), (dut.query, query), (dut.mu, mu), (dut.start, 1),
+            ):  # fmt: skip
+                ctx.set(signal, value)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            cycles, clamped = 0, False
+            while ctx.get(dut.busy):
+                clamped |= bool(ctx.get(dut.saturated))
+                cycles += 1
+                # Writing the state of a busy generator is ignored.
+                ctx.set(dut.load, cycles == 1)
+                await ctx.tick()
+            ctx.set(dut.load, 0)
+            assert cycles == n + 2
+            assert [ctx.get(weights.data[p]) for p in range(n)] == expected
+            assert ctx.get(dut.state) == following
+            assert clamped == bool(flags.value)
+            if moving:
+                assert ctx.get(snapshots.data[query]) == state
+            state = following
+        ctx.set(dut.n_parameters, 0)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        assert not ctx.get(dut.busy)
+        done = True
+
+    sim = Simulator(m)
+    sim.add_clock(PERIOD)
+    sim.add_testbench(testbench)
+    sim.run_until(PERIOD * 20 * (DEPTH + 10))
+    assert done, "The unit did not finish before the deadline"
