@@ -1,0 +1,56 @@
+# Zerotrain: every target does its own set-up and is quick the second time.
+#
+#   make demo     train a tensor-train network on the simulated chip
+#   make test     lint, types, unit tests, co-simulation
+#   make bench    speeds of simulation and golden model -> build/bench.json
+#   make lint     ruff and mypy only
+#   make clean    remove what the targets above made, except the build cache and runs/
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PINS   := .ci/constraints.txt
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# One test process per processor; `make test PYTEST="-n 0 -k lfsr"` for a closer look.
+PYTEST ?= -n auto --dist worksteal
+
+.PHONY: demo test lint bench clean setup
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	@$(BIN)/zerotrain demo
+
+test: lint
+	@$(BIN)/pytest -q $(PYTEST)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "Run: $(BIN)/ruff format" >&2; exit 1; }
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	@$(BIN)/python -m zerotrain.cosim.bench
+
+setup: $(VENV)/.installed-dev
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find hw sw sim boards tests -name __pycache__ -type d -exec rm -rf {} +
+
+# The stamps say which pins are installed. A stamp is written last, so an interrupted set-up repeats.
+$(VENV)/.installed: pyproject.toml $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Zerotrain needs Python 3.11 or newer as '$(PYTHON)'; install it, or name another" \
+	    "one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu install" \
+	    "python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@test -x $(BIN)/python || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@$(PIP) install --quiet --constraint $(PINS) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing test tools ..."
+	@$(PIP) install --quiet --constraint $(PINS) --editable '.[dev]'
+	@touch $@

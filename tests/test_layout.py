@@ -1,0 +1,106 @@
+"""The repository's shape: namespace packages, and imports that point one way."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("hw", "sw", "sim", "boards")
+
+#: What each package may import from `zerotrain`, besides itself.
+MAY_IMPORT = {
+    "spec": set(),
+    "gateware": {"spec"},
+    "golden": {"spec"},
+    "cosim": {"spec", "gateware", "golden"},
+    "host": {"spec", "gateware", "golden", "cosim"},
+    "data": {"spec"},
+    "boards": {"spec", "gateware", "cosim"},
+    "cli": {"spec", "gateware", "golden", "cosim", "host", "data", "boards"},
+}
+#: Packages of others that a package must do without.
+MAY_NOT_IMPORT = {
+    "spec": {"amaranth", "cocotb"},
+    "golden": {"amaranth", "cocotb"},
+    "gateware": {"cocotb", "numpy"},
+    "host": {"amaranth", "cocotb"},
+}
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Every source file below a `zerotrain` folder, with the name of its package."""
+    for part in PARTS:
+        base = ROOT / part / "zerotrain"
+        for path in sorted(base.rglob("*.py")):
+            yield path.relative_to(base).parts[0], path
+
+
+def imported(source: str) -> Iterator[tuple[str, ...]]:
+    """Dotted names that a module imports anywhere, also inside functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"line {node.lineno}: write imports in full, not relative")
+            for alias in node.names:
+                yield (*str(node.module).split("."), alias.name)
+
+
+def complaints(package: str, source: str) -> list[str]:
+    """Imports that the rules forbid in a module of that package."""
+    found = []
+    for name in imported(source):
+        dotted = ".".join(name)
+        if name[0] == "zerotrain":
+            if len(name) > 1 and name[1] not in MAY_IMPORT[package] | {package}:
+                found.append(dotted)
+        elif name[0] in MAY_NOT_IMPORT.get(package, set()):
+            found.append(dotted)
+    return found
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_init_beside_the_packages(part: str) -> None:
+    """An `__init__.py` there would hide the three sibling folders of the namespace package."""
+    folder = ROOT / part / "zerotrain"
+    assert folder.is_dir()
+    assert not (folder / "__init__.py").exists()
+
+
+def test_every_package_has_a_rule() -> None:
+    packages = {package for package, _ in sources()}
+    assert {"spec", "gateware", "golden", "cosim", "host", "boards"} <= packages
+    assert packages <= set(MAY_IMPORT)
+
+
+def test_imports_point_one_way() -> None:
+    found = {
+        str(path.relative_to(ROOT)): bad
+        for package, path in sources()
+        if (bad := complaints(package, path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("golden", "from zerotrain.gateware.lfsr import Lfsr"),
+        ("gateware", "def f():\n    from zerotrain import golden"),
+        ("spec", "import amaranth.hdl as hdl"),
+        ("cosim", "import zerotrain.host.driver"),
+    ],
+)
+def test_the_rules_catch(package: str, source: str) -> None:
+    assert complaints(package, source)
+
+
+def test_no_absolute_paths() -> None:
+    """Sources name no folder of the machine they were written on."""
+    homes = tuple(f"/{name}/" for name in ("home", "work", "root", "Users"))
+    for _, path in sources():
+        text = path.read_text(encoding="utf-8")
+        assert not any(home in text for home in homes), path
