@@ -1,0 +1,131 @@
+"""Random small networks, formats, settings and data, from a seeded generator."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.network import Activation, Layer, Loss, Network
+from zerotrain.spec.registers import Baseline, UpdateRule
+from zerotrain.spec.step import StepSettings
+
+
+def pick(rng: np.random.Generator, low: int, high: int) -> int:
+    """An integer of ``low..high``, both included."""
+    return int(rng.integers(low, high + 1))
+
+
+def modes(rng: np.random.Generator, d: int, limit: int) -> tuple[int, ...]:
+    """d modes of 1 to 3 with a product of at most ``limit``."""
+    while True:
+        out = tuple(pick(rng, 1, 3) for _ in range(d))
+        if prod(out) <= limit:
+            return out
+
+
+def refactor(rng: np.random.Generator, size: int, d: int) -> tuple[int, ...]:
+    """``size`` as a product of d modes."""
+    out = [1] * d
+    for prime in (2, 3, 5, 7):
+        while size % prime == 0:
+            out[pick(rng, 0, d - 1)] *= prime
+            size //= prime
+    return tuple(out)
+
+
+def layer(rng: np.random.Generator, in_modes, out_modes, activation: Activation) -> Layer:
+    ranks = []
+    for k in range(1, len(in_modes)):
+        left = prod(in_modes[:k]) * prod(out_modes[:k])
+        right = prod(in_modes[k:]) * prod(out_modes[k:])
+        ranks.append(min(pick(rng, 1, 3), left, right))
+    bias = bool(rng.random() < 0.6)
+    return Layer(tuple(in_modes), tuple(out_modes), tuple(ranks), bias, activation)
+
+
+def network(rng: np.random.Generator) -> Network:
+    """1 to 3 layers of 1 to 5 TT-cores; modes of size 1 included."""
+    loss = Loss.SOFTMAX_CROSS_ENTROPY if rng.random() < 0.7 else Loss.MEAN_SQUARED_ERROR
+    n_layers, layers = pick(rng, 1, 3), []
+    size = 0
+    for n in range(n_layers):
+        last, d = n == n_layers - 1, pick(rng, 1, 5)
+        in_modes = refactor(rng, size, d) if n else modes(rng, d, 18)
+        out_modes = modes(rng, d, 12)
+        while last and loss == Loss.SOFTMAX_CROSS_ENTROPY and prod(out_modes) < 2:
+            out_modes = modes(rng, d, 12)
+        relu = not last and rng.random() < 0.7
+        kind = Activation.RELU if relu else Activation.NONE
+        layers.append(layer(rng, in_modes, out_modes, kind))
+        size = prod(out_modes)
+    return Network(tuple(layers), loss)
+
+
+def groups(rng: np.random.Generator, net: Network) -> tuple[tuple[int, ...], ...]:
+    """Any split of every layer's TT-cores."""
+    out = []
+    for spec in net.layers:
+        left, sizes = spec.n_tt_cores, []
+        while left:
+            sizes.append(pick(rng, 1, left))
+            left -= sizes[-1]
+        out.append(tuple(sizes))
+    return tuple(out)
+
+
+def formats(rng: np.random.Generator) -> Formats:
+    """Any formats that their own check accepts, the default ones now and then."""
+    if rng.random() < 0.2:
+        return Formats()
+    while True:
+        lane, out = pick(rng, 4, 24), pick(rng, 8, 24)
+
+        def lane_format(lane: int = lane) -> QFormat:
+            return QFormat(lane, pick(rng, 0, lane - 2))
+
+        try:
+            weight = pick(rng, 4, lane)
+            return Formats(
+                weight=QFormat(weight, pick(rng, max(0, weight - 6), weight - 2)),
+                input=lane_format(),
+                tt=lane_format(),
+                preact=lane_format(),
+                delta=QFormat(lane, pick(rng, 0, min(40, lane + 10))),
+                logit=QFormat(out, pick(rng, 0, 17)),
+                dlogit=QFormat(out, pick(rng, 0, 17)),
+                loss=QFormat(pick(rng, 24, 40), 20),
+                momentum=QFormat(pick(rng, 8, 32), 10),
+                cge_mu_shift=pick(rng, 1, 12),
+            )
+        except ValueError:
+            continue
+
+
+def words(rng: np.random.Generator, fmt: QFormat, shape: Any) -> np.ndarray:
+    """Raw values of a random magnitude, a corner now and then."""
+    bits = pick(rng, 2, fmt.width)
+    out = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), shape)
+    corners = rng.choice([fmt.raw_min, fmt.raw_max, 0], shape)
+    return np.where(rng.random(shape) < 0.03, corners, out)
+
+
+def settings(rng: np.random.Generator) -> StepSettings:
+    return StepSettings(
+        queries=pick(rng, 2, 5),
+        baseline=Baseline(pick(rng, 0, 1)),
+        update_rule=UpdateRule(pick(rng, 0, 1)),
+        mu=1 << pick(rng, 0, 12),
+        gradient_shift=pick(rng, 0, 24),
+        decay=pick(rng, 0, 15),
+        step_mantissa=pick(rng, 0, 255),
+        step_shift=pick(rng, 0, 31),
+    )
+
+
+def batch(rng: np.random.Generator, net: Network, fmt: Formats, size: int):
+    """Samples and targets."""
+    x = words(rng, fmt.input, (size, net.n_inputs))
+    if net.loss == Loss.MEAN_SQUARED_ERROR:
+        return x, words(rng, fmt.logit, (size, net.n_outputs))
+    return x, rng.integers(0, net.n_outputs, size)

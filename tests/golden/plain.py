@@ -1,0 +1,388 @@
+"""docs/numerics.md in plain Python integers: loops, dictionaries, no NumPy, no sharing of work.
+
+Written from the text, sentence by sentence, for tiny networks; slow on purpose. A tensor is a dict
+from index tuples to ints. One sample at a time.
+"""
+
+from itertools import product
+from math import prod
+
+from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.network import Activation, Layer, Loss, Network
+from zerotrain.spec.registers import Baseline, Saturation, UpdateRule
+from zerotrain.spec.step import StepSettings
+from zerotrain.spec.tables import EXP2, LN2, LOG2, LOG2E
+
+Tensor = dict[tuple[int, ...], int]
+
+
+class Plain:
+    """Computes steps of one network; ``flags`` collects the sticky saturation bits."""
+
+    def __init__(self, network: Network, formats: Formats, groups, lanes: int, degree: int) -> None:
+        self.network, self.f, self.groups = network, formats, groups
+        self.lanes, self.degree = lanes, degree
+        self.flags = Saturation(0)
+
+    # Section 1
+
+    def saturate(self, value: int, width: int, kind: Saturation) -> int:
+        low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
+        if low <= value <= high:
+            return value
+        self.flags |= kind
+        return low if value < low else high
+
+    def requantize(self, acc: int, shift: int, width: int, kind: Saturation) -> int:
+        assert shift >= 0
+        return self.saturate((acc + ((1 << shift) >> 1)) >> shift, width, kind)
+
+    # Parameters
+
+    def cores(self, theta, n: int) -> list[Tensor]:
+        out = []
+        for k, shape in enumerate(self.network.layers[n].core_shapes):
+            offset = self.network.block(n, k).offset
+            indices = product(*(range(s) for s in shape))
+            out.append({index: theta[offset + p] for p, index in enumerate(indices)})
+        return out
+
+    def bias(self, theta, n: int) -> list[int]:
+        layer = self.network.layers[n]
+        if not layer.bias:
+            return [0] * layer.n_outputs
+        return list(theta[self.network.block(n, None).slice])
+
+    def input_format(self, n: int) -> QFormat:
+        return self.f.preact if n else self.f.input
+
+    def is_last(self, n: int) -> bool:
+        return n == len(self.network.layers) - 1
+
+    # Section 2
+
+    def merge(self, layer: Layer, cores: list[Tensor], lo: int, hi: int) -> Tensor:
+        if hi - lo == 1:
+            return cores[lo]
+        mid = (lo + hi) // 2
+        left, right = self.merge(layer, cores, lo, mid), self.merge(layer, cores, mid, hi)
+        r, m, n = layer.all_ranks, layer.out_modes, layer.in_modes
+        i2_size, j2_size = prod(m[mid:hi]), prod(n[mid:hi])
+        out = {}
+        for a, i, j in product(range(r[lo]), range(prod(m[lo:mid])), range(prod(n[lo:mid]))):
+            for i2, j2, c in product(range(i2_size), range(j2_size), range(r[hi])):
+                acc = sum(left[a, i, j, b] * right[b, i2, j2, c] for b in range(r[mid]))
+                out[a, i * i2_size + i2, j * j2_size + j2, c] = self.requantize(
+                    acc, self.f.weight.frac_bits, self.f.weight.width, Saturation.MERGE
+                )
+        return out
+
+    # Section 3
+
+    def layer(self, theta, n: int, x: list[int], groups) -> tuple[list[int], dict[int, Tensor]]:
+        """Pre-activation or logits, and V before the group that ends with TT-core k."""
+        layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
+        v: Tensor = {(j, 0, 0): value for j, value in enumerate(x)}
+        source, i_done, hi, seen = self.input_format(n), 1, layer.n_tt_cores, {}
+        target = f.logit if self.is_last(n) else f.preact
+        kind = Saturation.LOGIT if self.is_last(n) else Saturation.PREACT
+        for size in reversed(groups):
+            lo = hi - size
+            seen[hi - 1] = v
+            m = self.merge(layer, cores, lo, hi)
+            n_i, n_j = prod(layer.out_modes[lo:hi]), prod(layer.in_modes[lo:hi])
+            r_lo, r_hi = layer.all_ranks[lo], layer.all_ranks[hi]
+            acc: Tensor = {}
+            for rest, i, done, a in product(
+                range(prod(layer.in_modes[:lo])), range(n_i), range(i_done), range(r_lo)
+            ):
+                acc[rest, i * i_done + done, a] = sum(
+                    m[a, i, j, b] * v[rest * n_j + j, done, b]
+                    for j in range(n_j)
+                    for b in range(r_hi)
+                )
+            if lo > 0:
+                shift = f.weight.frac_bits + source.frac_bits - f.tt.frac_bits
+                v = {
+                    index: self.requantize(value, shift, f.tt.width, Saturation.SCRATCH)
+                    for index, value in acc.items()
+                }
+                source = f.tt
+            hi, i_done = lo, i_done * n_i
+        shift = f.weight.frac_bits + source.frac_bits - target.frac_bits
+        bias = self.bias(theta, n)
+        y = [
+            self.requantize(acc[0, i, 0] + (bias[i] << source.frac_bits), shift, target.width, kind)
+            for i in range(layer.n_outputs)
+        ]
+        return y, seen
+
+    def act(self, y: int, n: int) -> int:
+        return max(y, 0) if self.network.layers[n].activation == Activation.RELU else y
+
+    def logits(self, theta, x: list[int]) -> list[int]:
+        for n in range(len(self.network.layers)):
+            y, _ = self.layer(theta, n, x, self.groups[n])
+            x = [self.act(value, n) for value in y]
+        return y
+
+    # Section 4
+
+    def left_partials(self, theta, n: int, v: list[int]) -> list[Tensor]:
+        layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
+        out: list[Tensor] = [{(0, 0, j): value for j, value in enumerate(v)}]
+        source = self.input_format(n)
+        for k in range(layer.n_tt_cores - 2):
+            shift = f.weight.frac_bits + source.frac_bits - f.tt.frac_bits
+            out.append(
+                {
+                    index: self.requantize(acc, shift, f.tt.width, Saturation.SCRATCH)
+                    for index, acc in self.left_sum(layer, cores, k, out[k]).items()
+                }
+            )
+            source = f.tt
+        return out
+
+    def left_sum(self, layer: Layer, cores: list[Tensor], k: int, left: Tensor) -> Tensor:
+        """The sum that defines ``l_{k+1}``."""
+        r, m, n = layer.all_ranks, layer.out_modes, layer.in_modes
+        after = prod(n[k + 1 :])
+        return {
+            (outer * m[k] + i, b, inner): sum(
+                cores[k][a, i, j, b] * left[outer, a, j * after + inner]
+                for a in range(r[k])
+                for j in range(n[k])
+            )
+            for outer, i, b, inner in product(
+                range(prod(m[:k])), range(m[k]), range(r[k + 1]), range(after)
+            )
+        }
+
+    def environment(self, theta, n: int, k: int, v, seen, lefts) -> Tensor:
+        """``mu * E_k[a, j_k, b, I_<k, I_>k]``."""
+        layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
+        r, m, nn, d = layer.all_ranks, layer.out_modes, layer.in_modes, layer.n_tt_cores
+        before, after = prod(m[:k]), prod(m[k + 1 :])
+        acc: Tensor = {}
+        indices = product(range(r[k]), range(nn[k]), range(r[k + 1]), range(before), range(after))
+        whole = f.tt
+        if 2 * k < d:
+            if k == d - 1:
+                whole = self.input_format(n)
+            merged = self.merge(layer, cores, 0, k) if k else None
+            for a, j, b, lo, hi in indices:
+                if merged is None:
+                    acc[a, j, b, lo, hi] = seen[k][j, hi, b] << f.weight.frac_bits
+                else:
+                    acc[a, j, b, lo, hi] = sum(
+                        merged[0, lo, jj, a] * seen[k][jj * nn[k] + j, hi, b]
+                        for jj in range(prod(nn[:k]))
+                    )
+        elif k < d - 1:
+            merged = self.merge(layer, cores, k + 1, d)
+            n_after = prod(nn[k + 1 :])
+            for a, j, b, lo, hi in indices:
+                acc[a, j, b, lo, hi] = sum(
+                    lefts[k][lo, a, j * n_after + jj] * merged[b, hi, jj, 0]
+                    for jj in range(n_after)
+                )
+        else:
+            if d == 2:
+                whole = self.input_format(n)
+            total = self.left_sum(layer, cores, d - 2, lefts[d - 2])
+            for a, j, b, lo, hi in indices:
+                acc[a, j, b, lo, hi] = total[lo, a, j]
+        shift = f.weight.frac_bits + whole.frac_bits + f.cge_mu_shift - f.delta.frac_bits
+        return {
+            index: self.requantize(value, shift, f.delta.width, Saturation.SCRATCH)
+            for index, value in acc.items()
+        }
+
+    def cge_outputs(self, theta, x: list[int]) -> tuple[list[int], list[list[int]]]:
+        """Logits, and ``dz`` of every parameter, of one sample."""
+        f, network = self.f, self.network
+        ys, out = [], []
+        passed = []
+        v = x
+        for n, layer in enumerate(network.layers):
+            y, seen = self.layer(theta, n, v, (1,) * layer.n_tt_cores)
+            passed.append((v, seen))
+            ys.append(y)
+            v = [self.act(value, n) for value in y]
+        above = {
+            n: self.merge(network.layers[n], self.cores(theta, n), 0, network.layers[n].n_tt_cores)
+            for n in range(1, len(network.layers))
+        }
+        for n, layer in enumerate(network.layers):
+            v, seen = passed[n]
+            lefts = self.left_partials(theta, n, v)
+            for k in range(layer.n_tt_cores):
+                e = self.environment(theta, n, k, v, seen, lefts)
+                r, m, nn = layer.all_ranks, layer.out_modes, layer.in_modes
+                after = prod(m[k + 1 :])
+                for a, i, j, b in product(range(r[k]), range(m[k]), range(nn[k]), range(r[k + 1])):
+                    dy = {
+                        (lo * m[k] + i) * after + hi: e[a, j, b, lo, hi]
+                        for lo in range(prod(m[:k]))
+                        for hi in range(after)
+                    }
+                    out.append(self.propagate(n, dy, ys, above))
+            if layer.bias:
+                for i in range(layer.n_outputs):
+                    mu = 1 << (f.delta.frac_bits - f.cge_mu_shift)
+                    out.append(self.propagate(n, {i: mu}, ys, above))
+        return ys[-1], out
+
+    def propagate(self, n: int, dy: dict[int, int], ys, above) -> list[int]:
+        """``dz`` from the difference of layer n's pre-activation, given where it is not zero."""
+        f = self.f
+        if self.is_last(n):
+            shift = f.weight.frac_bits + f.delta.frac_bits - f.dlogit.frac_bits
+            dz = [0] * self.network.n_outputs
+            for c, value in dy.items():
+                acc = value << f.weight.frac_bits
+                dz[c] = self.requantize(acc, shift, f.logit.width, Saturation.LOGIT)
+            return dz
+        s = f.delta.frac_bits - f.preact.frac_bits
+        dh = {
+            i: self.act((ys[n][i] << s) + value, n) - self.act(ys[n][i] << s, n)
+            for i, value in dy.items()
+        }
+        last = self.is_last(n + 1)
+        target = f.dlogit if last else f.delta
+        width = f.logit.width if last else f.delta.width
+        kind = Saturation.LOGIT if last else Saturation.SCRATCH
+        shift = f.weight.frac_bits + f.delta.frac_bits - target.frac_bits
+        up = [
+            self.requantize(
+                sum(above[n + 1][0, c, i, 0] * value for i, value in dh.items()),
+                shift, width, kind,
+            )
+            for c in range(self.network.layers[n + 1].n_outputs)
+        ]  # fmt: skip
+        return up if last else self.propagate(n + 1, dict(enumerate(up)), ys, above)
+
+    # Section 5
+
+    def softmax_loss(self, z, label: int, dz=None, ref: int | None = None) -> int:
+        f = self.f
+        u = [value << (20 - f.logit.frac_bits) for value in z]
+        if dz is not None:
+            u = [a + (b << (20 - f.dlogit.frac_bits)) for a, b in zip(u, dz, strict=True)]
+        ref = max(u) if ref is None else ref
+        s = 0
+        for value in u:
+            t = ((value - ref) * LOG2E) >> 14
+            i, fraction = t >> 18, t & (2**18 - 1)
+            k, r = fraction >> 12, fraction & 4095
+            m = EXP2[k] + (((EXP2[k + 1] - EXP2[k]) * r) >> 12)
+            s += m << i if i >= 0 else (m >> -i if -i <= 31 else 0)
+        if s >= 2**32:
+            s = 2**32 - 1
+            self.flags |= Saturation.LOSS
+        n = s.bit_length() - 1
+        q = (s << (31 - n)) & (2**31 - 1)
+        k, r = q >> 25, (q >> 13) & 4095
+        lg = ((n - 20) << 20) + LOG2[k] + (((LOG2[k + 1] - LOG2[k]) * r) >> 12)
+        return ref - u[label] + ((lg * LN2) >> 16)
+
+    def squared_error(self, z, targets, dz=None) -> int:
+        f = self.f
+        total = 0
+        for c in range(len(z)):
+            d = (z[c] - targets[c]) << (17 - f.logit.frac_bits)
+            if dz is not None:
+                d += dz[c] << (17 - f.dlogit.frac_bits)
+            total += (d * d) >> 14
+        return total
+
+    def sample_loss(self, z, target, dz=None, base=None) -> int:
+        if self.network.loss == Loss.MEAN_SQUARED_ERROR:
+            return self.squared_error(z, target, dz)
+        ref = None if dz is None else max(base) << (20 - self.f.logit.frac_bits)
+        return self.softmax_loss(z, target, dz, ref)
+
+    def batch_loss(self, losses: list[int]) -> int:
+        total = 0
+        for start in range(0, len(losses), self.lanes):
+            total = self.saturate(
+                total + sum(losses[start : start + self.lanes]), self.f.loss.width, Saturation.LOSS
+            )
+        return total
+
+    # Section 6
+
+    def loss(self, theta, xs, targets) -> int:
+        return self.batch_loss(
+            [self.sample_loss(self.logits(theta, x), t) for x, t in zip(xs, targets, strict=True)]
+        )
+
+    def evaluate(self, theta, xs, targets) -> tuple[int, int]:
+        correct = 0
+        if self.network.loss == Loss.SOFTMAX_CROSS_ENTROPY:
+            for x, t in zip(xs, targets, strict=True):
+                z = self.logits(theta, x)
+                correct += z.index(max(z)) == t
+        return self.loss(theta, xs, targets), correct
+
+    def rge_step(self, s: StepSettings, theta, momentum, lfsr: int, xs, targets):
+        losses, bits = [], []
+        if s.baseline == Baseline.BASE:
+            losses.append(self.loss(theta, xs, targets))
+        for _ in range(s.queries):
+            row = []
+            for _ in theta:
+                bit, lfsr = self.lfsr_step(lfsr)
+                row.append(bit)
+            bits.append(row)
+            width = self.f.weight.width
+            w = [
+                self.saturate(t + s.mu if bit else t - s.mu, width, Saturation.PERTURB)
+                for t, bit in zip(theta, row, strict=True)
+            ]
+            losses.append(self.loss(w, xs, targets))
+        if s.baseline == Baseline.BASE:
+            diffs = [value - losses[0] for value in losses[1:]]
+        else:
+            diffs = [s.queries * value - sum(losses) for value in losses]
+        gradient = [
+            sum(d if bits[i][p] else -d for i, d in enumerate(diffs)) for p in range(len(theta))
+        ]
+        return *self.update(s, theta, momentum, gradient), lfsr, losses
+
+    def cge_step(self, s: StepSettings, theta, momentum, xs, targets):
+        columns = []
+        for x, t in zip(xs, targets, strict=True):
+            z, dzs = self.cge_outputs(theta, x)
+            columns.append([self.sample_loss(z, t), *(self.sample_loss(z, t, dz, z) for dz in dzs)])
+        losses = [self.batch_loss(list(row)) for row in zip(*columns, strict=True)]
+        gradient = [value - losses[0] for value in losses[1:]]
+        return *self.update(s, theta, momentum, gradient), losses
+
+    def update(self, s: StepSettings, theta, momentum, gradient):
+        width = self.f.momentum.width
+        new_theta, new_momentum = [], []
+        for t, v, g in zip(theta, momentum, gradient, strict=True):
+            gq = self.requantize(g, s.gradient_shift, width, Saturation.GRADIENT)
+            if s.decay == 0:
+                v = gq
+            else:
+                kept = self.requantize(v * s.decay, 4, 64, Saturation.GRADIENT)
+                v = self.saturate(kept + gq, width, Saturation.GRADIENT)
+            if s.update_rule == UpdateRule.SIGN:
+                delta = s.step_mantissa * ((v > 0) - (v < 0))
+            else:
+                delta = self.requantize(v * s.step_mantissa, s.step_shift, 64, Saturation.GRADIENT)
+            new_momentum.append(v)
+            new_theta.append(self.saturate(t - delta, self.f.weight.width, Saturation.PARAMETER))
+        return new_theta, new_momentum
+
+    # Section 7
+
+    def lfsr_step(self, state: int) -> tuple[int, int]:
+        taps = {33: (20,), 40: (38, 21, 19), 48: (47, 21, 20), 64: (63, 61, 60)}[self.degree]
+        state = state or 1
+        fresh = state & 1
+        for tap in taps:
+            fresh ^= state >> tap & 1
+        return state & 1, state >> 1 | fresh << (self.degree - 1)
