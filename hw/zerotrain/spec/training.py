@@ -48,7 +48,7 @@ class _Stage:
     decay : Decay
         Course between the two.
     momentum : float
-        Momentum factor, a multiple of 1/16 below 1; 0 is none.
+        Momentum factor below 1, rounded to sixteenths on the chip; 0 is none.
     gradient_limit : float
         Gradient, averaged over the batch, that the momentum word must hold. It sets the unit of
         the word: a larger limit saturates later and resolves less.
@@ -149,7 +149,12 @@ class Training:
     seed : int
         Seed of the initial parameters, the perturbations and the order of the samples.
     batch : int
-        Samples per step.
+        Samples per step. What is left of an epoch after whole batches is dropped.
+    evaluate_every : int
+        Steps between two evaluations of the accuracy.
+    hold_out_validation : bool
+        Train without the validation part of the data and watch the accuracy on it, as one does to
+        choose hyper-parameters; otherwise train with it and watch the accuracy on the test part.
     rge, cge : RgeStage, CgeStage or None
         The stages, in this order; at least one.
     """
@@ -157,6 +162,8 @@ class Training:
     dataset: str
     seed: int = 1
     batch: int = 32
+    evaluate_every: int = 50
+    hold_out_validation: bool = False
     rge: RgeStage | None = None
     cge: CgeStage | None = None
 
@@ -165,6 +172,8 @@ class Training:
             raise ValueError(f"seed is 0 to 2**32 - 1, not {self.seed!r}")
         if not 1 <= self.batch <= 1 << 16:
             raise ValueError(f"batch is 1 to 65536 samples, not {self.batch!r}")
+        if self.evaluate_every < 1:
+            raise ValueError(f"evaluate_every is at least 1, not {self.evaluate_every!r}")
         if self.rge is None and self.cge is None:
             raise ValueError(
                 "Training has a stage [training.rge], [training.cge] or both, got none"
@@ -177,6 +186,9 @@ class Training:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for TOML and JSON."""
-        head = {"dataset": self.dataset, "seed": self.seed, "batch": self.batch}
-        stages = {"rge": self.rge, "cge": self.cge}
-        return head | {k: stage.to_dict() for k, stage in stages.items() if stage is not None}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            k: v.to_dict() if isinstance(v, _Stage) else v
+            for k, v in values.items()
+            if v is not None
+        }
