@@ -4,11 +4,14 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.registers import Baseline, UpdateRule
 from zerotrain.spec.step import StepSettings
+
+Ints = NDArray[np.int64]
 
 
 def pick(rng: np.random.Generator, low: int, high: int) -> int:
@@ -34,7 +37,12 @@ def refactor(rng: np.random.Generator, size: int, d: int) -> tuple[int, ...]:
     return tuple(out)
 
 
-def layer(rng: np.random.Generator, in_modes, out_modes, activation: Activation) -> Layer:
+def layer(
+    rng: np.random.Generator,
+    in_modes: tuple[int, ...],
+    out_modes: tuple[int, ...],
+    activation: Activation,
+) -> Layer:
     ranks = []
     for k in range(1, len(in_modes)):
         left = prod(in_modes[:k]) * prod(out_modes[:k])
@@ -102,12 +110,12 @@ def formats(rng: np.random.Generator) -> Formats:
             continue
 
 
-def words(rng: np.random.Generator, fmt: QFormat, shape: Any) -> np.ndarray:
+def words(rng: np.random.Generator, fmt: QFormat, shape: Any) -> Ints:
     """Raw values of a random magnitude, a corner now and then."""
     bits = pick(rng, 2, fmt.width)
     out = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), shape)
     corners = rng.choice([fmt.raw_min, fmt.raw_max, 0], shape)
-    return np.where(rng.random(shape) < 0.03, corners, out)
+    return np.where(rng.random(shape) < 0.03, corners, out).astype(np.int64)
 
 
 def settings(rng: np.random.Generator) -> StepSettings:
@@ -123,7 +131,7 @@ def settings(rng: np.random.Generator) -> StepSettings:
     )
 
 
-def batch(rng: np.random.Generator, net: Network, fmt: Formats, size: int):
+def batch(rng: np.random.Generator, net: Network, fmt: Formats, size: int) -> tuple[Ints, Ints]:
     """Samples and targets."""
     x = words(rng, fmt.input, (size, net.n_inputs))
     if net.loss == Loss.MEAN_SQUARED_ERROR:

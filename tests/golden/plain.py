@@ -4,8 +4,10 @@ Written from the text, sentence by sentence, for tiny networks; slow on purpose.
 from index tuples to ints. One sample at a time.
 """
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
+from typing import Any
 
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network
@@ -14,12 +16,21 @@ from zerotrain.spec.step import StepSettings
 from zerotrain.spec.tables import EXP2, LN2, LOG2, LOG2E
 
 Tensor = dict[tuple[int, ...], int]
+Logits = Sequence[int]
+Target = Any  # a label, or a list of targets
 
 
 class Plain:
     """Computes steps of one network; ``flags`` collects the sticky saturation bits."""
 
-    def __init__(self, network: Network, formats: Formats, groups, lanes: int, degree: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        formats: Formats,
+        groups: tuple[tuple[int, ...], ...],
+        lanes: int,
+        degree: int,
+    ) -> None:
         self.network, self.f, self.groups = network, formats, groups
         self.lanes, self.degree = lanes, degree
         self.flags = Saturation(0)
@@ -39,7 +50,7 @@ class Plain:
 
     # Parameters
 
-    def cores(self, theta, n: int) -> list[Tensor]:
+    def cores(self, theta: Sequence[int], n: int) -> list[Tensor]:
         out = []
         for k, shape in enumerate(self.network.layers[n].core_shapes):
             offset = self.network.block(n, k).offset
@@ -47,7 +58,7 @@ class Plain:
             out.append({index: theta[offset + p] for p, index in enumerate(indices)})
         return out
 
-    def bias(self, theta, n: int) -> list[int]:
+    def bias(self, theta: Sequence[int], n: int) -> list[int]:
         layer = self.network.layers[n]
         if not layer.bias:
             return [0] * layer.n_outputs
@@ -68,7 +79,7 @@ class Plain:
         left, right = self.merge(layer, cores, lo, mid), self.merge(layer, cores, mid, hi)
         r, m, n = layer.all_ranks, layer.out_modes, layer.in_modes
         i2_size, j2_size = prod(m[mid:hi]), prod(n[mid:hi])
-        out = {}
+        out: Tensor = {}
         for a, i, j in product(range(r[lo]), range(prod(m[lo:mid])), range(prod(n[lo:mid]))):
             for i2, j2, c in product(range(i2_size), range(j2_size), range(r[hi])):
                 acc = sum(left[a, i, j, b] * right[b, i2, j2, c] for b in range(r[mid]))
@@ -79,11 +90,14 @@ class Plain:
 
     # Section 3
 
-    def layer(self, theta, n: int, x: list[int], groups) -> tuple[list[int], dict[int, Tensor]]:
+    def layer(
+        self, theta: Sequence[int], n: int, x: list[int], groups: tuple[int, ...]
+    ) -> tuple[list[int], dict[int, Tensor]]:
         """Pre-activation or logits, and V before the group that ends with TT-core k."""
         layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
         v: Tensor = {(j, 0, 0): value for j, value in enumerate(x)}
-        source, i_done, hi, seen = self.input_format(n), 1, layer.n_tt_cores, {}
+        source, i_done, hi = self.input_format(n), 1, layer.n_tt_cores
+        seen: dict[int, Tensor] = {}
         target = f.logit if self.is_last(n) else f.preact
         kind = Saturation.LOGIT if self.is_last(n) else Saturation.PREACT
         for size in reversed(groups):
@@ -120,7 +134,7 @@ class Plain:
     def act(self, y: int, n: int) -> int:
         return max(y, 0) if self.network.layers[n].activation == Activation.RELU else y
 
-    def logits(self, theta, x: list[int]) -> list[int]:
+    def logits(self, theta: Sequence[int], x: list[int]) -> list[int]:
         for n in range(len(self.network.layers)):
             y, _ = self.layer(theta, n, x, self.groups[n])
             x = [self.act(value, n) for value in y]
@@ -128,7 +142,7 @@ class Plain:
 
     # Section 4
 
-    def left_partials(self, theta, n: int, v: list[int]) -> list[Tensor]:
+    def left_partials(self, theta: Sequence[int], n: int, v: list[int]) -> list[Tensor]:
         layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
         out: list[Tensor] = [{(0, 0, j): value for j, value in enumerate(v)}]
         source = self.input_format(n)
@@ -158,7 +172,9 @@ class Plain:
             )
         }
 
-    def environment(self, theta, n: int, k: int, v, seen, lefts) -> Tensor:
+    def environment(
+        self, theta: Sequence[int], n: int, k: int, seen: dict[int, Tensor], lefts: list[Tensor]
+    ) -> Tensor:
         """``mu * E_k[a, j_k, b, I_<k, I_>k]``."""
         layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
         r, m, nn, d = layer.all_ranks, layer.out_modes, layer.in_modes, layer.n_tt_cores
@@ -198,11 +214,12 @@ class Plain:
             for index, value in acc.items()
         }
 
-    def cge_outputs(self, theta, x: list[int]) -> tuple[list[int], list[list[int]]]:
+    def cge_outputs(self, theta: Sequence[int], x: list[int]) -> tuple[list[int], list[list[int]]]:
         """Logits, and ``dz`` of every parameter, of one sample."""
         f, network = self.f, self.network
-        ys, out = [], []
-        passed = []
+        ys: list[list[int]] = []
+        out: list[list[int]] = []
+        passed: list[tuple[list[int], dict[int, Tensor]]] = []
         v = x
         for n, layer in enumerate(network.layers):
             y, seen = self.layer(theta, n, v, (1,) * layer.n_tt_cores)
@@ -217,7 +234,7 @@ class Plain:
             v, seen = passed[n]
             lefts = self.left_partials(theta, n, v)
             for k in range(layer.n_tt_cores):
-                e = self.environment(theta, n, k, v, seen, lefts)
+                e = self.environment(theta, n, k, seen, lefts)
                 r, m, nn = layer.all_ranks, layer.out_modes, layer.in_modes
                 after = prod(m[k + 1 :])
                 for a, i, j, b in product(range(r[k]), range(m[k]), range(nn[k]), range(r[k + 1])):
@@ -233,7 +250,9 @@ class Plain:
                     out.append(self.propagate(n, {i: mu}, ys, above))
         return ys[-1], out
 
-    def propagate(self, n: int, dy: dict[int, int], ys, above) -> list[int]:
+    def propagate(
+        self, n: int, dy: dict[int, int], ys: list[list[int]], above: dict[int, Tensor]
+    ) -> list[int]:
         """``dz`` from the difference of layer n's pre-activation, given where it is not zero."""
         f = self.f
         if self.is_last(n):
@@ -264,7 +283,9 @@ class Plain:
 
     # Section 5
 
-    def softmax_loss(self, z, label: int, dz=None, ref: int | None = None) -> int:
+    def softmax_loss(
+        self, z: Logits, label: int, dz: Logits | None = None, ref: int | None = None
+    ) -> int:
         f = self.f
         u = [value << (20 - f.logit.frac_bits) for value in z]
         if dz is not None:
@@ -286,7 +307,7 @@ class Plain:
         lg = ((n - 20) << 20) + LOG2[k] + (((LOG2[k + 1] - LOG2[k]) * r) >> 12)
         return ref - u[label] + ((lg * LN2) >> 16)
 
-    def squared_error(self, z, targets, dz=None) -> int:
+    def squared_error(self, z: Logits, targets: Logits, dz: Logits | None = None) -> int:
         f = self.f
         total = 0
         for c in range(len(z)):
@@ -296,7 +317,9 @@ class Plain:
             total += (d * d) >> 14
         return total
 
-    def sample_loss(self, z, target, dz=None, base=None) -> int:
+    def sample_loss(
+        self, z: Logits, target: Target, dz: Logits | None = None, base: Logits = ()
+    ) -> int:
         if self.network.loss == Loss.MEAN_SQUARED_ERROR:
             return self.squared_error(z, target, dz)
         ref = None if dz is None else max(base) << (20 - self.f.logit.frac_bits)
@@ -312,12 +335,14 @@ class Plain:
 
     # Section 6
 
-    def loss(self, theta, xs, targets) -> int:
+    def loss(self, theta: list[int], xs: list[list[int]], targets: list[Target]) -> int:
         return self.batch_loss(
             [self.sample_loss(self.logits(theta, x), t) for x, t in zip(xs, targets, strict=True)]
         )
 
-    def evaluate(self, theta, xs, targets) -> tuple[int, int]:
+    def evaluate(
+        self, theta: list[int], xs: list[list[int]], targets: list[Target]
+    ) -> tuple[int, int]:
         correct = 0
         if self.network.loss == Loss.SOFTMAX_CROSS_ENTROPY:
             for x, t in zip(xs, targets, strict=True):
@@ -325,8 +350,17 @@ class Plain:
                 correct += z.index(max(z)) == t
         return self.loss(theta, xs, targets), correct
 
-    def rge_step(self, s: StepSettings, theta, momentum, lfsr: int, xs, targets):
-        losses, bits = [], []
+    def rge_step(
+        self,
+        s: StepSettings,
+        theta: list[int],
+        momentum: list[int],
+        lfsr: int,
+        xs: list[list[int]],
+        targets: list[Target],
+    ) -> tuple[list[int], list[int], int, list[int]]:
+        losses: list[int] = []
+        bits: list[list[int]] = []
         if s.baseline == Baseline.BASE:
             losses.append(self.loss(theta, xs, targets))
         for _ in range(s.queries):
@@ -350,7 +384,14 @@ class Plain:
         ]
         return *self.update(s, theta, momentum, gradient), lfsr, losses
 
-    def cge_step(self, s: StepSettings, theta, momentum, xs, targets):
+    def cge_step(
+        self,
+        s: StepSettings,
+        theta: list[int],
+        momentum: list[int],
+        xs: list[list[int]],
+        targets: list[Target],
+    ) -> tuple[list[int], list[int], list[int]]:
         columns = []
         for x, t in zip(xs, targets, strict=True):
             z, dzs = self.cge_outputs(theta, x)
@@ -359,7 +400,9 @@ class Plain:
         gradient = [value - losses[0] for value in losses[1:]]
         return *self.update(s, theta, momentum, gradient), losses
 
-    def update(self, s: StepSettings, theta, momentum, gradient):
+    def update(
+        self, s: StepSettings, theta: list[int], momentum: list[int], gradient: list[int]
+    ) -> tuple[list[int], list[int]]:
         width = self.f.momentum.width
         new_theta, new_momentum = [], []
         for t, v, g in zip(theta, momentum, gradient, strict=True):
