@@ -12,8 +12,10 @@ from zerotrain.spec.network import Activation, Network
 __all__ = ["initial_parameters"]
 
 
-def initial_parameters(network: Network, formats: Formats, seed: int) -> NDArray[np.int64]:
+def initial_parameters(network: Network, formats: Formats, *key: int) -> NDArray[np.int64]:
     """Raw parameters int64[d]: uniform TT-cores, zero biases.
+
+    ``key`` names the random stream.
 
     The full matrix of a layer has the variance ``gain / n_inputs`` (gain 2 before a ReLU, else 1;
     He et al. 2015): one entry of it is a sum over ``prod(ranks)`` paths of products of one entry of
@@ -28,6 +30,6 @@ def initial_parameters(network: Network, formats: Formats, seed: int) -> NDArray
         gain = 2.0 if layer.activation == Activation.RELU else 1.0
         variance = gain / layer.n_inputs / prod(layer.ranks)
         spread = (3.0 * variance ** (1 / layer.n_tt_cores)) ** 0.5
-        values = np.rint(uniform(block.size, seed, index) * spread * one).astype(np.int64)
+        values = np.rint(uniform(block.size, *key, index) * spread * one).astype(np.int64)
         theta[block.slice] = np.clip(values, formats.weight.raw_min, formats.weight.raw_max)
     return theta

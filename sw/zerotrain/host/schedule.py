@@ -4,9 +4,9 @@ Coarse RGE steps run until their loss no longer falls, then fine CGE steps with 
 stage may stand alone. A schedule is a function of the losses it is shown; its whole state is a few
 integers, so a run can be resumed to the last bit.
 
-Units (docs/numerics.md, section 6). A raw loss is ``2**-20``, summed over the batch; a raw weight is
-``2**-f`` with ``f = formats.weight.frac_bits``. For a gradient component ``G`` of the batch's mean
-loss the chip's raw gradient is, on average::
+Units (docs/numerics.md, section 6). A raw loss is ``2**-20``, summed over the batch; a raw weight
+is ``2**-f`` with ``f = formats.weight.frac_bits``. For a gradient component ``G`` of the batch's
+mean loss the chip's raw gradient is, on average::
 
     CGE             g = G * batch * 2**20 * mu_cge
     RGE, base       g = G * batch * 2**20 * mu * N
@@ -240,6 +240,7 @@ class Schedule:
         names = {f.name for f in fields(ScheduleState)}
         if set(values) != names:
             raise ValueError(
-                f"A schedule's state has {', '.join(sorted(names))}, got {', '.join(sorted(values))}"
+                f"A schedule's state has {', '.join(sorted(names))}, "
+                f"got {', '.join(sorted(values))}"
             )
         self.state = ScheduleState(**values)

@@ -1,0 +1,250 @@
+"""The training loop: schedule, data and driver together, interruptible between any two steps."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerotrain.data.dataset import Dataset, Split, quantize
+from zerotrain.data.mixing import permutation
+from zerotrain.host.checkpoint import Checkpoint, fingerprint
+from zerotrain.host.digest import RunningHash
+from zerotrain.host.driver import Driver, Evaluation, StepResult
+from zerotrain.host.initialise import initial_parameters
+from zerotrain.host.schedule import PlannedStep, Schedule
+from zerotrain.spec.lfsr import mix_seed
+from zerotrain.spec.registers import Command, Saturation
+from zerotrain.spec.training import Training
+
+__all__ = ["Counters", "Row", "Trainer"]
+
+#: First part of the keys of the random streams drawn from a run's seed.
+_PARAMETER_STREAM, _ORDER_STREAM = 0, 1
+
+
+@dataclass
+class Counters:
+    """Totals of a run; what they count never influences the training.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall-clock time of steps and evaluations.
+    rge_steps, cge_steps, rge_cycles, cge_cycles : int
+        Training steps of a kind, and their chip cycles.
+    rge_macs, cge_macs : int
+        Multiply-accumulates that the plan counts for them.
+    saturation : int
+        Every saturation flag seen in training steps.
+    """
+
+    seconds: float = 0.0
+    rge_steps: int = 0
+    cge_steps: int = 0
+    rge_cycles: int = 0
+    cge_cycles: int = 0
+    rge_macs: int = 0
+    cge_macs: int = 0
+    saturation: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the log: a step, or the evaluation before the first.
+
+    ``accuracy`` is None where none was measured. ``loss`` is per sample.
+    """
+
+    step: int
+    phase: str
+    loss: float | None
+    step_size: float | None
+    accuracy: float | None
+    saturation: str
+    cycles: int
+    beats: int
+    loss_stalls: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Quantized samples."""
+
+    x: NDArray[np.int64]
+    labels: NDArray[np.int64] = field(repr=False)
+
+
+class Trainer:
+    """One run on one chip.
+
+    Parameters
+    ----------
+    driver : Driver
+        The chip, its program loaded.
+    training : Training
+        What to do.
+    dataset : Dataset
+        What to learn.
+    step_macs : callable, optional
+        ``(kind, batch, evaluations) -> MACs``, :meth:`zerotrain.spec.planner.Plan.step_macs`.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        training: Training,
+        dataset: Dataset,
+        *,
+        step_macs: Callable[[Any, int, int], int] | None = None,
+    ) -> None:
+        dataset.check(driver.network)
+        self.driver, self.training, self.dataset = driver, training, dataset
+        self.schedule = Schedule(training, driver.chip.formats)
+        self._step_macs = step_macs or (lambda kind, batch, evaluations: 0)
+        held_out = training.hold_out_validation
+        learned = dataset.training if held_out else dataset.training.join(dataset.validation)
+        self._train = self._quantize(learned)
+        self._watch = self._quantize(dataset.validation if held_out else dataset.test)
+        if training.batch > len(learned):
+            raise ValueError(
+                f"The batch has at most the {len(learned)} training samples of {dataset.name}, "
+                f"not {training.batch}"
+            )
+        if training.batch > driver.max_batch:
+            raise ValueError(
+                f"The chip holds batches of up to {driver.max_batch} samples, got a batch of "
+                f"{training.batch}: generate the chip for this batch or train with a smaller one"
+            )
+        self.counters = Counters()
+        self.hash = RunningHash()
+        self._epoch: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+        #: Step whose batch each bank holds, or -1.
+        self._banked = [-1, -1]
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self.schedule.state.step
+
+    # Data.
+
+    def _quantize(self, split: Split) -> _Samples:
+        return _Samples(quantize(split.x, self.driver.chip.formats.input), split.labels)
+
+    def batch_indices(self, step: int) -> NDArray[np.int64]:
+        """Training samples of a step: every epoch all samples in a new order, whole batches."""
+        size = self.training.batch
+        per_epoch = len(self._train.labels) // size
+        epoch, position = divmod(step, per_epoch)
+        if self._epoch[0] != epoch:
+            key = (self.training.seed, _ORDER_STREAM, epoch)
+            self._epoch = (epoch, permutation(len(self._train.labels), *key))
+        return self._epoch[1][position * size : (position + 1) * size]
+
+    def _bank(self, step: int) -> int:
+        """Make sure that a step's batch is on the chip, and say in which bank."""
+        bank = step % 2
+        if self._banked[bank] != step:
+            index = self.batch_indices(step)
+            self.driver.load_batch(self._train.x[index], self._train.labels[index], bank)
+            self._banked[bank] = step
+        return bank
+
+    # State.
+
+    def begin(self) -> Row:
+        """Put the chip into the initial state of the run and measure it."""
+        seed, driver = self.training.seed, self.driver
+        formats = driver.chip.formats
+        theta = initial_parameters(driver.network, formats, seed, _PARAMETER_STREAM)
+        driver.parameters = theta
+        driver.momentum = np.zeros_like(theta)
+        driver.lfsr_state = mix_seed(seed, driver.chip.lfsr_degree)
+        self._hash_state()
+        evaluation = self._evaluate()
+        loss = evaluation.loss / evaluation.count / 2**20
+        return Row(0, "start", loss, None, evaluation.accuracy, "", 0, 0, 0, self.hash.value)
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that :meth:`restore` needs."""
+        driver = self.driver
+        return Checkpoint(
+            fingerprint(driver.network), driver.network.name, driver.chip.config_hash,
+            driver.parameters, driver.momentum, driver.lfsr_state, self.schedule.save(),
+            self.hash.value, asdict(self.counters),
+        )  # fmt: skip
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Put chip and schedule into a checkpoint's state."""
+        driver = self.driver
+        checkpoint.check(driver.network, driver.chip)
+        driver.parameters = checkpoint.theta
+        driver.momentum = checkpoint.momentum
+        driver.lfsr_state = checkpoint.lfsr_state
+        self.schedule.restore(checkpoint.schedule)
+        self.hash = RunningHash(checkpoint.digest)
+        self.counters = Counters(**checkpoint.counters)
+
+    def _hash_state(self) -> None:
+        self.hash.state(self.driver.parameters, self.driver.momentum, self.driver.lfsr_state)
+
+    def _evaluate(self) -> Evaluation:
+        """Accuracy on the watched part of the data; evaluating uses both banks."""
+        self._banked = [-1, -1]
+        evaluation = self.driver.evaluate(self._watch.x, self._watch.labels)
+        self.hash.evaluation(evaluation)
+        return evaluation
+
+    def evaluate_test(self) -> Evaluation:
+        """Loss and accuracy on the test part, as the chip measures them."""
+        self._banked = [-1, -1]
+        test = self._quantize(self.dataset.test)
+        return self.driver.evaluate(test.x, test.labels)
+
+    # Steps.
+
+    def advance(self) -> Row | None:
+        """Take one step, or return None at the end of the schedule."""
+        planned = self.schedule.next()
+        if planned is None:
+            return None
+        started = time.perf_counter()
+        driver, step = self.driver, self.step
+        if planned.clear_momentum:
+            driver.momentum = np.zeros(driver.network.n_parameters, np.int64)
+        driver.start(planned.command, planned.settings, bank=self._bank(step))
+        self._bank(step + 1)  # loads while the chip works
+        result = driver.wait()
+        self.schedule.record(result.losses, planned)
+        self.hash.step(result)
+        self._hash_state()
+        accuracy = None
+        if self.step % self.training.evaluate_every == 0 or self.schedule.next() is None:
+            accuracy = self._evaluate().accuracy
+        self._count(planned, result)
+        self.counters.seconds += time.perf_counter() - started
+        return Row(
+            self.step, planned.phase, self.schedule.mean_loss(result.losses, planned),
+            planned.step_size, accuracy, _flags(result.saturation), result.cycles, result.beats,
+            result.loss_stalls, self.hash.value,
+        )  # fmt: skip
+
+    def _count(self, planned: PlannedStep, result: StepResult) -> None:
+        counters, batch = self.counters, self.training.batch
+        counters.saturation |= result.saturation
+        if planned.command == Command.CGE:
+            counters.cge_steps += 1
+            counters.cge_cycles += result.cycles
+            counters.cge_macs += self._step_macs("cge", batch, len(result.losses))
+        else:
+            counters.rge_steps += 1
+            counters.rge_cycles += result.cycles
+            counters.rge_macs += self._step_macs("rge", batch, len(result.losses))
+
+
+def _flags(saturation: Saturation) -> str:
+    return "+".join(f.name.lower() for f in Saturation if f in saturation and f.name)
