@@ -25,8 +25,12 @@ def saturate(value: Value, width: int) -> tuple[Value, Value]:
         return value, Value.cast(0)[:1]
     top = value[width - 1 :]
     clamped = top.any() & ~top.all()
-    limit = Cat((~value[-1]).replicate(width - 1), value[-1])
-    return Mux(clamped, limit, value[:width]).as_signed(), clamped
+    return Mux(clamped, limit(value[-1], width), value[:width].as_signed()), clamped
+
+
+def limit(negative: Value, width: int) -> Value:
+    """The lowest value of ``signed(width)`` if ``negative``, else the highest."""
+    return Cat((~negative).replicate(width - 1), negative).as_signed()
 
 
 def select_shift(value: Value, amount: Value, bits: range) -> Value:
@@ -45,8 +49,7 @@ def fabric_product(a: Value, b: Value) -> Value:
     rows: list[Value] = [Mux(b[k], a, 0) << k for k in range(len(b))]
     while len(rows) > 1:
         rows = [
-            rows[k] + rows[k + 1] if k + 1 < len(rows) else rows[k]
-            for k in range(0, len(rows), 2)
+            rows[k] + rows[k + 1] if k + 1 < len(rows) else rows[k] for k in range(0, len(rows), 2)
         ]
     return rows[0]
 
@@ -92,9 +95,7 @@ class ConstantMultiplier(wiring.Component):
     def __init__(self, width: int, constant: int) -> None:
         self._digits = csd_digits(constant)
         self.latency = max(1, (len(self._digits) - 1).bit_length())
-        super().__init__(
-            {"i": In(signed(width)), "o": Out(signed(width + constant.bit_length()))}
-        )
+        super().__init__({"i": In(signed(width)), "o": Out(signed(width + constant.bit_length()))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -112,9 +113,7 @@ class ConstantMultiplier(wiring.Component):
                     sign = high_sign
                 else:
                     total = low
-                node = Signal(
-                    Shape.cast(total.shape()), name=f"p{level}_{k}", reset_less=True
-                )
+                node = Signal(Shape.cast(total.shape()), name=f"p{level}_{k}", reset_less=True)
                 m.d.sync += node.eq(total)
                 following.append((node, exponent, sign))
             nodes = following

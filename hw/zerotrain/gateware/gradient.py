@@ -1,0 +1,261 @@
+"""Sums over losses: baselines, differences of the queries, and the gradient of each parameter.
+
+No perturbation is stored. The generator's state at the beginning of every query is kept, and all
+queries are replayed bit by bit, parameter by parameter.
+"""
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import enum, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.lfsr import lfsr_next
+from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.registers import Baseline, register
+
+__all__ = ["Gradient"]
+
+
+class _Result(enum.Enum, shape=2):
+    """Where the sum in the accumulator goes when it is complete."""
+
+    OFFSET = 0
+    DIFFERENCE = 1
+    GRADIENT = 2
+
+
+class Gradient(wiring.Component):
+    """The exact gradient of every parameter, in parameter order.
+
+    Golden model: :func:`zerotrain.golden.update.differences`, ``rge_gradient``, ``cge_gradient``
+    (bit-exact).
+
+    One accumulator forms all sums: the offset (minus the baseline), the difference of each query
+    (``N * L_i`` by repeated addition), then the gradient of each parameter.
+
+    Throughput: ``max(N, RGE_PERIOD)`` cycles per parameter of RGE, ``CGE_PERIOD`` of CGE.
+    Latency: the last gradient appears in the last of the :meth:`cycles` busy cycles.
+
+    Parameters
+    ----------
+    chip : Chip
+        Loss format, depths and generator degree.
+
+    Members
+    -------
+    start : In(1)
+        Begin; ignored while busy. Inputs up to ``n_parameters`` hold still until ``busy`` falls.
+    cge : In(1)
+        Losses are those of CGE, else of RGE.
+    queries, baseline, n_parameters
+        The registers of these names. At most ``query_depth`` queries.
+    busy : Out(1)
+    losses : Out(ReadPort)
+        Losses, by evaluation.
+    snapshot : In(WritePort)
+        Generator state at the beginning of each query; written while this unit is idle.
+    valid : Out(1)
+        Pulse: ``gradient`` is that of the next parameter, in this cycle only.
+    gradient : Out(signed(...))
+        In units of the loss (mean baseline: N times as large), exact.
+    """
+
+    #: Least cycles between two parameters, see :class:`~zerotrain.gateware.update.Update`.
+    CGE_PERIOD = 7
+    RGE_PERIOD = 10
+    #: Cycles from an address to the complete sum: memory, operand register, accumulator.
+    SUM = 3
+
+    start: Signal
+    cge: Signal
+    queries: Signal
+    baseline: Signal
+    n_parameters: Signal
+    busy: Signal
+    losses: wiring.PureInterface
+    snapshot: wiring.PureInterface
+    valid: Signal
+    gradient: Signal
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+        loss, n = chip.formats.loss.width, chip.query_depth
+        # |D| <= (N - 1)(2**w - 1), and every partial sum of it is below N * 2**w; |g| <= N |D|.
+        self._difference = signed(loss + (n - 1).bit_length() + 1)
+        super().__init__(
+            {
+                "start": In(1),
+                "cge": In(1),
+                "queries": In(register("queries").width),
+                "baseline": In(Baseline),
+                "n_parameters": In(register("n_parameters").width),
+                "busy": Out(1),
+                "losses": Out(ReadPort(address_bits(chip.evaluation_depth), signed(loss))),
+                "snapshot": In(WritePort(address_bits(n), chip.lfsr_degree)),
+                "valid": Out(1),
+                "gradient": Out(signed(loss + (n * (n - 1)).bit_length() + 1)),
+            }
+        )
+
+    @classmethod
+    def cycles(cls, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
+        """Cycles that ``busy`` is high."""
+        if cge:
+            return 1 + cls.SUM + (n_parameters - 1) * cls.CGE_PERIOD + 1 + cls.SUM
+        mean = baseline == Baseline.MEAN
+        offset, differences = (queries, queries**2) if mean else (1, queries)
+        gradients = (n_parameters - 1) * max(queries, cls.RGE_PERIOD) + queries
+        return offset + cls.SUM + differences + cls.SUM + gradients + cls.SUM
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chip = self._chip
+        m.submodules.snapshots = snapshots = Memory(
+            shape=chip.lfsr_degree, depth=chip.query_depth, init=[]
+        )
+        m.submodules.differences = differences = Memory(
+            shape=self._difference, depth=chip.query_depth, init=[]
+        )
+        snapshot_r, snapshot_w = snapshots.read_port(), snapshots.write_port()
+        difference_r, difference_w = differences.read_port(), differences.write_port()
+
+        # Stage 0: addresses. `item` is the query, the term of a sum, or a cycle of a parameter.
+        mean = ~self.cge & (self.baseline == Baseline.MEAN)
+        item = Signal(range(max(128, chip.query_depth)))
+        repeat = Signal(len(self.queries))
+        parameter = Signal(len(self.n_parameters))
+        issue, first, last = Signal(), Signal(), Signal()
+        result = Signal(_Result)
+        replay, running = Signal(), Signal()
+        settle = Signal(range(self.SUM + 1))
+        final_query = Signal()
+        m.d.comb += [
+            final_query.eq(item == self.queries - 1),
+            replay.eq(~self.cge & (result == _Result.GRADIENT)),
+        ]
+        with m.FSM() as fsm:
+            with m.State("Idle"):
+                m.d.sync += [item.eq(0), repeat.eq(0), parameter.eq(0), settle.eq(0)]
+                with m.If(self.start & ~self.busy & self.n_parameters.any()):
+                    m.next = "Offset"
+            with m.State("Offset"):
+                m.d.comb += [
+                    self.losses.addr.eq(item),
+                    result.eq(_Result.OFFSET),
+                    issue.eq(settle == 0),
+                    first.eq(item == 0),
+                    last.eq(~mean | final_query),
+                ]
+                # The offset must be complete before a sum starts from it.
+                with m.If(issue & ~last):
+                    m.d.sync += item.eq(item + 1)
+                with m.Else():
+                    m.d.sync += settle.eq(settle + 1)
+                with m.If(settle == self.SUM):
+                    m.d.sync += [item.eq(0), settle.eq(0)]
+                    m.next = "Differences"
+                    with m.If(self.cge):
+                        m.next = "Gradients"
+            with m.State("Differences"):
+                m.d.comb += [
+                    self.losses.addr.eq(item + ~mean),
+                    result.eq(_Result.DIFFERENCE),
+                    issue.eq(settle == 0),
+                    first.eq(repeat == 0),
+                    last.eq(~mean | (repeat == self.queries - 1)),
+                ]
+                with m.If(issue & ~(last & final_query)):
+                    m.d.sync += repeat.eq(Mux(last, 0, repeat + 1))
+                    with m.If(last):
+                        m.d.sync += item.eq(item + 1)
+                with m.Else():
+                    m.d.sync += settle.eq(settle + 1)
+                with m.If(settle == self.SUM):
+                    m.d.sync += item.eq(0)
+                    m.next = "Gradients"
+            with m.State("Gradients"):
+                # A parameter may need more cycles than there are queries: `item` is past them then.
+                idle_tail = Signal()
+                terms_done = idle_tail | last
+                period = Mux(self.cge, self.CGE_PERIOD, self.RGE_PERIOD)
+                m.d.comb += [
+                    self.losses.addr.eq(parameter + 1),
+                    result.eq(_Result.GRADIENT),
+                    issue.eq(~idle_tail),
+                    first.eq(item == 0),
+                    last.eq(self.cge | final_query),
+                ]
+                m.d.sync += [item.eq(item + 1), idle_tail.eq(terms_done)]
+                with m.If(terms_done & (item >= period - 1)):
+                    m.d.sync += [item.eq(0), idle_tail.eq(0), parameter.eq(parameter + 1)]
+                with m.If(terms_done & (parameter == self.n_parameters - 1)):
+                    m.d.sync += idle_tail.eq(0)
+                    m.next = "Idle"
+        m.d.comb += [
+            running.eq(~fsm.ongoing("Idle")),
+            snapshot_r.addr.eq(item),
+            difference_r.addr.eq(item),
+        ]
+
+        # Stage 1: the word arrives; the replayed state moves on by one bit. No state is read in the
+        # cycle it is written: that is one cycle after its own read, and a round takes longer.
+        p1_issue, p1_first, p1_last, p1_replay = Signal(), Signal(), Signal(), Signal()
+        p1_result = Signal(_Result)
+        p1_item = Signal.like(snapshot_r.addr, reset_less=True)
+        m.d.sync += [
+            p1_issue.eq(issue), p1_first.eq(first), p1_last.eq(last), p1_replay.eq(replay),
+            p1_result.eq(result), p1_item.eq(item),
+        ]  # fmt: skip
+        with m.If(p1_issue & p1_replay):
+            m.d.comb += [
+                snapshot_w.en.eq(1),
+                snapshot_w.addr.eq(p1_item),
+                snapshot_w.data.eq(lfsr_next(snapshot_r.data)),
+            ]
+        with m.Else():
+            m.d.comb += [
+                snapshot_w.en.eq(self.snapshot.en & ~self.busy),
+                snapshot_w.addr.eq(self.snapshot.addr),
+                snapshot_w.data.eq(self.snapshot.data),
+            ]
+
+        # Stage 2: the accumulator. A sum of differences and a gradient of CGE start at the offset.
+        p2_issue, p2_first, p2_last = Signal(), Signal(), Signal()
+        p2_subtract, p2_offset = Signal(), Signal()
+        p2_result = Signal(_Result)
+        p2_item = Signal.like(p1_item, reset_less=True)
+        p2_operand = Signal(self._difference, reset_less=True)
+        offset = Signal(self._difference, reset_less=True)
+        acc = Signal(self.gradient.shape(), reset_less=True)
+        m.d.sync += [
+            p2_issue.eq(p1_issue), p2_first.eq(p1_first), p2_last.eq(p1_last),
+            p2_result.eq(p1_result), p2_item.eq(p1_item),
+            p2_operand.eq(Mux(p1_replay, difference_r.data, self.losses.data)),
+            p2_subtract.eq(
+                Mux(p1_replay, ~snapshot_r.data[0], p1_result == _Result.OFFSET)
+            ),
+            p2_offset.eq(~p1_replay & (p1_result != _Result.OFFSET)),
+        ]  # fmt: skip
+        base = Mux(p2_first, Mux(p2_offset, offset, 0), acc)
+        with m.If(p2_issue):
+            m.d.sync += acc.eq(Mux(p2_subtract, base - p2_operand, base + p2_operand))
+
+        # Stage 3: the sum is complete.
+        p3_done = Signal()
+        p3_result = Signal(_Result)
+        p3_item = Signal.like(p2_item, reset_less=True)
+        m.d.sync += [
+            p3_done.eq(p2_issue & p2_last), p3_result.eq(p2_result), p3_item.eq(p2_item),
+        ]  # fmt: skip
+        with m.If(p3_done & (p3_result == _Result.OFFSET)):
+            m.d.sync += offset.eq(acc)
+        m.d.comb += [
+            difference_w.en.eq(p3_done & (p3_result == _Result.DIFFERENCE)),
+            difference_w.addr.eq(p3_item),
+            difference_w.data.eq(acc),
+            self.valid.eq(p3_done & (p3_result == _Result.GRADIENT)),
+            self.gradient.eq(acc),
+            self.busy.eq(running | p1_issue | p2_issue | p3_done),
+        ]
+        return m
