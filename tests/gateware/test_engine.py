@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from amaranth import Elaboratable, Module
-from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.engine import Engine
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.tt import forward, unpack
-from zerotrain.spec.chip import Chip
+from zerotrain.golden.tt import forward
 from zerotrain.spec.network import Activation, Layer, Network
 from zerotrain.spec.planner import Plan, chip_for, plan
 

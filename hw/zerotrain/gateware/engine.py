@@ -4,7 +4,7 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.lane import LATENCY, Lane, lane_control
+from zerotrain.gateware.lane import LATENCY, Lane
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.sequencer import BEAT, Sequencer
 from zerotrain.spec.chip import Chip

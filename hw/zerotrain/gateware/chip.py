@@ -1,0 +1,278 @@
+"""The training chip: units, memories and the bus."""
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory, ReadPort, WritePort
+from amaranth.lib.wiring import In
+
+from zerotrain.gateware.controller import Controller
+from zerotrain.gateware.engine import Engine
+from zerotrain.gateware.loss import loss_unit
+from zerotrain.gateware.memory import address_bits
+from zerotrain.gateware.perturb import Perturb
+from zerotrain.gateware.registers import SETTINGS, RegisterBank
+from zerotrain.gateware.update import Update
+from zerotrain.gateware.wishbone import WishboneSignature
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.program import Program
+from zerotrain.spec.registers import Command, Saturation
+
+__all__ = ["TrainingChip"]
+
+
+class TrainingChip(wiring.Component):
+    """A chip that runs whole training steps behind a Wishbone bus.
+
+    Golden model: :class:`zerotrain.golden.chip.GoldenChip` (every register and memory word but the
+    cycle counters, bit-exact).
+
+    Memories have one read and one write port. Each is used by one unit at a time: the host while
+    the chip is idle, otherwise the unit that the controller runs. No address is read in the cycle
+    in which it is written, except where a unit says that it copes.
+
+    Parameters
+    ----------
+    chip : Chip
+        Lanes, formats, memories.
+    program : Program, optional
+        Initial contents of the program memory; the section registers reset to zero all the same,
+        the host writes them with the network's sizes.
+
+    Members
+    -------
+    bus : In(WishboneSignature())
+        Registers and memory windows, see :mod:`zerotrain.spec.registers`.
+    """
+
+    def __init__(self, chip: Chip, program: Program | None = None) -> None:
+        self._chip = chip
+        self._program = program or Program()
+        if len(self._program.rows) > chip.program_depth:
+            raise ValueError(
+                f"The program has {len(self._program.rows)} rows, the chip's program memory "
+                f"{chip.program_depth}"
+            )
+        super().__init__({"bus": In(WishboneSignature())})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chip = self._chip
+        m.submodules.bank = bank = RegisterBank(chip)
+        m.submodules.controller = controller = Controller(chip)
+        m.submodules.perturb = perturb = Perturb(chip)
+        m.submodules.engine = engine = Engine(chip)
+        m.submodules.loss = loss = loss_unit(chip)
+        m.submodules.update = update = Update(chip)
+        wiring.connect(m, wiring.flipped(self.bus), bank.bus)
+        wiring.connect(m, perturb.snapshot, update.snapshot)
+
+        for unit in (controller, perturb, loss, update):
+            for setting in SETTINGS:
+                if setting.name in unit.signature.members:
+                    m.d.comb += getattr(unit, setting.name).eq(getattr(bank, setting.name))
+        m.d.comb += [
+            controller.start.eq(bank.start),
+            controller.command.eq(bank.command),
+            bank.busy.eq(controller.busy),
+            perturb.start.eq(controller.perturb_start),
+            perturb.perturb.eq(controller.perturb),
+            perturb.query.eq(controller.query),
+            controller.perturb_busy.eq(perturb.busy),
+            engine.start.eq(controller.engine_start),
+            engine.pc.eq(controller.engine_pc),
+            engine.input_base.eq(controller.input_base),
+            engine.active_lanes.eq(controller.active_lanes),
+            controller.engine_busy.eq(engine.busy),
+            engine.base_free.eq(loss.base_free & controller.pass_open),
+            engine.delta_free.eq(loss.delta_free & controller.pass_open),
+            loss.reserve_base.eq(engine.reserve_base),
+            loss.reserve_delta.eq(engine.reserve_delta),
+            loss.pass_start.eq(controller.pass_start),
+            loss.first_evaluation.eq(controller.first_evaluation),
+            loss.first_pass.eq(controller.first_pass),
+            loss.target_row.eq(controller.target_row),
+            loss.active_lanes.eq(controller.loss_lanes),
+            loss.clear.eq(controller.loss_clear),
+            controller.loss_busy.eq(loss.busy),
+            update.start.eq(controller.update_start),
+            update.cge.eq(controller.update_cge),
+            controller.update_busy.eq(update.busy),
+            bank.bad_program.eq(engine.bad_program),
+            bank.correct.eq(loss.correct),
+        ]
+        wiring.connect(m, engine.logits, loss.logits)
+        # The generator runs on from the register's state; only RGE moves it.
+        m.d.comb += [
+            perturb.load.eq(bank.start),
+            perturb.load_state.eq(bank.lfsr),
+            bank.lfsr_w_en.eq(controller.update_start & (bank.command == Command.RGE)),
+            bank.lfsr_w_data.eq(perturb.state),
+        ]
+        self._count(m, bank, controller, engine)
+        self._flags(m, bank, engine, perturb, loss, update)
+        self._memories(m, bank, controller, engine, perturb, loss, update)
+        return m
+
+    @staticmethod
+    def _count(m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
+        """Cycle, beat and stall counters of the step."""
+        cycles, beats, stalls = Signal(48), Signal(48), Signal(32)
+        m.d.comb += [bank.cycles.eq(cycles), bank.beats.eq(beats), bank.loss_stalls.eq(stalls)]
+        with m.If(bank.start):
+            m.d.sync += [cycles.eq(0), beats.eq(0), stalls.eq(0)]
+        with m.Else():
+            m.d.sync += [
+                cycles.eq(cycles + controller.busy),
+                beats.eq(beats + engine.beat),
+                stalls.eq(stalls + engine.stalled),
+            ]
+
+    @staticmethod
+    def _flags(
+        m: Module,
+        bank: RegisterBank,
+        engine: Engine,
+        perturb: Perturb,
+        loss: wiring.Component,
+        update: Update,
+    ) -> None:
+        """Saturation flags of all units."""
+        pulses = {
+            Saturation.PERTURB: perturb.saturated,
+            Saturation.LOSS: loss.saturated,
+            Saturation.GRADIENT: update.saturated_gradient,
+            Saturation.PARAMETER: update.saturated_parameter,
+        }
+        bits: list[Value] = [
+            pulses.get(flag, engine.saturation[k]) for k, flag in enumerate(Saturation)
+        ]
+        m.d.comb += bank.saturated.eq(Cat(*bits))
+
+    def _memories(
+        self,
+        m: Module,
+        bank: RegisterBank,
+        controller: Controller,
+        engine: Engine,
+        perturb: Perturb,
+        loss: wiring.Component,
+        update: Update,
+    ) -> None:
+        chip, f = self._chip, self._chip.formats
+        idle, always = ~controller.busy, Const(1)
+
+        def memory(
+            name: str, width: int, depth: int, *, part: int | None = None, init: Sequence[int] = ()
+        ) -> tuple[WritePort, ReadPort]:
+            m.submodules[f"{name}_memory"] = made = Memory(shape=width, depth=depth, init=init)
+            return made.write_port(granularity=part), made.read_port()
+
+        def read(port: ReadPort, *users: tuple[Value, wiring.PureInterface]) -> None:
+            """Give the read port to the first user that is active; all see the data."""
+            address = users[-1][1].addr
+            for active, user in reversed(users[:-1]):
+                address = Mux(active, user.addr, address)
+            m.d.comb += port.addr.eq(address)
+            for _, user in users:
+                m.d.comb += user.data.eq(port.data)
+
+        def write(port: WritePort, *users: wiring.PureInterface) -> None:
+            """Give the write port to whichever user enables it; they never do so at once."""
+            for user in users:
+                with m.If(user.en):
+                    m.d.comb += [port.en.eq(1), port.addr.eq(user.addr), port.data.eq(user.data)]
+
+        def window(name: str, w: WritePort, r: ReadPort) -> None:
+            """Give an idle memory to the host."""
+            host = getattr(bank, name)
+            m.d.comb += host.granted.eq(idle)
+            with m.If(idle):
+                m.d.comb += [r.addr.eq(host.addr), w.addr.eq(host.addr), w.data.eq(host.w_data)]
+                m.d.comb += w.en.eq(host.w_en)
+            held = Signal.like(host.r_data, name=f"{name}_held", reset_less=True)
+            m.d.sync += held.eq(r.data)
+            m.d.comb += host.r_data.eq(held)
+
+        w, r = memory("parameter", f.weight.width, chip.parameter_depth)
+        read(r, (perturb.busy, perturb.theta), (always, update.theta))
+        write(w, update.theta_w)
+        window("parameters", w, r)
+        w, r = memory("momentum", f.momentum.width, chip.parameter_depth)
+        read(r, (always, update.momentum))
+        write(w, update.momentum_w)
+        window("momentum", w, r)
+        w, r = memory("loss", f.loss.width, chip.evaluation_depth)
+        read(r, (update.busy, update.losses), (always, loss.losses))
+        write(w, loss.losses_w)
+        window("losses", w, r)
+
+        w, r = memory("weight", f.weight.width, chip.weight_depth)
+        read(r, (always, engine.weight))
+        write(w, perturb.weight, engine.weight_w)
+        lanes = chip.lanes * f.lane_width
+        w, r = memory("scratch", lanes, chip.scratch_depth)
+        read(r, (always, engine.scratch))
+        write(w, engine.scratch_w)
+        w, r = memory("preact", lanes, chip.preact_depth)
+        read(r, (always, engine.preact))
+        write(w, engine.preact_w)
+
+        # The program's rows are two bus words wide.
+        w, r = memory("program", 64, chip.program_depth, part=32, init=self._program.rows)
+        read(r, (always, engine.program))
+        host = bank.program
+        m.d.comb += host.granted.eq(idle)
+        with m.If(idle):
+            m.d.comb += r.addr.eq(host.addr >> 1)
+        high = Signal(reset_less=True)
+        held = Signal(32, name="program_held", reset_less=True)
+        m.d.sync += [high.eq(host.addr[0]), held.eq(r.data.word_select(high, 32))]
+        m.d.comb += [
+            w.addr.eq(host.addr >> 1),
+            w.data.eq(host.w_data.replicate(2)),
+            w.en.eq(host.w_en << host.addr[0]),
+            host.r_data.eq(held),
+        ]
+
+        w, r = memory("input", lanes, 2 * chip.sample_depth, part=f.lane_width)
+        read(r, (always, engine.input))
+        self._double_buffer(m, bank, bank.samples, w, r, chip.sample_depth, f.lane_width, idle)
+        bits = len(bank.targets.w_data)
+        w, r = memory("target", chip.loss_ways * bits, 2 * chip.target_depth, part=bits)
+        read(r, (always, loss.targets))
+        self._double_buffer(m, bank, bank.targets, w, r, chip.target_depth, bits, idle)
+
+    def _double_buffer(
+        self,
+        m: Module,
+        bank: RegisterBank,
+        host: wiring.PureInterface,
+        w: WritePort,
+        r: ReadPort,
+        depth: int,
+        width: int,
+        idle: Value,
+    ) -> None:
+        """A window over words side by side in a row, of which one half may be written any time.
+
+        The row address of half b begins at ``b * depth``.
+        """
+        bits = address_bits(depth)
+        half, part = host.addr[bits], host.addr[bits + 1 :]
+        row = Signal.like(r.addr)
+        # A write that is refused while it is granted cannot happen: `we` holds still until `ack`.
+        m.d.comb += [
+            row.eq(host.addr[:bits] + Mux(half, depth, 0)),
+            host.granted.eq(idle | (self.bus.we & (half != bank.bank))),
+            w.addr.eq(row),
+            w.data.eq(host.w_data.replicate(len(w.data) // width)),
+            w.en.eq(host.w_en << part),
+        ]
+        with m.If(idle):
+            m.d.comb += r.addr.eq(row)
+        selected = Signal.like(part, reset_less=True)
+        held = Signal.like(host.r_data, reset_less=True)
+        m.d.sync += [selected.eq(part), held.eq(r.data.word_select(selected, width))]
+        m.d.comb += host.r_data.eq(held)

@@ -1,0 +1,45 @@
+"""Networks: shapes, parameter order, refusals."""
+
+import pytest
+
+from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
+
+
+def test_parameter_order() -> None:
+    network = Network((Layer((2, 3), (4, 1), (2,), True, Activation.RELU), dense(4, 2, bias=False)))
+    assert [(b.layer, b.tt_core, b.offset, b.shape) for b in network.blocks()] == [
+        (0, 0, 0, (1, 4, 2, 2)),
+        (0, 1, 16, (2, 1, 3, 1)),
+        (0, None, 22, (4,)),
+        (1, 0, 26, (1, 2, 4, 1)),
+    ]
+    assert network.n_parameters == 34
+    assert network.block(1, 0).slice == slice(26, 34)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Layer((2, 2), (2,), (1,)), r"one output mode per TT-core, got 2 input modes"),
+        (lambda: Layer((2, 2), (2, 2), ()), r"^A TT layer of 2 TT-cores has 1 inner ranks"),
+        (lambda: Layer((2, 0), (2, 2), (1,)), r"^in_modes are positive integers, got \(2, 0\)$"),
+        (lambda: Network(()), r"^A network has at least one layer, got none$"),
+        (
+            lambda: Network((dense(4, 3), dense(4, 2))),
+            r"^Layer 2 takes as many inputs as layer 1 has outputs: expected 3, got 4 ",
+        ),
+        (
+            lambda: Network((dense(4, 2, activation=Activation.RELU),)),
+            r"^The last layer has no activation \(the loss takes its outputs\), got relu$",
+        ),
+        (lambda: Network((dense(4, 1),)), r"^Softmax cross-entropy needs at least 2 outputs"),
+    ],
+)
+def test_refusals(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_targets() -> None:
+    assert Network((dense(4, 3),)).n_targets == 1
+    assert Network((dense(4, 3),), Loss.MEAN_SQUARED_ERROR).n_targets == 3
