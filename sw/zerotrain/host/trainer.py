@@ -199,11 +199,11 @@ class Trainer:
         self.hash.evaluation(evaluation)
         return evaluation
 
-    def evaluate_test(self) -> Evaluation:
-        """Loss and accuracy on the test part, as the chip measures them."""
+    def evaluate_split(self, split: Split) -> Evaluation:
+        """Loss and accuracy on any samples, as the chip measures them; not part of the run."""
         self._banked = [-1, -1]
-        test = self._quantize(self.dataset.test)
-        return self.driver.evaluate(test.x, test.labels)
+        samples = self._quantize(split)
+        return self.driver.evaluate(samples.x, samples.labels)
 
     # Steps.
 

@@ -1,0 +1,93 @@
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from zerotrain.host.session import Progress
+
+__all__ = ["Display", "display", "duration"]
+
+
+def duration(seconds: float | None) -> str:
+    """``m:ss`` or ``h:mm:ss``; dashes for an unknown time."""
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Display(Protocol):
+    """Shows where a run stands."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Show a step."""
+        ...
+
+
+class _Lines:
+    """A line for every evaluation and every change of phase."""
+
+    def __init__(self, console: Console, watched: str) -> None:
+        self._console, self._watched, self._phase = console, watched, ""
+
+    def __call__(self, progress: Progress) -> None:
+        row = progress.row
+        if row.accuracy is None and row.phase == self._phase:
+            return
+        self._phase = row.phase
+        parts = [f"step {row.step}/{progress.max_steps}", f"{row.phase:8}"]
+        if row.loss is not None:
+            parts.append(f"loss {row.loss:.4f}")
+        if row.accuracy is not None:
+            parts.append(f"{self._watched} accuracy {row.accuracy:.1%}")
+        if progress.remaining is not None:
+            parts.append(f"{duration(progress.remaining)} left")
+        self._console.print("  ".join(parts), soft_wrap=True)
+
+
+class _Bar:
+    """One line that is always up to date."""
+
+    def __init__(self, bar: Bar, task: TaskID, watched: str) -> None:
+        self._bar, self._task, self._watched = bar, task, watched
+        self._loss = 0.0
+        self._accuracy = ""
+
+    def __call__(self, progress: Progress) -> None:
+        row = progress.row
+        if row.accuracy is not None:
+            self._accuracy = f"{self._watched} {row.accuracy:.1%}"
+        if row.loss is not None:
+            # Single minibatches are noisy; people want to see the trend.
+            self._loss = row.loss if row.step <= 1 else 0.95 * self._loss + 0.05 * row.loss
+        self._bar.update(
+            self._task,
+            completed=row.step,
+            total=progress.max_steps,
+            phase=row.phase,
+            loss=f"loss {self._loss:.3f}",
+            accuracy=self._accuracy,
+            left=f"{duration(progress.remaining)} left",
+        )
+
+
+@contextmanager
+def display(console: Console, watched: str) -> Iterator[Display]:
+    """A display that fits the console."""
+    if not console.is_terminal:
+        yield _Lines(console, watched)
+        return
+    columns = [
+        TextColumn("{task.fields[phase]:8}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[accuracy]}"),
+        TextColumn("{task.fields[left]}"),
+    ]  # fmt: skip
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("", total=None, phase="", loss="", accuracy="", left="")
+        yield _Bar(bar, task, watched)

@@ -1,0 +1,210 @@
+"""A configuration made real: its chip, its plan, a bus to the chip, and runs on it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from zerotrain.data.dataset import Dataset
+from zerotrain.golden.chip import GoldenChip
+from zerotrain.host.driver import Driver
+from zerotrain.host.folder import RunFolder
+from zerotrain.host.trainer import Row, Trainer
+from zerotrain.host.verify import Verification
+from zerotrain.spec.bus import Bus
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.config import Config
+from zerotrain.spec.planner import Plan, plan
+from zerotrain.spec.registers import Baseline, Saturation
+from zerotrain.spec.training import Training
+
+__all__ = ["ChipKind", "Progress", "Session", "summary", "train"]
+
+
+class ChipKind(StrEnum):
+    """Which chip a bus leads to."""
+
+    GOLDEN = "golden"
+    VERILATED = "verilated"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A chip and its plan for one configuration."""
+
+    config: Config
+    chip: Chip
+    plan: Plan
+
+    @classmethod
+    def of(cls, config: Config) -> "Session":
+        """Plan a configuration, without building anything."""
+        chip = config.build_chip()
+        batch = config.training.batch if config.training else chip.lanes
+        return cls(config, chip, plan(config.network, chip, batch=batch))
+
+    @property
+    def training(self) -> Training:
+        """The training section, which must be there."""
+        if self.config.training is None:
+            raise ValueError(
+                f"Configuration {self.config.network.name} has no [training] section: expected one "
+                "with a data set and a stage [training.rge] or [training.cge]"
+            )
+        return self.config.training
+
+    def open_bus(self, kind: ChipKind) -> Bus:
+        """Make the chip: at once for the golden one, after a build for the Verilated one."""
+        if kind == ChipKind.GOLDEN:
+            return GoldenChip(self.chip, self.config.network, self.plan.groups)
+        from zerotrain.cosim.chip import VerilatedChip
+
+        bus: Bus = VerilatedChip(self.chip)
+        return bus
+
+    @contextmanager
+    def trainer(
+        self, kind: ChipKind, dataset: Dataset, *, timeout: float = 60.0
+    ) -> Iterator[Trainer]:
+        """A trainer on a chip with the program loaded; the chip is released afterwards."""
+        training = self.training
+        bus = self.open_bus(kind)
+        try:
+            network, program = self.config.network, self.plan.program
+            driver = Driver.loaded(bus, self.chip, network, program, timeout=timeout)
+            yield Trainer(driver, training, dataset, step_macs=self.plan.step_macs)
+        finally:
+            bus.close()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for a progress display.
+
+    Attributes
+    ----------
+    row : Row
+        The step just taken.
+    max_steps : int
+        Steps in all, as far as known.
+    remaining : float or None
+        Seconds to go, estimated from the plan's cycles; None before the first step.
+    """
+
+    row: Row
+    max_steps: int
+    remaining: float | None
+
+
+class _Clock:
+    """Estimates the remaining time: the two kinds of steps differ in cost."""
+
+    def __init__(self, session: Session, trainer: Trainer) -> None:
+        self._trainer = trainer
+        training, step_cost = session.training, session.plan.step_cost
+        rge = training.rge
+        self._cge = step_cost("cge", batch=training.batch).cycles
+        self._rge = 0
+        if rge is not None:
+            base = Baseline.MEAN if rge.baseline == "mean" else Baseline.BASE
+            cost = step_cost("rge", batch=training.batch, queries=rge.queries, baseline=base)
+            self._rge = cost.cycles
+        self._begun, self._worked = time.perf_counter(), 0
+
+    def _work_left(self) -> int:
+        state = self._trainer.schedule.state
+        rge, cge = self._trainer.training.rge, self._trainer.training.cge
+        coarse = rge.steps - state.rge_steps if rge and not state.rge_over else 0
+        fine = cge.steps - (state.step - state.rge_steps) if cge else 0
+        return coarse * self._rge + fine * self._cge
+
+    def spent(self, row: Row) -> None:
+        """Note a step. Work that a plateau makes unnecessary is not work done."""
+        self._worked += self._cge if row.phase == "cge" else self._rge
+
+    def remaining(self) -> float | None:
+        """Seconds."""
+        if not self._worked:
+            return None
+        return (time.perf_counter() - self._begun) / self._worked * self._work_left()
+
+
+def train(
+    session: Session,
+    trainer: Trainer,
+    folder: RunFolder,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    observe: Callable[[Progress], None] = lambda progress: None,
+    checkpoint_seconds: float = 20.0,
+) -> bool:
+    """Run to the end of the schedule, or until ``stop`` says so; either leaves a checkpoint.
+
+    The folder has been begun or resumed, and the trainer restored, by the caller.
+
+    Returns
+    -------
+    bool
+        Whether the run is complete.
+    """
+    if not folder.rows:
+        start = trainer.begin()
+        folder.rows.append(start)
+        observe(Progress(start, trainer.schedule.max_steps, None))
+    folder.save(trainer.checkpoint())
+    saved, clock = time.monotonic(), _Clock(session, trainer)
+    while not stop():
+        row = trainer.advance()
+        if row is None:
+            folder.save(trainer.checkpoint())
+            return True
+        folder.rows.append(row)
+        clock.spent(row)
+        observe(Progress(row, trainer.schedule.max_steps, clock.remaining()))
+        if time.monotonic() - saved >= checkpoint_seconds:
+            folder.save(trainer.checkpoint())
+            saved = time.monotonic()
+    folder.save(trainer.checkpoint())
+    return trainer.schedule.next() is None
+
+
+def summary(
+    session: Session,
+    trainer: Trainer,
+    kind: ChipKind,
+    *,
+    test_accuracy: float,
+    verification: Verification | None,
+) -> dict[str, Any]:
+    """What ``summary.json`` holds. Figures that this chip cannot give are null."""
+    counters, lanes = trainer.counters, session.chip.lanes
+
+    def use(macs: int, cycles: int) -> float | None:
+        return round(macs / (cycles * lanes), 4) if cycles else None
+
+    cycles = counters.rge_cycles + counters.cge_cycles
+    rate = getattr(trainer.driver.bus, "cycles_per_cpu_second", None)
+    seen = Saturation(counters.saturation)
+    return {
+        "network": session.config.network.name,
+        "parameters": session.config.network.n_parameters,
+        "dataset": trainer.dataset.name,
+        "chip": str(kind),
+        "lanes": lanes,
+        "config_hash": f"{session.chip.config_hash:#010x}",
+        "test_accuracy": test_accuracy,
+        "test_samples": len(trainer.dataset.test),
+        "steps": trainer.step,
+        "rge_steps": counters.rge_steps,
+        "cge_steps": counters.cge_steps,
+        "cycles": cycles if kind != ChipKind.GOLDEN else None,
+        "train_seconds": round(counters.seconds, 3),
+        "cycles_per_cpu_second": round(rate) if rate else None,
+        "multiplier_use_rge": use(counters.rge_macs, counters.rge_cycles),
+        "multiplier_use_cge": use(counters.cge_macs, counters.cge_cycles),
+        "saturation": [f.name.lower() for f in Saturation if f in seen and f.name],
+        "running_hash": trainer.hash.value,
+        "golden_equal": None if verification is None else verification.equal,
+    }
