@@ -22,6 +22,10 @@ __all__ = ["FETCH_CYCLES", "Plan", "StepCost", "candidates", "chip_for", "plan"]
 FETCH_CYCLES = 5
 
 Section = Literal["merge", "forward", "cge_merge", "cge"]
+_DEPTHS = (
+    "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
+    "preact_depth", "program_depth", "evaluation_depth",
+)  # fmt: skip
 SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
 
 
@@ -29,8 +33,8 @@ SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
 class StepCost:
     """Cost of one step.
 
-    ``macs`` counts useful multiply-accumulates: one per sample for lane work, one in all for merging
-    (whose result is the same in every lane). ``cycles`` is the planner's estimate; what the chip
+    ``macs`` counts useful multiply-accumulates: one per sample for lane work, one in all for
+    merging (whose result is the same in every lane). ``cycles`` is the planner's estimate; what the chip
     really needs is in its counters.
     """
 
@@ -231,6 +235,22 @@ def _program(sections: dict[Section, Any], formats: Formats) -> Program:
     return Program(tuple(rows), **starts, listing=tuple(listing))
 
 
+def _longest_sum(sections: dict[Section, Any]) -> int:
+    """Most products in one sum."""
+    return max(
+        contract.terms
+        for items in sections.values()
+        for item in items
+        for contract in (item.body if isinstance(item, Loop) else (item,))
+    )
+
+
+def _acc_width(formats: Formats, sections: dict[Section, Any]) -> int:
+    """Accumulator bits that make every sum exact, its rounding constant included."""
+    product_bits = formats.weight.width + formats.lane_width - 1
+    return product_bits + _longest_sum(sections).bit_length()
+
+
 def check_groups(network: Network, groups: Groups) -> None:
     """Raise ``ValueError`` unless the groups split every layer's TT-cores."""
     expected = tuple(layer.n_tt_cores for layer in network.layers)
@@ -292,18 +312,11 @@ def plan(
                 f"Network {network.name} does not fit the chip: {name} is {available}, "
                 f"needed are {need} ({need - available} too few)"
             )
-    contracts = [
-        c
-        for items in sections.values()
-        for item in items
-        for c in (item.body if isinstance(item, Loop) else (item,))
-    ]
-    product_bits = chip.formats.weight.width + chip.formats.lane_width - 1
-    needed = product_bits + max(c.terms for c in contracts).bit_length()
+    needed = _acc_width(chip.formats, sections)
     if needed > chip.acc_width:
         raise ValueError(
-            f"Sums of {max(c.terms for c in contracts)} products need {needed}-bit accumulators, "
-            f"the chip has {chip.acc_width} bits"
+            f"Sums of {_longest_sum(sections)} products need {needed}-bit accumulators, the chip "
+            f"has {chip.acc_width} bits"
         )
     return Plan(network, chip, groups, program, sections, words, batch)
 
@@ -338,24 +351,11 @@ def chip_for(
         acc_width=48,
         output_depth=64,
         query_depth=max(2, queries),
-        **{
-            name: 1 << 16
-            for name in (
-                "parameter_depth", "weight_depth", "sample_depth", "target_depth",
-                "scratch_depth", "preact_depth", "program_depth", "evaluation_depth",
-            )
-        },
-    )  # fmt: skip
+        **dict.fromkeys(_DEPTHS, 1 << 16),
+    )
     found = plan(network, roomy, batch=batch, groups=groups)
     depths = {name: max(2, need) for name, need in found.words.items()}
     depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
-    product_bits = formats.weight.width + formats.lane_width - 1
-    terms = max(
-        c.terms
-        for items in found.sections.values()
-        for item in items
-        for c in (item.body if isinstance(item, Loop) else (item,))
-    )
-    depths["acc_width"] = max(40, product_bits + terms.bit_length())
+    depths["acc_width"] = max(40, _acc_width(formats, found.sections))
     return replace(roomy, **(depths | overrides))
