@@ -1,0 +1,297 @@
+"""The chip's register bank: everything that the bus reaches."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.memory import address_bits
+from zerotrain.gateware.wishbone import WishboneSignature
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.registers import (
+    IDENTIFIER,
+    REGISTERS,
+    VERSION,
+    Command,
+    Error,
+    Window,
+    register,
+    windows,
+)
+
+__all__ = ["READ_LATENCY", "SETTINGS", "RegisterBank", "WindowPort"]
+
+#: Cycles from ``r_en`` to ``r_data`` of a window.
+READ_LATENCY = 2
+
+#: Registers that the bus sets and the chip only reads, in the order of their addresses.
+SETTINGS = tuple(
+    r for r in REGISTERS if r.access == "rw" and r.name not in ("command", "lfsr_lo", "lfsr_hi")
+)
+
+
+class WindowPort(wiring.Signature):
+    """A memory window, seen from the register bank.
+
+    Parameters
+    ----------
+    window : Window
+        Its place on the bus; the address counts its words from 0.
+
+    Members
+    -------
+    addr : Out(range(window.words))
+        Word of the window. Still, from the cycle before ``w_en`` or ``r_en`` until the access ends.
+    granted : In(1)
+        Whether the host may access ``addr`` in this cycle (combinational from ``addr``). Where it
+        may not, neither enable rises, the access reads 0, and BUSY_ACCESS is set.
+    w_en : Out(1)
+        Write ``w_data`` at the end of this cycle.
+    w_data : Out(shape)
+    r_en : Out(1)
+        The word at ``addr`` is to be in ``r_data`` two cycles later (``READ_LATENCY``).
+    r_data : In(shape)
+        Sign-extended to the bus if the window is signed.
+    """
+
+    def __init__(self, window: Window) -> None:
+        shape = signed(window.width) if window.signed else unsigned(window.width)
+        super().__init__(
+            {
+                "addr": Out(address_bits(window.words)),
+                "granted": In(1),
+                "w_en": Out(1),
+                "w_data": Out(shape),
+                "r_en": Out(1),
+                "r_data": In(shape),
+            }
+        )
+
+
+class RegisterBank(wiring.Component):
+    """Wishbone target with the registers and memory windows of :mod:`zerotrain.spec.registers`.
+
+    Every access is acknowledged, whatever its address: the bus cannot hang. An access that no
+    register or window answers, or a write that does not select all four byte lanes, is ignored,
+    reads 0 and sets BAD_ADDRESS. Writes of read-only registers and of ``losses`` are ignored.
+
+    While a step runs, settings hold still: writing one is ignored and sets BUSY_ACCESS. A command
+    while busy, or one that does not exist, is ignored and sets BAD_COMMAND.
+
+    Latency, counted in cycles from the first with ``cyc & stb`` to the one with ``ack``: 1 for
+    writes and 4 for reads, so a word takes 2 cycles to write and 5 to read.
+
+    Parameters
+    ----------
+    chip : Chip
+
+    Members
+    -------
+    bus : In(WishboneSignature())
+    start : Out(1)
+        One cycle high: begin the step in ``command``.
+    command : Out(4)
+        The last accepted command.
+    busy : In(1)
+        A step runs: high from the cycle after ``start`` to its end. ``status`` follows from it.
+    cycles, beats : In(64)
+        Counters of the step, see the registers of these names.
+    loss_stalls, correct : In(32)
+        Likewise.
+    saturated : In(8)
+        Each cycle high sets the bit of that kind in ``saturation``.
+    bad_program : In(1)
+        Each cycle high sets BAD_PROGRAM in ``error``.
+    lfsr : Out(chip.lfsr_degree)
+        State of the perturbation generator at the beginning of the next step, as the bus wrote it:
+        possibly zero.
+    lfsr_w_en, lfsr_w_data : In(1), In(chip.lfsr_degree)
+        Replace ``lfsr``, at the end of a step.
+    settings
+        One output for each of :data:`SETTINGS` (``n_parameters`` ... ``program_cge``), under the
+        register's name and with its width; 0 at reset.
+    windows
+        One ``Out(WindowPort(window))`` for each of ``spec.registers.windows(chip)``, by name.
+    """
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+        self._windows = windows(chip)
+        super().__init__(
+            {
+                "bus": In(WishboneSignature()),
+                "start": Out(1),
+                "command": Out(register("command").width),
+                "busy": In(1),
+                "cycles": In(64),
+                "beats": In(64),
+                "loss_stalls": In(register("loss_stalls").width),
+                "correct": In(register("correct").width),
+                "saturated": In(register("saturation").width),
+                "bad_program": In(1),
+                "lfsr": Out(chip.lfsr_degree),
+                "lfsr_w_en": In(1),
+                "lfsr_w_data": In(chip.lfsr_degree),
+                **{r.name: Out(r.width) for r in SETTINGS},
+                **{name: Out(WindowPort(window)) for name, window in self._windows.items()},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bus, ports = self.bus, {name: getattr(self, name) for name in self._windows}
+
+        # The access under way. The bus is sampled once, so that what follows starts at registers.
+        last = max(w.base // 4 + w.words for w in self._windows.values())
+        adr = Signal(address_bits(last), reset_less=True)
+        beyond = Signal(reset_less=True)
+        dat_w = Signal(32, reset_less=True)
+        whole = Signal(reset_less=True)
+        w_stb, r_stb = Signal(), Signal()
+
+        request = Signal()
+        m.d.comb += request.eq(bus.cyc & bus.stb & ~bus.ack)
+        m.d.sync += [bus.ack.eq(0), w_stb.eq(0), r_stb.eq(0)]
+        waiting = Signal(range(READ_LATENCY + 2))
+        with m.If(request & (waiting == 0)):
+            m.d.sync += [
+                adr.eq(bus.adr),
+                beyond.eq((bus.adr >> len(adr)).any()),
+                dat_w.eq(bus.dat_w),
+                whole.eq(bus.sel.all()),
+            ]
+            with m.If(bus.we):
+                # Nothing can delay a write, so it is acknowledged while it is being done.
+                m.d.sync += [w_stb.eq(1), bus.ack.eq(1)]
+            with m.Else():
+                m.d.sync += [r_stb.eq(1), waiting.eq(READ_LATENCY + 1)]
+        with m.Elif(waiting != 0):
+            m.d.sync += waiting.eq(waiting - 1)
+            with m.If(waiting == 1):
+                m.d.sync += bus.ack.eq(1)
+            # An initiator that gives up must not find this answer in its next access.
+            with m.If(~request):
+                m.d.sync += [bus.ack.eq(0), waiting.eq(0)]
+
+        # Who answers.
+        hits = {name: self._hit(m, adr, beyond, w) for name, w in self._windows.items()}
+        in_registers = Signal()
+        m.d.comb += in_registers.eq(~beyond & (adr < len(REGISTERS)))
+        busy_access, bad_address, bad_command = Signal(), Signal(), Signal()
+        known = Cat(in_registers, *hits.values()).any()
+        m.d.comb += bad_address.eq((r_stb & ~known) | (w_stb & ~(known & whole)))
+
+        # Windows.
+        r_granted = Signal(len(ports))
+        refused = []
+        for k, (name, port) in enumerate(ports.items()):
+            m.d.comb += [
+                port.addr.eq(adr),
+                port.w_data.eq(dat_w),
+                port.r_en.eq(r_stb & hits[name] & port.granted),
+            ]
+            if name != "losses":
+                m.d.comb += port.w_en.eq(w_stb & whole & hits[name] & port.granted)
+            refused.append((r_stb | (w_stb & whole)) & hits[name] & ~port.granted)
+            with m.If(r_stb):
+                m.d.sync += r_granted[k].eq(hits[name] & port.granted)
+
+        # Registers.
+        stb = {r.name: Signal(name=f"{r.name}_stb") for r in REGISTERS if r.access != "r"}
+        for name, strobe in stb.items():
+            index = register(name).address // 4
+            m.d.comb += strobe.eq(w_stb & whole & in_registers & (adr == index))
+        running = Signal()
+        m.d.comb += running.eq(self.busy | self.start)
+        values = self._values(m, stb, dat_w, running, bad_command)
+        held = Cat(*(stb[r.name] for r in SETTINGS), stb["lfsr_lo"], stb["lfsr_hi"]).any()
+        m.d.comb += busy_access.eq(Cat(*refused).any() | (held & running))
+        events = {
+            Error.BAD_COMMAND: bad_command,
+            Error.BUSY_ACCESS: busy_access,
+            Error.BAD_ADDRESS: bad_address,
+            Error.BAD_PROGRAM: self.bad_program,
+        }
+        for bit, event in events.items():
+            with m.If(event):
+                m.d.sync += values["error"][bit.bit_length() - 1].eq(1)
+
+        # Reads: the register or window word, in the cycle before `ack`.
+        register_word, window_word = Signal(32), Signal(32)
+        with m.Switch(adr[: address_bits(len(REGISTERS))]):
+            for r in REGISTERS:
+                with m.Case(r.address // 4):
+                    m.d.comb += register_word.eq(values[r.name])
+        with m.Switch(r_granted):
+            for k, port in enumerate(ports.values()):
+                with m.Case("".join("1" if b == k else "-" for b in reversed(range(len(ports))))):
+                    m.d.comb += window_word.eq(port.r_data)
+        m.d.sync += bus.dat_r.eq(Mux(in_registers, register_word, window_word))
+        return m
+
+    def _hit(self, m: Module, adr: Signal, beyond: Signal, window: Window) -> Signal:
+        """Whether an access meets a word of the window's memory."""
+        hit = Signal(name=f"{window.name}_hit")
+        bits = address_bits(window.words)
+        found = ~beyond & ((adr >> bits) == window.base // 4 >> bits)
+        if window.words < 1 << bits:
+            found &= adr[:bits] < window.words
+        # Each half of a double buffer takes a power of two of addresses, and may hold fewer rows.
+        depth = {"samples": self._chip.sample_depth, "targets": self._chip.target_depth}
+        rows = depth.get(window.name)
+        if rows is not None and rows < 1 << address_bits(rows):
+            found &= adr[: address_bits(rows)] < rows
+        m.d.comb += hit.eq(found)
+        return hit
+
+    def _values(
+        self,
+        m: Module,
+        stb: dict[str, Signal],
+        dat_w: Signal,
+        running: Signal,
+        bad_command: Signal,
+    ) -> dict[str, Value]:
+        """What each register reads, by name; makes the registers that are written."""
+        m.d.sync += self.start.eq(0)
+        accepted = Signal()
+        with m.If(stb["command"]):
+            with m.If(running | ~Cat(dat_w[:4] == c for c in Command if c).any()):
+                m.d.comb += bad_command.eq(1)
+            with m.Else():
+                m.d.sync += [self.command.eq(dat_w), self.start.eq(1), accepted.eq(1)]
+
+        for r in SETTINGS:
+            with m.If(stb[r.name] & ~running):
+                m.d.sync += getattr(self, r.name).eq(dat_w)
+        with m.If(self.lfsr_w_en):
+            m.d.sync += self.lfsr.eq(self.lfsr_w_data)
+        with m.Elif(~running):
+            with m.If(stb["lfsr_lo"]):
+                m.d.sync += self.lfsr[:32].eq(dat_w)
+            with m.If(stb["lfsr_hi"]):
+                m.d.sync += self.lfsr[32:].eq(dat_w)
+
+        # Clearing a bit that an event sets in the same cycle leaves it set: no event is lost.
+        sticky: dict[str, Signal] = {}
+        for name, events in (("error", 0), ("saturation", self.saturated)):
+            sticky[name] = value = Signal(register(name).width, name=name)
+            m.d.sync += value.eq((value & ~Mux(stb[name], dat_w, 0)) | events)
+
+        return {
+            "identifier": Const(IDENTIFIER, 32),
+            "version": Const(VERSION, 32),
+            "config_hash": Const(self._chip.config_hash, 32),
+            "command": self.command,
+            # Every accepted command ends, so the chip is either busy or done from the first one on.
+            "status": Cat(running, accepted & ~running),
+            **sticky,
+            "cycles_lo": self.cycles[:32],
+            "cycles_hi": self.cycles[32:],
+            "beats_lo": self.beats[:32],
+            "beats_hi": self.beats[32:],
+            "loss_stalls": self.loss_stalls,
+            "correct": self.correct,
+            "lfsr_lo": self.lfsr[:32],
+            "lfsr_hi": self.lfsr[32:],
+            **{r.name: getattr(self, r.name) for r in SETTINGS},
+        }
