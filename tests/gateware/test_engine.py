@@ -14,6 +14,7 @@ from zerotrain.gateware.engine import Engine
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
+from zerotrain.spec.lowering import Lowering
 from zerotrain.spec.network import Activation, Layer, Network
 from zerotrain.spec.planner import Plan, chip_for, plan
 
@@ -142,14 +143,22 @@ def draw(seed: int) -> tuple[Plan, np.ndarray, np.ndarray]:
         rng.choice([(1,) * d, (d,), (1, d - 1) if d > 1 else (1,)])
         for d in (layer.n_tt_cores for layer in network.layers)
     )
-    chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups)
+    chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups, program_depth=1000)
     array = np.random.default_rng(seed)
     scale = array.choice([0.3, 1.0, 4.0])
     theta = (array.normal(0, 1, network.n_parameters) * scale * 2**13).clip(-(2**15), 2**15 - 1)
     x = (array.normal(0, 1, (rng.randint(1, lanes), network.n_inputs)) * 2**11).clip(
         -(2**15), 2**15 - 1
     )
-    return plan(network, chip, batch=lanes, groups=groups), theta.astype(int), x.astype(int)
+    tiled = tuple(
+        Lowering.can_tile(network, index, sizes) and rng.random() < 0.7
+        for index, sizes in enumerate(groups)
+    )
+    return (
+        plan(network, chip, batch=lanes, groups=groups, tiled=tiled),
+        theta.astype(int),
+        x.astype(int),
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))

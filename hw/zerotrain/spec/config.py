@@ -82,7 +82,7 @@ class _Table:
         if key not in self.values:
             if default is MISSING:
                 raise ValueError(f"{self.name(key)} is missing: expected {_describe(kind)}")
-            return default
+            return cast(_T, default)
         value: Any = self.values[key]
         if kind is float and type(value) is int:
             value = float(value)
@@ -95,7 +95,7 @@ class _Table:
             return kind(value)
         if type(value) is not kind:
             raise ValueError(f"{self.name(key)} is {_describe(kind)}, not {value!r}")
-        return cast(_T, value)
+        return value
 
     def integers(self, key: str) -> tuple[int, ...]:
         """A list of integers."""

@@ -154,26 +154,65 @@ class Lowering:
         relu = self.network.layers[index - 1].activation == Activation.RELU
         return _Operand(Source.PREACT, self._preact[index - 1], self.formats.preact, relu)
 
-    def forward_layer(
-        self, index: int, sizes: tuple[int, ...]
-    ) -> tuple[list[Contract], list[_Operand]]:
-        """Apply one layer. Also returns every group's operand, the layer's input first.
+    @staticmethod
+    def can_tile(network: Network, index: int, sizes: tuple[int, ...]) -> bool:
+        """Whether a layer can be applied tile by tile (:meth:`forward_layer`).
 
-        The caller frees the scratch ranges of all operands but the first.
+        The last layer cannot: the loss unit takes its outputs in one go.
         """
+        layer = network.layers[index]
+        tiles = prod(layer.out_modes[layer.n_tt_cores - sizes[-1] :])
+        return index < len(network.layers) - 1 and len(sizes) > 1 and tiles > 1
+
+    def forward_layer(
+        self, index: int, sizes: tuple[int, ...], *, tiled: bool = False
+    ) -> list[Contract | Loop]:
+        """Apply one layer, with its intermediates freed again.
+
+        Tiled, a loop over the output index of the rightmost group: all contractions for one value
+        of it after the other, so that the intermediates are that many times smaller.
+        """
+        code, operands = self._apply(index, sizes, tiled=tiled)
+        for operand in operands[1:]:
+            self.scratch.free(operand.address)
+        if not tiled:
+            return list(code)
+        layer = self.network.layers[index]
+        lo = layer.n_tt_cores - sizes[-1]
+        first, last = code[0], code[-1]
+        j = prod(layer.in_modes[lo:])
+        tiles = Level(prod(layer.out_modes[lo:]), weight=j, aux=1, result=1)
+        body = [
+            replace(first, offset=(True, False, False, False)),
+            *code[1:-1],
+            replace(last, offset=(False, False, last.bias, True), loop_last=True),
+        ]
+        return [Loop((tiles,), tuple(body))]
+
+    def _apply(
+        self, index: int, sizes: tuple[int, ...], *, tiled: bool = False
+    ) -> tuple[list[Contract], list[_Operand]]:
+        """The contractions of one layer (of one tile), and each one's operand."""
         layer = self.network.layers[index]
         operand = self.input_of(index)
         operands, code = [operand], []
         hi, done = layer.n_tt_cores, 1
+        # Outputs of a tile are as far apart as there are tiles.
+        apart = prod(layer.out_modes[hi - sizes[-1] :]) if tiled else 1
         for size in reversed(sizes):
             lo = hi - size
             a, b = layer.all_ranks[lo], layer.all_ranks[hi]
             i, j = prod(layer.out_modes[lo:hi]), prod(layer.in_modes[lo:hi])
+            if tiled and hi == layer.n_tt_cores:
+                i, row = 1, i * j * b
+            else:
+                row = i * j * b
             rest = prod(layer.in_modes[:lo])
+            step = apart if lo == 0 else 1
             levels = (
-                Level(a, weight=i * j * b, result=1),
-                Level(done, operand=b, aux=1, result=a),
-                Level(i, weight=j * b, aux=done, result=done * a),
+                Level(a, weight=row, result=1),
+                Level(done, operand=b, aux=step, result=a * step),
+                Level(i, weight=j * b, aux=done * step, result=done * a * step),
                 Level(rest, operand=j * done * b, result=i * done * a),
             )
             target, result, fmt = self._forward_target(index, lo, rest * i * done * a)
@@ -211,14 +250,11 @@ class Lowering:
             return self._preact[index], Result.PREACT, self.formats.preact
         return 0, Result.LOGIT, self.formats.logit
 
-    def forward(self, groups: Groups) -> list[Contract]:
+    def forward(self, groups: Groups, tiled: tuple[bool, ...]) -> list[Contract | Loop]:
         """The loss evaluation of RGE and of the evaluate command."""
-        program = []
+        program: list[Contract | Loop] = []
         for index, sizes in enumerate(groups):
-            code, operands = self.forward_layer(index, sizes)
-            program += code
-            for operand in operands[1:]:
-                self.scratch.free(operand.address)
+            program += self.forward_layer(index, sizes, tiled=tiled[index])
         return program
 
     # -- coordinate-wise differences -------------------------------------------------------------
@@ -228,7 +264,7 @@ class Lowering:
         program: list[Contract | Loop] = []
         partials = []
         for index, layer in enumerate(self.network.layers):
-            code, operands = self.forward_layer(index, (1,) * layer.n_tt_cores)
+            code, operands = self._apply(index, (1,) * layer.n_tt_cores)
             program += code
             d = layer.n_tt_cores
             right = dict(zip(range(d - 1, -1, -1), operands, strict=True))

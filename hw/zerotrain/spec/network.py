@@ -1,8 +1,8 @@
 """Networks of tensor-train and dense layers, and the fixed order of their parameters.
 
 A TT layer of ``d`` TT-cores holds ``W[i_1..i_d, j_1..j_d] = G_1(i_1,j_1) ... G_d(i_d,j_d)`` (paper,
-eq. 7), TT-core ``k`` an array ``[r_{k-1}, m_k, n_k, r_k]`` with ``r_0 = r_d = 1``. A dense layer is a
-TT layer of one TT-core.
+eq. 7), TT-core ``k`` an array ``[r_{k-1}, m_k, n_k, r_k]`` with ``r_0 = r_d = 1``. A dense layer is
+a TT layer of one TT-core.
 """
 
 from collections.abc import Iterator

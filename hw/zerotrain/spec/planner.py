@@ -6,6 +6,7 @@ allocates the memories and counts multiply-accumulates and cycles.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Literal
 
 from zerotrain.spec.chip import Chip
@@ -34,8 +35,8 @@ class StepCost:
     """Cost of one step.
 
     ``macs`` counts useful multiply-accumulates: one per sample for lane work, one in all for
-    merging (whose result is the same in every lane). ``cycles`` is the planner's estimate; what the chip
-    really needs is in its counters.
+    merging (whose result is the same in every lane). ``cycles`` is the planner's estimate; what the
+    chip really needs is in its counters.
     """
 
     macs: int
@@ -158,58 +159,80 @@ def candidates(network: Network, formats: Formats, batch: int, lanes: int) -> li
     passes = -(-batch // lanes)
     rows = []
     for index, layer in enumerate(network.layers):
-        for sizes in _compositions(layer.n_tt_cores):
+        shapes = _compositions(layer.n_tt_cores)
+        for sizes, tiled in product(shapes, (False, True)):
+            if tiled and not Lowering.can_tile(network, index, sizes):
+                continue
             scratch = Allocator()
             lowering = Lowering(network, formats, scratch)
             merging, lo = [], 0
             for size in sizes:
                 merging += lowering.merge(index, lo, lo + size)
                 lo += size
-            applied, operands = lowering.forward_layer(index, sizes)
-            for operand in operands[1:]:
-                scratch.free(operand.address)
+            applied = lowering.forward_layer(index, sizes, tiled=tiled)
             merge_macs = sum(c.beats for c in merging)
             macs = sum(c.beats for c in applied)
             rows.append(
                 {
                     "layer": index,
                     "groups": sizes,
+                    "tiled": tiled,
                     "macs": macs,
                     "merge_macs": merge_macs,
                     "scratch": scratch.peak,
                     "weights": lowering.weight.peak,
                     "cycles": merge_macs
-                    + FETCH_CYCLES * (len(merging) + passes * len(applied))
+                    + (FETCH_CYCLES + 1) * (len(merging) + passes * section_length(applied))
                     + passes * macs,
                 }
             )
     return rows
 
 
-def _choose(network: Network, chip: Chip, batch: int) -> Groups:
-    """The cheapest groups of every layer that the chip's memories hold."""
+def _choose(
+    network: Network,
+    chip: Chip,
+    batch: int,
+    groups: Groups | None,
+    tiled: tuple[bool, ...] | None,
+) -> tuple[Groups, tuple[bool, ...]]:
+    """Groups and tiling of every layer: of the candidates that the chip's memories hold, those
+    within 2 % of the fewest cycles, and of these the one with the least scratch memory.
+
+    ``groups`` and ``tiled``, where given, are kept.
+    """
     rows = candidates(network, chip.formats, batch, chip.lanes)
     chosen = []
     for index in range(len(network.layers)):
-        ranked = sorted((r for r in rows if r["layer"] == index), key=lambda r: r["cycles"])
+        found = [
+            r
+            for r in rows
+            if r["layer"] == index
+            and (groups is None or r["groups"] == groups[index])
+            and (tiled is None or r["tiled"] == tiled[index])
+        ]
+        if not found:
+            raise ValueError(f"Layer {index + 1} cannot be tiled with these groups")
         fitting = [
             r
-            for r in ranked
+            for r in found
             if r["scratch"] <= chip.scratch_depth and r["weights"] <= chip.weight_depth
         ]
-        chosen.append((fitting or ranked)[0]["groups"])
-    return tuple(chosen)
+        fastest = min(r["cycles"] for r in fitting or found)
+        near = [r for r in fitting or found if r["cycles"] <= 1.02 * fastest]
+        chosen.append(min(near, key=lambda r: (r["scratch"], r["cycles"])))
+    return tuple(r["groups"] for r in chosen), tuple(r["tiled"] for r in chosen)
 
 
 def _lower(
-    network: Network, formats: Formats, groups: Groups
+    network: Network, formats: Formats, groups: Groups, tiled: tuple[bool, ...]
 ) -> tuple[dict[Section, Any], dict[str, int]]:
     """Lower all sections and count the memory words they need."""
     scratch = Allocator()
     rge, cge = Lowering(network, formats, scratch), Lowering(network, formats, scratch)
     sections: dict[Section, Any] = {
         "merge": rge.merge_groups(groups),
-        "forward": rge.forward(groups),
+        "forward": rge.forward(groups, tiled),
         "cge_merge": cge.merge_environments(),
         "cge": cge.cge(),
     }
@@ -265,7 +288,12 @@ def check_groups(network: Network, groups: Groups) -> None:
 
 
 def plan(
-    network: Network, chip: Chip, *, batch: int | None = None, groups: Groups | None = None
+    network: Network,
+    chip: Chip,
+    *,
+    batch: int | None = None,
+    groups: Groups | None = None,
+    tiled: tuple[bool, ...] | None = None,
 ) -> Plan:
     """Plan a network on a chip.
 
@@ -275,6 +303,8 @@ def plan(
         Minibatch size, by default one sample per lane.
     groups : Groups, optional
         TT-core groups; by default the planner's choice.
+    tiled : tuple of bool, optional
+        Whether each layer is applied tile by tile; by default the planner's choice. Changes no bit.
 
     Raises
     ------
@@ -289,10 +319,10 @@ def plan(
             f"The chip's loss unit computes {chip.loss}, the network needs {network.loss}; "
             "generate a chip with that loss"
         )
-    if groups is None:
-        groups = _choose(network, chip, batch)
-    check_groups(network, groups)
-    sections, words = _lower(network, chip.formats, groups)
+    if groups is not None:
+        check_groups(network, groups)
+    groups, tiled = _choose(network, chip, batch, groups, tiled)
+    sections, words = _lower(network, chip.formats, groups, tiled)
     program = _program(sections, chip.formats)
     passes = -(-batch // chip.lanes)
     ways = -(-chip.lanes // chip.loss_ways)
