@@ -1,0 +1,233 @@
+"""Boards: which part they carry, what the part holds, where its clock and serial line are.
+
+Pins are those of the amaranth-boards package (a test compares them). Nothing else about a board
+is needed to generate, synthesise or route a chip; a bitstream flow finds pins here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from types import MappingProxyType
+
+__all__ = ["BOARDS", "Board", "Family", "Pin", "Resource", "constraints", "find_board"]
+
+
+class Family(StrEnum):
+    """FPGA families with an open tool flow that this package drives."""
+
+    ICE40 = "ice40"
+    ECP5 = "ecp5"
+
+
+class Resource(StrEnum):
+    """What a part has a limited number of."""
+
+    LOGIC = "logic cell"  # iCE40: LUT4, carry and flip-flop together
+    LUT = "LUT4"
+    FF = "flip-flop"
+    CARRY = "carry"  # SB_CARRY, or CCU2C of two bits each
+    LUT_RAM = "LUT RAM"  # TRELLIS_DPR16X4 (16 words of 4 bits)
+    MULTIPLIER = "multiplier"  # SB_MAC16 or MULT18X18D
+    BLOCK_RAM = "block RAM"  # SB_RAM40_4K (4 kbit) or DP16KD (18 kbit)
+    SPRAM = "SPRAM"  # SB_SPRAM256KA (256 kbit, single port)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A package pin and how it is driven.
+
+    Parameters
+    ----------
+    site : str
+        Name of the pin on the package.
+    standard : str
+        I/O standard, in the words of the family's tools.
+    """
+
+    site: str
+    standard: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One target of ``generate`` and ``plan``.
+
+    Parameters
+    ----------
+    name : str
+        What users call it.
+    title : str
+        Maker's name and part, for people.
+    family : Family
+        Tool flow.
+    part : str
+        The FPGA, in the maker's words.
+    device : str
+        Device option of nextpnr, without dashes.
+    package : str
+        Package option of nextpnr.
+    speed_grade : str
+        Speed option of nextpnr; empty where the family has none.
+    clock_hz : int
+        Frequency of the crystal.
+    resources : Mapping
+        Number of each resource on the part.
+    default_lanes : int
+        Lanes of a generated chip unless the user asks otherwise.
+    pins : Mapping
+        ``clk``, ``uart_rx``, ``uart_tx`` as seen from the FPGA.
+    platform : str
+        Class of amaranth-boards that describes the rest of the board.
+    """
+
+    name: str
+    title: str
+    family: Family
+    part: str
+    device: str
+    package: str
+    speed_grade: str
+    clock_hz: int
+    resources: Mapping[Resource, int]
+    default_lanes: int
+    pins: Mapping[str, Pin] = field(repr=False)
+    platform: str = ""
+
+    @property
+    def multiplier(self) -> str:
+        """Cell name of the part's multiplier."""
+        return {Family.ICE40: "SB_MAC16", Family.ECP5: "MULT18X18D"}[self.family]
+
+    @property
+    def block_ram(self) -> str:
+        """Cell name of the part's block RAM."""
+        return {Family.ICE40: "SB_RAM40_4K", Family.ECP5: "DP16KD"}[self.family]
+
+
+_ICEBREAKER = Board(
+    name="icebreaker",
+    title="1BitSquared iCEBreaker, iCE40UP5K",
+    family=Family.ICE40,
+    part="iCE40UP5K-SG48",
+    device="up5k",
+    package="sg48",
+    speed_grade="",
+    clock_hz=12_000_000,
+    resources=MappingProxyType(
+        {
+            Resource.LOGIC: 5280,
+            Resource.LUT: 5280,
+            Resource.FF: 5280,
+            Resource.CARRY: 5280,
+            Resource.MULTIPLIER: 8,
+            Resource.BLOCK_RAM: 30,
+            Resource.SPRAM: 4,
+        }
+    ),
+    default_lanes=4,
+    pins=MappingProxyType(
+        {
+            "clk": Pin("35", "SB_LVCMOS"),
+            "uart_rx": Pin("6", "SB_LVTTL"),
+            "uart_tx": Pin("9", "SB_LVTTL"),
+        }
+    ),
+    platform="amaranth_boards.icebreaker:ICEBreakerPlatform",
+)
+
+
+def _ulx3s(size: str, luts: int, multipliers: int, block_rams: int, lanes: int) -> Board:
+    return Board(
+        name=f"ulx3s-{size.lower()}",
+        title=f"Radiona ULX3S, ECP5 LFE5U-{size}",
+        family=Family.ECP5,
+        part=f"LFE5U-{size}-6BG381C",
+        device=f"{size[:-1]}k",
+        package="CABGA381",
+        speed_grade="6",
+        clock_hz=25_000_000,
+        resources=MappingProxyType(
+            {
+                Resource.LUT: luts,
+                Resource.FF: luts,
+                Resource.CARRY: luts // 2,
+                Resource.LUT_RAM: luts // 8,
+                Resource.MULTIPLIER: multipliers,
+                Resource.BLOCK_RAM: block_rams,
+            }
+        ),
+        default_lanes=lanes,
+        pins=MappingProxyType(
+            {
+                "clk": Pin("G2", "LVCMOS33"),
+                "uart_rx": Pin("M1", "LVCMOS33"),
+                "uart_tx": Pin("L4", "LVCMOS33"),
+            }
+        ),
+        platform=f"amaranth_boards.ulx3s:ULX3S_{size}_Platform",
+    )
+
+
+#: Every supported board by name. Counts are those of nextpnr's device models.
+BOARDS: Mapping[str, Board] = MappingProxyType(
+    {
+        board.name: board
+        for board in (
+            _ICEBREAKER,
+            _ulx3s("25F", 24_288, 28, 56, 8),
+            _ulx3s("45F", 43_848, 72, 108, 8),
+            _ulx3s("85F", 83_640, 156, 208, 8),
+        )
+    }
+)
+
+
+def find_board(name: str) -> Board:
+    """The board of that name.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, with the nearest known one.
+    """
+    if name in BOARDS:
+        return BOARDS[name]
+    close = get_close_matches(name.lower(), list(BOARDS), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(BOARDS)}"
+    raise ValueError(f"Unknown board {name!r}; {hint}")
+
+
+def constraints(board: Board, ports: Mapping[str, str]) -> str:
+    """Constraint file (PCF or LPF) that ties a design's ports to a board's pins.
+
+    Parameters
+    ----------
+    ports : Mapping
+        Name in :attr:`Board.pins` by name of the top module's port.
+
+    Raises
+    ------
+    ValueError
+        For a pin that the board does not name.
+    """
+    lines = []
+    for port, name in ports.items():
+        if name not in board.pins:
+            raise ValueError(
+                f"Board {board.name} names the pins {', '.join(board.pins)}, not {name!r}; "
+                f"see {board.platform} for the others"
+            )
+        pin = board.pins[name]
+        if board.family == Family.ICE40:
+            lines.append(f"set_io {port} {pin.site}")
+        else:
+            lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
+            lines.append(f'IOBUF PORT "{port}" IO_TYPE={pin.standard};')
+        if name == "clk":
+            megahertz = board.clock_hz / 1e6
+            if board.family == Family.ICE40:
+                lines.append(f"set_frequency {port} {megahertz:g}")
+            else:
+                lines.append(f'FREQUENCY PORT "{port}" {megahertz:g} MHZ;')
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,169 @@
+"""What a chip needs at least of a part, known before anything is synthesised."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from zerotrain.boards.catalogue import Board, Family, Resource
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.network import Loss
+
+__all__ = ["MemoryNeed", "block_rams", "check_fits", "chip_memories", "least_resources"]
+
+# Shapes (word width, words) that Yosys makes of one block: iCE40's SB_RAM40_4K, ECP5's DP16KD.
+_SHAPES = {
+    Family.ICE40: ((16, 256), (8, 512), (4, 1024), (2, 2048), (1, 4096)),
+    Family.ECP5: ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """A memory with one write port and one registered read port.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    depth : int
+        Words.
+    width : int
+        Bits of a word.
+    part : int
+        Bits that can be written apart from the others of a word; ``width`` where a write is whole.
+    """
+
+    name: str
+    depth: int
+    width: int
+    part: int
+
+    @property
+    def bits(self) -> int:
+        return self.depth * self.width
+
+
+def _columns(family: Family, depth: int, width: int) -> int:
+    """Blocks for a memory whose words are written whole."""
+    shapes = _SHAPES[family]
+    if family == Family.ECP5:
+        return min(-(-width // w) * -(-depth // d) for w, d in shapes)
+    # On iCE40 the last bits of a word may sit in blocks of another shape than the first.
+    best = [0] * (width + 1)
+    for bits in range(1, width + 1):
+        best[bits] = min(best[max(0, bits - w)] + -(-depth // d) for w, d in shapes)
+    return best[width]
+
+
+def block_rams(family: Family, depth: int, width: int, part: int | None = None) -> int:
+    """Block RAMs that Yosys uses for a memory; 0 where it prefers logic.
+
+    Equal to Yosys' own result but for rare shapes where Yosys packs odd ends better (iCE40,
+    700 x 9: 2, not 3); never less.
+
+    Parameters
+    ----------
+    family : Family
+        Part family.
+    depth, width : int
+        Words, and bits of a word.
+    part : int, optional
+        Bits of a word that can be written apart, by default all of them.
+    """
+    part = width if part is None else part
+    if depth < 1 or width < 1 or part < 1 or width % part:
+        raise ValueError(
+            f"A memory has at least one word of at least one bit, in equal parts; got depth "
+            f"{depth}, width {width}, part {part}"
+        )
+    # A part of a word that is written on its own takes up whole blocks, or halves of them where
+    # the block has byte enables (ECP5: 9 bits).
+    if part == width:
+        blocks = _columns(family, depth, width)
+    elif family == Family.ECP5:
+        blocks = min(_columns(family, depth, width // part * padded) for padded in _padded(part))
+    else:
+        blocks = width // part * _columns(family, depth, part)
+    if family == Family.ECP5:
+        lut_rams = -(-depth // 16) * -(-part // 4) * (width // part)
+        return 0 if 4 * lut_rams < 128 * blocks else blocks
+    # Smaller memories become flip-flops.
+    return 0 if depth * width <= 64 * blocks + 8 else blocks
+
+
+def _padded(part: int) -> tuple[int, ...]:
+    """Widths that a separately written part can take up in a block of 9-bit bytes."""
+    return (part, -(-part // 9) * 9) if part % 9 else (part,)
+
+
+def chip_memories(chip: Chip) -> list[MemoryNeed]:
+    """The large memories of a chip, as ``zerotrain.gateware.chip`` builds them."""
+    f = chip.formats
+    lane_row = chip.lanes * f.lane_width
+    target = (
+        f.logit.width
+        if chip.loss == Loss.MEAN_SQUARED_ERROR
+        else max(1, (chip.output_depth - 1).bit_length())
+    )
+    whole = [
+        ("parameter", chip.parameter_depth, f.weight.width),
+        ("momentum", chip.parameter_depth, f.momentum.width),
+        ("loss", chip.evaluation_depth, f.loss.width),
+        ("weight", chip.weight_depth, f.weight.width),
+        ("scratch", chip.scratch_depth, lane_row),
+        ("preact", chip.preact_depth, lane_row),
+    ]
+    parts = [
+        ("program", chip.program_depth, 64, 32),
+        ("input", 2 * chip.sample_depth, lane_row, f.lane_width),
+        ("target", 2 * chip.target_depth, chip.loss_ways * target, target),
+    ]
+    return [MemoryNeed(n, d, w, w) for n, d, w in whole] + [MemoryNeed(*row) for row in parts]
+
+
+def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
+    """Multipliers of the lanes and block RAMs of the large memories.
+
+    Logic is not estimated: only synthesis knows it. Loss and update units may add multipliers
+    and small memories.
+    """
+    family = board.family
+    blocks = sum(block_rams(family, m.depth, m.width, m.part) for m in chip_memories(chip))
+    # One multiplier of a lane takes operands of at most 16 (iCE40) or 18 bits (ECP5).
+    operand = 16 if family == Family.ICE40 else 18
+    per_lane = 0
+    for width in (chip.formats.weight.width, chip.formats.lane_width):
+        per_lane = max(per_lane, 1) * -(-width // operand)
+    return {Resource.MULTIPLIER: chip.lanes * per_lane, Resource.BLOCK_RAM: blocks}
+
+
+def check_fits(chip: Chip, board: Board) -> None:
+    """Refuse a chip that cannot fit a board, whatever synthesis does.
+
+    Raises
+    ------
+    ValueError
+        Naming the resource, what the part has, and what the chip needs.
+    """
+    problems = []
+    for resource, need in least_resources(chip, board).items():
+        available = board.resources.get(resource, 0)
+        if need > available:
+            detail = ""
+            if resource == Resource.BLOCK_RAM:
+                detail = f" ({_largest(chip_memories(chip), board.family)})"
+            problems.append(
+                f"{available} {resource}s, the chip needs {need}, {need - available} too many"
+                + detail
+            )
+    if problems:
+        raise ValueError(
+            f"A chip of {chip.lanes} lanes does not fit {board.name}: the {board.part} has "
+            + "; and ".join(problems)
+            + "; use fewer lanes or a larger board"
+        )
+
+
+def _largest(memories: Iterable[MemoryNeed], family: Family) -> str:
+    """The memories that use most blocks, for a message."""
+    counts = [(block_rams(family, m.depth, m.width, m.part), m.name) for m in memories]
+    return ", ".join(f"{name} {n}" for n, name in sorted(counts, key=lambda c: -c[0])[:3])
