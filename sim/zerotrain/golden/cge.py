@@ -40,9 +40,9 @@ class ForwardLayer:
     ----------
     part : TTLayer
         Its parameters.
-    x : ``[batch, n_inputs]``
+    x : ``[n_inputs, batch]``
         Its input, raw in ``part.source``.
-    y : ``[batch, n_outputs]``
+    y : ``[n_outputs, batch]``
         Its pre-activation or, in the last layer, the logits.
     right_partials : list
         ``R_0 .. R_{d-1}``.
@@ -94,7 +94,7 @@ def cge_forward(
 ) -> list[ForwardLayer]:
     """The unperturbed forward pass, TT-core by TT-core, with all that CGE reads of it."""
     out: list[ForwardLayer] = []
-    v = x.astype(carrier(network, formats))
+    v = np.ascontiguousarray(x.T).astype(carrier(network, formats))
     for part in unpack(network, formats, theta):
         singles = (1,) * part.layer.n_tt_cores
         y, partials = layer_forward(part, singles, v, formats, flags)
@@ -122,10 +122,10 @@ def output_differences(
         lifts.append(_Lift(layers[n], w, formats, to_logits=n + 1 == last))
     for n, layer in enumerate(layers):
         # Layers above the next one see all their outputs change.
-        widest = max((upper.y.shape[1] for upper in layers[n + 1 : last]), default=1)
+        widest = max((len(upper.y) for upper in layers[n + 1 : last]), default=1)
         for block in _layer_blocks(network, formats, n, layer, widest, flags):
             if n == last:
-                dz = _to_logits(block, layer.y.shape[1], formats, flags)
+                dz = _to_logits(block, len(layer.y), formats, flags)
             else:
                 dz = lifts[n](block.dy[None], block.outputs, flags)
                 for lift in lifts[n + 1 :]:
@@ -164,9 +164,9 @@ class _Lift:
             # bits than dy. The inner clip keeps the shift itself within the carrier.
             limit = 1 << (formats.delta.width - 1)
             s = formats.delta.frac_bits - formats.preact.frac_bits
-            clipped = np.clip(layer.y.T, -(limit >> s) - 1, (limit >> s) + 1)
+            clipped = np.clip(layer.y, -(limit >> s) - 1, (limit >> s) + 1)
             scaled = np.clip(shift_left(clipped, s), -limit, limit)
-            self.minus_y = np.ascontiguousarray(-scaled)
+            self.minus_y = -scaled
             self.negative_y = np.minimum(scaled, 0)
         self.target = formats.dlogit if to_logits else formats.delta
         self.width = formats.logit.width if to_logits else formats.delta.width
@@ -191,7 +191,7 @@ class _Lift:
         """
         n, batch = dy.shape[-2:]
         at = slice(None) if outputs is None else outputs
-        w = self.w[:, at] if outputs is None else np.moveaxis(self.w[:, at], 0, 1)
+        w = self.w[:, at] if outputs is None else np.ascontiguousarray(self.w[:, at].swapaxes(0, 1))
         dh = np.maximum(dy, self.minus_y[at][..., None, :]) if self.relu else dy
         acc = w @ dh.reshape(*dh.shape[:2], n * batch)
         acc = acc.reshape(*acc.shape[:2], n, batch)
@@ -210,7 +210,7 @@ def _layer_blocks(
     widest : int
         Outputs of the widest hidden layer above, where blocks grow to all outputs.
     """
-    spec, batch = layer.part.layer, layer.x.shape[0]
+    spec, batch = layer.part.layer, layer.x.shape[-1]
     found = environments(layer.part, layer.x, layer.right_partials, formats, flags)
     for k, environment in enumerate(found):
         outer, inner, n_a, j, b, _ = environment.shape

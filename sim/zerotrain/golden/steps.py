@@ -183,7 +183,7 @@ def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) 
     """Losses of all CGE evaluations, from environments: int64[d + 1]."""
     network, formats = model.network, model.formats
     layers = cge_forward(network, formats, theta, x, flags)
-    z = layers[-1].y.astype(np.int64)
+    z = layers[-1].y.T.astype(np.int64)
     ref = loss.reference(z, formats)
     out = np.empty(theta.size + 1, np.int64)
     base = _sample_losses(model, z, targets, flags)

@@ -109,31 +109,27 @@ def activate(y: Raw, activation: Activation) -> Raw:
     return np.maximum(y, 0) if activation == Activation.RELU else y
 
 
-def _apply_group(merged: Raw, v: Raw, done: tuple[int, ...]) -> Raw:
+def _apply_group(merged: Raw, v: Raw) -> Raw:
     """``V'[J_rest, (i, I_done), a] = sum_{j,b} M[a,i,j,b] * V[(J_rest, j), I_done, b]``, exact.
+
+    With the rank between the input modes that are left and the output modes that are done, and the
+    batch last, every contraction is a product of matrices that lie in memory as they are needed.
 
     Parameters
     ----------
     merged : ``[..., a, i, j, b]``
-    v : ``[..., batch, J, *done, b]``
+    v : ``[..., J, b, I_done, batch]``
         May lack the leading axes of ``merged``: the input is common to all evaluations.
-    done : tuple of int
-        Output modes contracted so far, left to right. They stay separate axes so that reordering
-        them costs one copy per contraction, not two.
 
     Returns
     -------
-    ``[..., batch, J_rest, *done, i, a]``, contiguous
+    ``[..., J_rest, a, (i, I_done), batch]``
     """
-    a, i, j, b = merged.shape[-4:]
-    lead, batch = v.shape[: -3 - len(done)], v.shape[-3 - len(done)]
-    v = v.reshape(*lead, batch, -1, j, *done, b)
-    rest = v.shape[-3 - len(done)]
-    rows = np.moveaxis(v, -2 - len(done), -2).reshape(*lead, batch * rest * prod(done), j * b)
-    # [a, i, j, b] -> [(j, b), (i, a)]
-    columns = np.moveaxis(merged, (-2, -1), (-4, -3)).swapaxes(-1, -2)
-    acc = rows @ columns.reshape(*merged.shape[:-4], j * b, i * a)
-    return acc.reshape(*acc.shape[:-2], batch, rest, *done, i, a)
+    *lead, a, i, j, b = merged.shape
+    *v_lead, inputs, _, done, batch = v.shape
+    matrix = merged.reshape(*lead, 1, a * i, j * b)
+    acc = matrix @ v.reshape(*v_lead, inputs // j, j * b, done * batch)
+    return acc.reshape(*lead, inputs // j, a, i * done, batch)
 
 
 def layer_forward(
@@ -143,36 +139,30 @@ def layer_forward(
 
     Parameters
     ----------
-    x : ``[..., batch, n_inputs]``
+    x : ``[..., n_inputs, batch]``
         Raw in ``part.source``.
 
     Returns
     -------
-    y : ``[..., batch, n_outputs]``
+    y : ``[..., n_outputs, batch]``
         Raw in ``part.target``.
-    right_partials : list of ``[..., batch, J, *I modes, r]``
+    right_partials : list of ``[..., J, r, I_done, batch]``
         V before each group, leftmost group first. With groups of one: ``R_0 .. R_{d-1}``.
     """
-    merged, hi = [], part.layer.n_tt_cores
-    for size in reversed(groups):
-        merged.append(merge(part.cores, hi - size, hi, formats, flags))
-        hi -= size
-    v, source = x[..., None], part.source
-    done: tuple[int, ...] = ()
+    v, source, hi = x[..., :, None, None, :], part.source, part.layer.n_tt_cores
     partials = []
-    for index, m in enumerate(merged):
+    for size in reversed(groups):
         partials.append(v)
-        acc = _apply_group(m, v, done)
-        if index < len(merged) - 1:
+        merged = merge(part.cores, hi - size, hi, formats, flags)
+        acc = _apply_group(merged, v)
+        hi -= size
+        if hi:
             shift = formats.lane_shift(source, formats.tt)
             v = flags.requantize(acc, shift, formats.tt.width, Saturation.SCRATCH)
-            v = np.moveaxis(v, -2, -2 - len(done))
-            done, source = (m.shape[-3], *done), formats.tt
-    # Here J_rest and a are 1: [..., batch, 1, *done, i, 1].
-    acc = np.moveaxis(acc, -2, -2 - len(done))
-    acc = acc.reshape(*acc.shape[: -3 - len(done)], part.layer.n_outputs)
+            source = formats.tt
+    acc = acc.reshape(*acc.shape[:-4], part.layer.n_outputs, acc.shape[-1])
     if part.bias is not None:
-        acc = acc + shift_left(part.bias, source.frac_bits)[..., None, :]
+        acc += shift_left(part.bias, source.frac_bits)[..., None]
     shift = formats.lane_shift(source, part.target)
     return flags.requantize(acc, shift, part.target.width, part.kind), partials[::-1]
 
@@ -196,11 +186,11 @@ def forward(
     int64[..., batch, n_outputs]
         Raw in ``logit``.
     """
-    y = x.astype(carrier(network, formats))
+    y = np.ascontiguousarray(x.T).astype(carrier(network, formats))
     for n, part in enumerate(unpack(network, formats, theta)):
         y, _ = layer_forward(part, groups[n], y, formats, flags)
         y = activate(y, part.layer.activation)
-    return y.astype(np.int64)
+    return y.astype(np.int64).swapaxes(-1, -2)
 
 
 def _left_step(core: Raw, left: Raw) -> Raw:
@@ -230,10 +220,10 @@ def left_partials(part: TTLayer, x: Raw, formats: Formats, flags: Flags) -> list
 
     Parameters
     ----------
-    x : ``[batch, n_inputs]``
+    x : ``[n_inputs, batch]``
         Raw in ``part.source``.
     """
-    out = [np.ascontiguousarray(x.T)[None, None]]
+    out = [x[None, None]]
     source = part.source
     for core in part.cores[: max(0, part.layer.n_tt_cores - 2)]:
         acc = _left_step(core, out[-1])
@@ -250,7 +240,7 @@ def environments(
 
     Parameters
     ----------
-    x : ``[batch, n_inputs]``
+    x : ``[n_inputs, batch]``
         The layer's input, raw in ``part.source``.
     right_partials : sequence
         Of :func:`layer_forward` with groups of one.
@@ -267,16 +257,15 @@ def environments(
         a, _, j, b = core.shape
         if 2 * k < d:
             source = part.source if k == d - 1 else formats.tt
-            # R_k as [J_<k, (j, I_>k, b, batch)]
-            right = np.moveaxis(right_partials[k], 0, -1)
-            right = right.reshape(prod(part.layer.in_modes[:k]), -1)
+            # R_k as [J_<k, (j_k, b, I_>k, batch)]
+            right = right_partials[k].reshape(prod(part.layer.in_modes[:k]), -1)
             if k == 0:
                 acc = shift_left(right, formats.weight.frac_bits)
             else:
                 w = merge(part.cores, 0, k, formats, flags)  # [1, I_<k, J_<k, a]
                 acc = w[0].swapaxes(1, 2).reshape(-1, w.shape[2]) @ right
-            acc = acc.reshape(-1, a, j, prod(part.layer.out_modes[k + 1 :]), b, x.shape[0])
-            order = (0, 3, 1, 2, 4, 5)
+            acc = acc.reshape(-1, a, j, b, prod(part.layer.out_modes[k + 1 :]), x.shape[-1])
+            order = (0, 4, 1, 2, 3, 5)
         elif k < d - 1:
             source = formats.tt
             w = merge(part.cores, k + 1, d, formats, flags)  # [b, I_>k, J_>k, 1]
