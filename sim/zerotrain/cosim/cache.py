@@ -1,0 +1,97 @@
+"""A folder of build results, named by what they were built from.
+
+Safe under parallel runs: whoever comes first builds, the others wait and find the result. A result
+appears under its name complete or not at all, so an interrupted build leaves nothing behind that a
+later run could mistake for one.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["LOCK_SECONDS", "cache_folder", "cached", "content_key"]
+
+#: Longest wait for another process that builds the same thing.
+LOCK_SECONDS = 1800.0
+
+
+def cache_folder() -> Path:
+    """Where build results are kept: ``$ZEROTRAIN_CACHE``, or ``zerotrain`` in the user's cache."""
+    named = os.environ.get("ZEROTRAIN_CACHE")
+    if named:
+        return Path(named).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache").resolve() / "zerotrain"
+
+
+def content_key(*parts: str) -> str:
+    """Name for what is built from these texts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:24]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file. The system releases it if the process dies."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"Another process has been building the same for {LOCK_SECONDS / 60:.0f} "
+                        f"minutes: end it, or remove {path}"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
+    """The folder ``kind-key`` of the cache; ``build(folder)`` fills it if it is not there yet.
+
+    Parameters
+    ----------
+    kind, key : str
+        What was built, and :func:`content_key` of everything that it depends on.
+    build : callable
+        Fills the empty folder it is given, or raises.
+
+    Raises
+    ------
+    OSError
+        If the cache cannot be written.
+    """
+    root = cache_folder()
+    result = root / f"{kind}-{key}"
+    if result.is_dir():
+        return result
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"Cannot make the cache folder {root} ({error.strerror}): name another one in the "
+            "environment variable ZEROTRAIN_CACHE"
+        ) from error
+    with _locked(root / f".lock-{key}"):
+        if result.is_dir():
+            return result
+        work = Path(tempfile.mkdtemp(prefix=f".{kind}-{key}-", dir=root))
+        try:
+            build(work)
+            work.chmod(0o755)
+            work.rename(result)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return result

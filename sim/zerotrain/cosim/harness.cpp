@@ -1,0 +1,154 @@
+// Drives one verilated chip through its Wishbone port. Compiled together with the model; Python
+// calls the C functions at the end. Everything that happens once a cycle happens in here.
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "Vtop.h"
+#include "verilated.h"
+
+namespace {
+
+constexpr int ack_deadline = 1000;
+
+enum Result { ok = 0, not_yet = 1, no_ack = 2, failed = 3 };
+
+// Byte lanes and strobes of a classic cycle; Verilator writes a double underscore as ___05F.
+struct Chip {
+    VerilatedContext context;
+    Vtop top{&context, ""};
+    uint64_t cycles = 0;
+    std::string error;
+
+    Chip() {
+        top.rst = 1;
+        run(4);
+        top.rst = 0;
+    }
+
+    ~Chip() { top.final(); }
+
+    void rise() {
+        top.clk = 1;
+        top.eval();
+        ++cycles;
+    }
+
+    void fall() {
+        top.clk = 0;
+        top.eval();
+    }
+
+    void run(uint64_t count) {
+        for (uint64_t k = 0; k < count; ++k) {
+            fall();
+            rise();
+        }
+    }
+
+    // One access; the answer is sampled just before the clock edge that ends it.
+    bool access(uint32_t address, bool we, uint32_t& data) {
+        top.bus___05Fadr = address >> 2;
+        top.bus___05Fwe = we;
+        top.bus___05Fdat_w = data;
+        top.bus___05Fsel = 0xf;
+        top.bus___05Fcyc = 1;
+        top.bus___05Fstb = 1;
+        bool ack = false;
+        for (int k = 0; k < ack_deadline && !ack; ++k) {
+            fall();
+            ack = top.bus___05Fack;
+            if (!we) data = top.bus___05Fdat_r;
+            rise();
+        }
+        top.bus___05Fcyc = 0;
+        top.bus___05Fstb = 0;
+        return ack;
+    }
+};
+
+// Assertions of the design end in these; they become an error of the call instead of an abort.
+[[noreturn]] void raise(const char* file, int line, const char* message) {
+    throw std::runtime_error(std::string(message) + " at " + file + ":" + std::to_string(line));
+}
+
+template <typename Body>
+int guarded(Chip* chip, Body body) {
+    try {
+        return body();
+    } catch (const std::exception& error) {
+        chip->error = error.what();
+        return failed;
+    }
+}
+
+}  // namespace
+
+void vl_fatal(const char* file, int line, const char*, const char* message) {
+    raise(file, line, message);
+}
+
+void vl_stop(const char* file, int line, const char*) { raise(file, line, "assertion failed"); }
+
+void vl_finish(const char* file, int line, const char*) { raise(file, line, "$finish"); }
+
+extern "C" {
+
+void* chip_open() {
+    try {
+        return new Chip;
+    } catch (const std::exception&) {
+        return nullptr;
+    }
+}
+
+void chip_close(Chip* chip) { delete chip; }
+
+uint64_t chip_cycles(const Chip* chip) { return chip->cycles; }
+
+const char* chip_error(const Chip* chip) { return chip->error.c_str(); }
+
+int chip_run(Chip* chip, uint64_t count) {
+    return guarded(chip, [&] {
+        chip->run(count);
+        return ok;
+    });
+}
+
+// Words from consecutive addresses; *done counts those that were acknowledged.
+int chip_read(Chip* chip, uint32_t address, uint32_t* words, uint64_t count, uint64_t* done) {
+    return guarded(chip, [&] {
+        for (*done = 0; *done < count; ++*done) {
+            if (!chip->access(address + 4 * *done, false, words[*done])) return no_ack;
+        }
+        return ok;
+    });
+}
+
+int chip_write(Chip* chip, uint32_t address, const uint32_t* words, uint64_t count,
+               uint64_t* done) {
+    return guarded(chip, [&] {
+        for (*done = 0; *done < count; ++*done) {
+            uint32_t word = words[*done];
+            if (!chip->access(address + 4 * *done, true, word)) return no_ack;
+        }
+        return ok;
+    });
+}
+
+// Run until the word is as expected, reading it every `interval` cycles; not_yet after max_cycles.
+int chip_wait(Chip* chip, uint32_t address, uint32_t mask, uint32_t value, uint64_t interval,
+              uint64_t max_cycles, uint32_t* word) {
+    return guarded(chip, [&] {
+        const uint64_t end = chip->cycles + max_cycles;
+        for (;;) {
+            if (!chip->access(address, false, *word)) return no_ack;
+            if ((*word & mask) == value) return ok;
+            if (chip->cycles >= end) return not_yet;
+            chip->run(interval);
+        }
+    });
+}
+
+}  // extern "C"

