@@ -1,0 +1,204 @@
+"""The schedule: units, stages, plateau, state."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zerotrain.data.mixing import words
+from zerotrain.golden.fixed import Flags
+from zerotrain.golden.update import update
+from zerotrain.host.schedule import Schedule, step_settings
+from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.registers import Baseline, Command, UpdateRule
+from zerotrain.spec.training import CgeStage, Decay, RgeStage, Rule, Training
+
+FORMATS = Formats()
+CGE = CgeStage(10, 0.03, 0.001, momentum=0.9)
+RGE = RgeStage(20, 2e-3, 5e-4, momentum=0.5, mu=0.03, queries=8)
+
+
+@pytest.mark.parametrize("batch", [1, 32, 64])
+@pytest.mark.parametrize("size", [0.1, 0.03, 1e-3])
+@pytest.mark.parametrize("limit", [1.0, 8.0, 50.0])
+@pytest.mark.parametrize("formats", [FORMATS, Formats(weight=QFormat(16, 12), cge_mu_shift=4)])
+def test_cge_moves_a_weight_by_step_size_times_gradient(
+    batch: int, size: float, limit: float, formats: Formats
+) -> None:
+    """Through the golden update, for a loss with a known slope."""
+    settings = step_settings(replace(CGE, momentum=0.0, gradient_limit=limit), formats, batch, size)
+    slope = 0.5
+    raw_gradient = round(slope * 2.0**-formats.cge_mu_shift * batch * 2**20)
+    theta, _ = update(
+        np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([raw_gradient]), settings, formats,
+        Flags(),
+    )  # fmt: skip
+    moved = -float(theta[0]) * formats.weight.resolution
+    expected = size * slope
+    # One weight LSB, a mantissa of at least 7 significant bits, one LSB of the scaled gradient.
+    assert abs(moved - expected) <= formats.weight.resolution + expected * (2**-7 + 2**-12)
+
+
+@pytest.mark.parametrize(("baseline", "gain"), [("base", 4), ("mean", 4 * 3)])
+def test_plain_rge_moves_a_weight_by_step_size_times_gradient(baseline: str, gain: int) -> None:
+    """All 2**4 sign patterns of 4 queries: the mean over them is the expectation."""
+    stage = replace(RGE, rule=Rule.LINEAR, queries=4, baseline=baseline, mu=2.0**-5, momentum=0.0)
+    settings = step_settings(stage, FORMATS, 32, 0.05)
+    slope, unit = 0.25, round(0.25 * 2**-5 * 32 * 2**20)  # the loss's change by mu
+    gradients = []
+    for pattern in range(16):
+        signs = np.array([1 if pattern >> k & 1 else -1 for k in range(4)])
+        losses = 1000 + unit * signs
+        differences = losses - 1000 if baseline == "base" else 4 * losses - losses.sum()
+        gradients.append(int((differences * signs).sum()))
+    assert sum(gradients) / 16 == gain * unit
+    theta, _ = update(
+        np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([gain * unit]), settings, FORMATS,
+        Flags(),
+    )  # fmt: skip
+    assert -theta[0] / 2**13 == pytest.approx(0.05 * slope, rel=0.01, abs=2**-13)
+
+
+def test_sign_rge_registers() -> None:
+    settings = step_settings(RGE, FORMATS, 32, 2e-3)
+    assert settings.update_rule == UpdateRule.SIGN
+    assert (settings.mu, settings.step_mantissa, settings.decay) == (246, 16, 8)
+    assert (settings.queries, settings.baseline) == (8, Baseline.MEAN)
+
+
+def test_momentum_word_holds_the_gradient_limit_and_not_much_more() -> None:
+    for limit in (0.5, 8.0, 100.0):
+        settings = step_settings(replace(CGE, gradient_limit=limit), FORMATS, 32, 0.03)
+        full = limit * 32 * 2**20 / 2**6 / 2**settings.gradient_shift
+        assert full <= FORMATS.momentum.raw_max
+        assert settings.gradient_shift == 0 or full * 2 > FORMATS.momentum.raw_max
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (replace(RGE, mu=1e-5), "[training.rge] mu 1e-05 is not representable on this chip: "
+         "expected 0.00012207 to 7.99988"),
+        (replace(RGE, step_size=0.1), "[training.rge] step_size 0.1 is not representable on this "
+         "chip: expected 0.00012207 to 0.0311279"),
+        (replace(RGE, final_step_size=1e-5), "[training.rge] step_size 1e-05 is not representable "
+         "on this chip: expected 0.00012207 to 0.0311279"),
+        (replace(CGE, momentum=0.99), "[training.cge] momentum 0.99 is not representable on this "
+         "chip: expected 0 to 0.9375"),
+        (replace(CGE, step_size=1e9), "[training.cge] step_size 1e+09 is not representable on this "
+         "chip: expected 2.98e-08 to 1.63e+04 (a larger or smaller gradient_limit moves this "
+         "range)"),
+        (replace(CGE, gradient_limit=1e12), "[training.cge] gradient_limit 1e+12 is not "
+         "representable on this chip: expected at most 3.43597e+10"),
+    ],
+)  # fmt: skip
+def test_values_out_of_reach_are_refused(stage: RgeStage | CgeStage, message: str) -> None:
+    key = "rge" if isinstance(stage, RgeStage) else "cge"
+    with pytest.raises(ValueError) as caught:
+        Schedule(Training("digits", **{key: stage}), FORMATS)  # type: ignore[arg-type]
+    assert str(caught.value) == message
+
+
+def run(training: Training, losses: list[int]) -> list[tuple[str, bool]]:
+    """Phases that a schedule goes through when it is shown these losses."""
+    schedule, seen = Schedule(training, FORMATS), []
+    for loss in losses:
+        planned = schedule.next()
+        if planned is None:
+            break
+        seen.append((planned.phase, planned.clear_momentum))
+        schedule.record(np.array([loss, loss]), planned)
+    return seen
+
+
+def test_stages_without_plateau() -> None:
+    seen = run(Training("digits", rge=RGE, cge=CGE), [10] * 99)
+    assert [phase for phase, _ in seen] == ["sign-rge"] * 20 + ["cge"] * 10
+    assert [k for k, (_, clear) in enumerate(seen) if clear] == [0, 20]
+
+
+@pytest.mark.parametrize(
+    ("training", "phases"),
+    [
+        (Training("digits", rge=RGE), ["sign-rge"] * 20),
+        (Training("digits", rge=replace(RGE, rule=Rule.LINEAR)), ["rge"] * 20),
+        (Training("digits", cge=CGE), ["cge"] * 10),
+    ],
+)
+def test_single_stages(training: Training, phases: list[str]) -> None:
+    assert [phase for phase, _ in run(training, [10] * 99)] == phases
+
+
+def test_a_plateau_ends_the_coarse_stage() -> None:
+    stage = replace(RGE, plateau_window=3, plateau_tolerance=0.1)
+    training = Training("digits", rge=stage, cge=CGE)
+
+    def coarse(losses: list[int]) -> int:
+        return sum(phase == "sign-rge" for phase, _ in run(training, losses + [1] * 99))
+
+    # The second window is 9 % below the first: a plateau. At 11 % it goes on.
+    assert coarse([100] * 3 + [91] * 3) == 6
+    assert coarse([100] * 3 + [89] * 3 + [88] * 3) == 9
+    assert coarse([100] * 3 + [200] * 3) == 6
+    # Halved in every window: never a plateau.
+    assert coarse([2 ** (60 - k // 3) for k in range(30)]) == 20
+
+
+def test_max_steps_shrinks_at_a_plateau() -> None:
+    stage = replace(RGE, plateau_window=2)
+    schedule = Schedule(Training("digits", rge=stage, cge=CGE), FORMATS)
+    assert schedule.max_steps == 30
+    while (planned := schedule.next()) is not None and planned.command == Command.RGE:
+        schedule.record(np.array([5, 5]), planned)
+    assert schedule.max_steps == 14
+
+
+def test_step_sizes() -> None:
+    linear = replace(CGE, steps=3, step_size=0.04, final_step_size=0.01)
+    assert [linear.size_at(k) for k in range(4)] == pytest.approx([0.04, 0.025, 0.01, 0.01])
+    exponential = replace(linear, decay=Decay.EXPONENTIAL)
+    assert [exponential.size_at(k) for k in range(3)] == pytest.approx([0.04, 0.02, 0.01])
+    constant = replace(linear, decay=Decay.CONSTANT, final_step_size=0.04)
+    assert {constant.size_at(k) for k in range(3)} == {0.04}
+    assert replace(constant, steps=1).size_at(0) == 0.04
+
+
+@pytest.mark.parametrize("cut", range(0, 30, 3))
+def test_state_survives_json_at_every_step(cut: int) -> None:
+    stage = replace(RGE, plateau_window=4, plateau_tolerance=0.05)
+    training = Training("digits", rge=stage, cge=CGE)
+    losses = (words(64, 9) >> np.uint64(30)).astype(np.int64).reshape(-1, 2)
+
+    def follow(cut_at: int) -> list[object]:
+        schedule, seen = Schedule(training, FORMATS), []
+        for k in range(32):
+            if k == cut_at:
+                saved = json.loads(json.dumps(schedule.save()))
+                schedule = Schedule(training, FORMATS)
+                schedule.restore(saved)
+            planned = schedule.next()
+            if planned is None:
+                break
+            schedule.record(losses[k], planned)
+            seen += [planned, schedule.save()]
+        return seen
+
+    assert follow(cut) == follow(-1)
+
+
+def test_a_foreign_state_is_refused() -> None:
+    schedule = Schedule(Training("digits", cge=CGE), FORMATS)
+    with pytest.raises(ValueError, match=r"^A schedule's state has last_sum, .*, got step$"):
+        schedule.restore({"step": 3})
+
+
+def test_mean_loss() -> None:
+    training = Training("digits", batch=4, rge=replace(RGE, baseline="base"), cge=CGE)
+    schedule = Schedule(training, FORMATS)
+    planned = schedule.next()
+    assert planned is not None
+    losses = np.array([2 << 22, 0, 0])
+    assert schedule.mean_loss(losses, planned) == 2.0
+    mean = replace(planned, settings=replace(planned.settings, baseline=Baseline.MEAN))
+    assert schedule.mean_loss(losses, mean) == pytest.approx(2 / 3)
