@@ -1,8 +1,8 @@
 """Losses of samples and of batches (docs/numerics.md, section 5).
 
 All arrays are int64. Outputs are the last axis; every other axis broadcasts, so that the samples of
-a batch and the evaluations of a step go through in one call. (Reductions over a short last axis are
-slow in C order: callers with many losses hand in views whose *memory* has the outputs first.)
+a batch and the evaluations of a step go through in one call. (Short last axes are slow in
+C order: callers with many losses hand in views whose *memory* has the outputs before the samples.)
 """
 
 from functools import lru_cache
@@ -74,10 +74,10 @@ def fine_logits(z: Ints, formats: Formats, dz: Ints | None = None) -> Ints:
 
     ``dz`` is zero for outputs that a CGE entry does not touch.
     """
-    u = z.astype(np.int64) << (FINE_BITS - formats.logit.frac_bits)
+    u = np.asarray(z, np.int64) << (FINE_BITS - formats.logit.frac_bits)
     if dz is None:
         return u
-    return u + (dz.astype(np.int64) << (FINE_BITS - formats.dlogit.frac_bits))
+    return u + (np.asarray(dz, np.int64) << (FINE_BITS - formats.dlogit.frac_bits))
 
 
 def reference(z: Ints, formats: Formats) -> Ints:
@@ -111,15 +111,19 @@ def softmax_loss(
     int64[...]
         Losses with 20 fraction bits.
     """
-    u = fine_logits(z, formats, dz)
+    # Outputs first, in memory too: sums over them are then sums of long rows.
+    if dz is not None:
+        z = z.reshape((1,) * (dz.ndim - z.ndim) + z.shape)
+        dz = np.moveaxis(dz, -1, 0)
+    u = fine_logits(np.ascontiguousarray(np.moveaxis(z, -1, 0)), formats, dz)
     if ref is None:
-        ref = u.max(axis=-1)
-    total = exp2(((u - ref[..., None]) * LOG2E) >> 14).sum(axis=-1)
+        ref = u.max(axis=0)
+    total = exp2(((u - ref) * LOG2E) >> 14).sum(axis=0)
     if total.size and total.max() > _SUM_MAX:
         flags.value |= Saturation.LOSS
         total = np.minimum(total, _SUM_MAX)
-    where = np.broadcast_to(labels, u.shape[:-1])[..., None].astype(np.int64)
-    true = np.take_along_axis(u, where, axis=-1)[..., 0]
+    where = np.broadcast_to(labels, u.shape[1:])[None].astype(np.int64)
+    true = np.take_along_axis(u, where, axis=0)[0]
     return ref - true + ((log2(total) * LN2) >> LN2_BITS)
 
 
