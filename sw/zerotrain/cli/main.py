@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from zerotrain.boards.catalogue import Board, find_board
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
-from zerotrain.host.driver import ChipError
-from zerotrain.host.session import ChipKind
+from zerotrain.host.session import ChipKind, Session
 from zerotrain.spec.config import Config, preset_names
 
 __all__ = ["app", "main"]
@@ -31,6 +31,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change an entry of the configuration."),
 ]
+BoardName = Annotated[str | None, typer.Option("--board", help="A board (see `boards`).")]
 Lanes = Annotated[int | None, typer.Option(help="Lanes of the chip.")]
 Data = Annotated[Path | None, typer.Option(help="Directory with the data set's files.")]
 ChipChoice = Annotated[ChipKind, typer.Option(help="The chip: its golden model, or simulated.")]
@@ -38,17 +39,26 @@ RunFolderPath = Annotated[Path, typer.Option(help="Where the run's files are.")]
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # tables in files and pipes
+    return console
 
 
-def _configure(
-    preset: str | None, path: Path | None, lanes: int | None, changes: Sequence[str] | None
-) -> Config:
+def _session(
+    preset: str | None,
+    path: Path | None,
+    board: str | None,
+    lanes: int | None,
+    changes: Sequence[str] | None,
+) -> tuple[Board | None, Session]:
+    """Board and plan of the commands that build nothing or files."""
+    from zerotrain.cli.plan import with_board
+
     config = load_config(preset, path)
-    assignments = list(changes or [])
-    if lanes is not None:
-        assignments.append(f"chip.lanes={lanes}")
-    return override(config, assignments) if assignments else config
+    target = find_board(board) if board else None
+    chosen = with_board(config, target, lanes)
+    return target, Session.of(override(chosen, changes) if changes else chosen)
 
 
 @app.command()
@@ -138,6 +148,62 @@ def presets() -> None:
     _console().print(table)
 
 
+@app.command()
+def plan(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    board: BoardName = None,
+    lanes: Lanes = None,
+    changes: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what a network costs: multiply-accumulates, cycles, memories, parts of a board."""
+    from zerotrain.cli.plan import show_plan
+
+    target, session = _session(preset, config, board, lanes, changes)
+    show_plan(_console(), session, target, as_json=as_json)
+
+
+@app.command()
+def generate(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    board: BoardName = None,
+    lanes: Lanes = None,
+    changes: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the files; by default build/<name>[-<board>].")
+    ] = None,
+    synthesis: Annotated[
+        bool, typer.Option(help="Synthesise for the board and report what it uses.")
+    ] = False,
+) -> None:
+    """Write a chip's Verilog, register map, C header and plan."""
+    from zerotrain.cli.generate import generate_chip
+
+    target, session = _session(preset, config, board, lanes, changes)
+    name = session.config.network.name + (f"-{target.name}" if target else "")
+    folder = output or Path("build") / name
+    generate_chip(_console(), session, target, folder, synthesis=synthesis)
+
+
+@app.command()
+def boards() -> None:
+    """List the known boards."""
+    from zerotrain.cli.plan import show_boards
+
+    show_boards(_console())
+
+
+@app.command()
+def doctor() -> None:
+    """Check compilers and packages, and say what to install."""
+    from zerotrain.cli.doctor import show
+
+    if not show(_console()):
+        raise typer.Exit(1)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; mistakes of the user become one sentence on standard error.
 
@@ -165,7 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(f"{error.strerror}{where}", 1)
         if isinstance(error, ValueError):
             return _fail(str(error), 2)
-        if isinstance(error, OSError | ChipError):
+        # ChipError, BuildError, SimulationError, ToolError: each is a sentence for the user.
+        ours = type(error).__module__.startswith("zerotrain.")
+        if isinstance(error, OSError) or (isinstance(error, RuntimeError) and ours):
             return _fail(str(error), 1)
         raise
     return code if isinstance(code, int) else 0

@@ -75,7 +75,7 @@ def run_training(
         f"{session.training.batch} samples, in {folder_path}",
         soft_wrap=True,
     )
-    with session.trainer(kind, dataset, timeout=timeout) as trainer:
+    with session.trainer(kind, dataset, timeout=timeout, announce=console.print) as trainer:
         if checkpoint is None:
             folder.begin(config)
         else:
@@ -131,7 +131,7 @@ def evaluate_run(console: Console, folder_path: Path, kind: ChipKind, data: Path
     checkpoint = Checkpoint.load(folder.checkpoint_path)
     session = Session.of(Config.load(folder.config_path))
     dataset = load(session.training.dataset, data)
-    with session.trainer(kind, dataset) as trainer:
+    with session.trainer(kind, dataset, announce=console.print) as trainer:
         trainer.restore(checkpoint)
         for name in ("training", "validation", "test"):
             result = trainer.evaluate_split(getattr(dataset, name))

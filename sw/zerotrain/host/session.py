@@ -55,22 +55,29 @@ class Session:
             )
         return self.config.training
 
-    def open_bus(self, kind: ChipKind) -> Bus:
-        """Make the chip: at once for the golden one, after a build for the Verilated one."""
+    def open_bus(self, kind: ChipKind, *, announce: Callable[[str], None] | None = None) -> Bus:
+        """Make the chip: at once for the golden one, after a build for the Verilated one.
+
+        ``announce`` is told in a sentence when something slow begins.
+        """
         if kind == ChipKind.GOLDEN:
             return GoldenChip(self.chip, self.config.network, self.plan.groups)
         from zerotrain.cosim.chip import VerilatedChip
 
-        bus: Bus = VerilatedChip(self.chip)
-        return bus
+        return VerilatedChip(self.chip, announce=announce)
 
     @contextmanager
     def trainer(
-        self, kind: ChipKind, dataset: Dataset, *, timeout: float = 60.0
+        self,
+        kind: ChipKind,
+        dataset: Dataset,
+        *,
+        timeout: float = 60.0,
+        announce: Callable[[str], None] | None = None,
     ) -> Iterator[Trainer]:
         """A trainer on a chip with the program loaded; the chip is released afterwards."""
         training = self.training
-        bus = self.open_bus(kind)
+        bus = self.open_bus(kind, announce=announce)
         try:
             network, program = self.config.network, self.plan.program
             driver = Driver.loaded(bus, self.chip, network, program, timeout=timeout)

@@ -1,0 +1,64 @@
+"""``zerotrain generate``: a chip's Verilog, register map, C header and plan."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from zerotrain.boards.catalogue import Board
+from zerotrain.boards.estimate import check_fits
+from zerotrain.boards.synthesis import synthesise
+from zerotrain.cli.plan import plan_report
+from zerotrain.cosim.build import to_verilog
+from zerotrain.gateware.chip import TrainingChip
+from zerotrain.host.files import write_atomic
+from zerotrain.host.session import Session
+from zerotrain.spec.artefacts import write_artefacts
+from zerotrain.spec.config import ChipOptions, Config
+
+__all__ = ["generate_chip"]
+
+
+def generate_chip(
+    console: Console, session: Session, board: Board | None, output: Path, *, synthesis: bool
+) -> None:
+    """Write every generated file into a folder.
+
+    ``zerotrain.v`` (top module ``top``; its program memory holds the network's program),
+    ``csr.csv``, ``csr.json``, ``zerotrain.h``, ``plan.json``, ``config.toml`` with every size of
+    the chip, and with synthesis ``resources.json``.
+
+    Raises
+    ------
+    ValueError
+        If the chip does not fit the board: before synthesis where that is certain, else after.
+    """
+    if synthesis and board is None:
+        raise ValueError("Synthesis needs a board to synthesise for: expected --board, got none")
+    chip = session.chip
+    if board is not None:
+        check_fits(chip, board)
+    verilog = to_verilog(TrainingChip(chip, session.plan.program), announce=console.print)
+    output.mkdir(parents=True, exist_ok=True)
+    complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
+    texts = {
+        "zerotrain.v": verilog,
+        "plan.json": json.dumps(plan_report(session, board), indent=2) + "\n",
+        "config.toml": complete.to_toml(),
+    }
+    for name, text in texts.items():
+        write_atomic(output / name, text)
+    written = [*(output / name for name in texts), *write_artefacts(chip, output)]
+    if synthesis and board is not None:
+        console.print(f"Synthesising for {board.name} ({board.part}) with Yosys ...")
+        report = synthesise(verilog, "top", board)
+        path = output / "resources.json"
+        write_atomic(path, json.dumps(report.to_dict(), indent=2) + "\n")
+        written.append(path)
+        table = Table("resource", "used", "available", "%", title=f"{board.name}, {report.tool}")
+        for name, used, available in report.table():
+            table.add_row(name, str(used), str(available), f"{100 * used / available:.0f}")
+        console.print(table)
+        report.check()
+    console.print(f"Wrote {', '.join(path.name for path in written)} to {output}", soft_wrap=True)

@@ -1,0 +1,108 @@
+"""``zerotrain plan`` and ``zerotrain boards``: what a network costs before anything is built."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from zerotrain.boards.catalogue import BOARDS, Board
+from zerotrain.boards.estimate import check_fits, least_resources
+from zerotrain.host.session import Session
+from zerotrain.spec.config import Config
+
+__all__ = ["plan_report", "show_boards", "show_plan", "with_board"]
+
+
+def with_board(config: Config, board: Board | None, lanes: int | None) -> Config:
+    """The configuration with the lanes asked for, by default those that suit the board."""
+    chosen = lanes if lanes is not None else board.default_lanes if board else None
+    if chosen is None or chosen == config.chip.lanes:
+        return config
+    values: Any = config.to_dict()
+    values["chip"]["lanes"] = chosen
+    return Config.from_dict(values)
+
+
+def plan_report(session: Session, board: Board | None) -> dict[str, Any]:
+    """Plan, chip, and what the chip needs of a board at least, as plain values."""
+    chip = session.chip
+    report = session.plan.report() | {
+        "chip": chip.to_dict(),
+        "config_hash": f"{chip.config_hash:#010x}",
+    }
+    if board is not None:
+        report["board"] = {
+            "name": board.name,
+            "part": board.part,
+            "clock_hz": board.clock_hz,
+            "resources_at_least": {
+                str(resource): {"needed": need, "available": board.resources.get(resource, 0)}
+                for resource, need in least_resources(chip, board).items()
+            },
+        }
+    return report
+
+
+def show_plan(console: Console, session: Session, board: Board | None, *, as_json: bool) -> None:
+    """Print a plan.
+
+    Raises
+    ------
+    ValueError
+        After printing, if the chip cannot fit the board.
+    """
+    report = plan_report(session, board)
+    if as_json:
+        console.print_json(json.dumps(report))
+    else:
+        _print(console, session, board, report)
+    if board is not None:
+        check_fits(session.chip, board)
+
+
+def _print(console: Console, session: Session, board: Board | None, report: dict[str, Any]) -> None:
+    chip, network, macs = session.chip, session.config.network, report["macs_per_sample"]
+    console.print(
+        f"{network.name}: {network.n_parameters} parameters, {chip.lanes} lanes, batches of "
+        f"{session.plan.batch}",
+        soft_wrap=True,
+    )
+    for index, (layer, groups) in enumerate(zip(network.layers, report["groups"], strict=True)):
+        console.print(f"  layer {index + 1}: {layer}; TT-cores in groups of {groups}")
+    console.print(
+        f"Multiply-accumulates per sample: forward {macs['forward']:,} "
+        f"(dense {macs['dense']:,}), all coordinates {macs['cge']:,}"
+    )
+    steps = Table("step", "multiply-accumulates", "cycles, estimated", "multiplier use")
+    if board is not None:
+        steps.add_column(f"at {board.clock_hz / 1e6:g} MHz")
+    for name, cost in report["steps"].items():
+        row = [name, f"{cost['macs']:,}", f"{cost['estimated_cycles']:,}"]
+        row.append(f"{cost['estimated_use']:.1%}")
+        if board is not None:
+            row.append(f"{1e3 * cost['estimated_cycles'] / board.clock_hz:.2f} ms")
+        steps.add_row(*row)
+    console.print(steps)
+    memory = Table("memory", "words needed", "words on the chip")
+    for name, words in report["memory"].items():
+        memory.add_row(name.removesuffix("_depth"), str(words["needed"]), str(words["available"]))
+    console.print(memory)
+    if board is not None:
+        resources = Table(f"{board.part}", "needed at least", "available")
+        for resource, count in report["board"]["resources_at_least"].items():
+            resources.add_row(resource, str(count["needed"]), str(count["available"]))
+        console.print(resources)
+
+
+def show_boards(console: Console) -> None:
+    """Print every known board."""
+    table = Table("board", "part", "clock", "multipliers", "block RAM", "lanes")
+    for board in BOARDS.values():
+        counts = {str(resource): count for resource, count in board.resources.items()}
+        table.add_row(
+            board.name, board.part, f"{board.clock_hz / 1e6:g} MHz",
+            f"{counts['multiplier']} {board.multiplier}",
+            f"{counts['block RAM']} {board.block_ram}", str(board.default_lanes),
+        )  # fmt: skip
+    console.print(table)
