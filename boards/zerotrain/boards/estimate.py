@@ -42,16 +42,29 @@ class MemoryNeed:
         return self.depth * self.width
 
 
-def _columns(family: Family, depth: int, width: int) -> int:
-    """Blocks for a memory whose words are written whole."""
-    shapes = _SHAPES[family]
-    if family == Family.ECP5:
-        return min(-(-width // w) * -(-depth // d) for w, d in shapes)
-    # On iCE40 the last bits of a word may sit in blocks of another shape than the first.
-    best = [0] * (width + 1)
-    for bits in range(1, width + 1):
+def _ice40_blocks(depth: int, width: int, part: int) -> int:
+    """The 16-bit shape has a write enable per bit; the others are written whole."""
+    shapes = _SHAPES[Family.ICE40]
+    # The last bits of a part may sit in blocks of another shape than the first.
+    best = [0] * (part + 1)
+    for bits in range(1, part + 1):
         best[bits] = min(best[max(0, bits - w)] + -(-depth // d) for w, d in shapes)
-    return best[width]
+    masked = -(-width // 16) * -(-depth // 256)
+    return min(masked, width // part * best[part])
+
+
+def _ecp5_blocks(depth: int, width: int, part: int) -> int:
+    """Wide shapes have a write enable per 9 bits; the others are written whole."""
+    counts = []
+    for w, d in _SHAPES[Family.ECP5]:
+        if part == width:
+            columns = -(-width // w)
+        elif w >= 9:
+            columns = -(-(width // part * (-(-part // 9) * 9)) // w)
+        else:
+            columns = width // part * -(-part // w)
+        counts.append(columns * -(-depth // d))
+    return min(counts)
 
 
 def block_rams(family: Family, depth: int, width: int, part: int | None = None) -> int:
@@ -75,24 +88,13 @@ def block_rams(family: Family, depth: int, width: int, part: int | None = None) 
             f"A memory has at least one word of at least one bit, in equal parts; got depth "
             f"{depth}, width {width}, part {part}"
         )
-    # A part of a word that is written on its own takes up whole blocks, or halves of them where
-    # the block has byte enables (ECP5: 9 bits).
-    if part == width:
-        blocks = _columns(family, depth, width)
-    elif family == Family.ECP5:
-        blocks = min(_columns(family, depth, width // part * padded) for padded in _padded(part))
-    else:
-        blocks = width // part * _columns(family, depth, part)
     if family == Family.ECP5:
+        blocks = _ecp5_blocks(depth, width, part)
         lut_rams = -(-depth // 16) * -(-part // 4) * (width // part)
         return 0 if 4 * lut_rams < 128 * blocks else blocks
+    blocks = _ice40_blocks(depth, width, part)
     # Smaller memories become flip-flops.
     return 0 if depth * width <= 64 * blocks + 8 else blocks
-
-
-def _padded(part: int) -> tuple[int, ...]:
-    """Widths that a separately written part can take up in a block of 9-bit bytes."""
-    return (part, -(-part // 9) * 9) if part % 9 else (part,)
 
 
 def chip_memories(chip: Chip) -> list[MemoryNeed]:

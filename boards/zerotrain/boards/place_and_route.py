@@ -1,7 +1,8 @@
 """Place and route with nextpnr: the clock frequency that a design reaches, over several seeds.
 
 By default out of context: ports get whatever pins nextpnr likes, so that a chip can be judged
-before it has a board-level wrapper. With a constraint file the result is ready for a bitstream.
+before it has a board-level wrapper (:mod:`zerotrain.boards.harness` helps where there are more
+ports than pins). With a constraint file the result is ready for a bitstream.
 """
 
 import json
