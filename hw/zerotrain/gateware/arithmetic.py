@@ -122,3 +122,12 @@ class ConstantMultiplier(wiring.Component):
         assert sign > 0
         m.d.comb += self.o.eq(value << exponent)
         return m
+
+
+def pipe(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = False) -> Value:
+    """``value`` as it was ``cycles`` clock cycles ago."""
+    for k in range(cycles):
+        stage = Signal(value.shape(), name=f"{name}_{k + 1}", reset_less=reset_less)
+        m.d.sync += stage.eq(value)
+        value = stage
+    return value

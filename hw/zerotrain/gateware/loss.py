@@ -1,0 +1,378 @@
+"""The loss units: logits of one evaluation after another in, losses of the batch out."""
+
+from abc import abstractmethod
+
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import pipe, saturate
+from zerotrain.gateware.logits import LogitPort, LogitSweep
+from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.softmax import SoftmaxWay
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.network import Loss
+from zerotrain.spec.registers import register
+
+__all__ = ["LossUnit", "SoftmaxLoss", "SquaredErrorLoss", "loss_unit"]
+
+
+class LossUnit(wiring.Component):
+    """Common part of the loss units: ports, sums over lanes, and the memory of losses.
+
+    Golden model: :func:`zerotrain.golden.loss.accumulate` of the sample losses (bit-exact).
+
+    An evaluation is C = ``n_outputs`` words of logits (a base evaluation) or up to C words of
+    differences to the logits of the last base evaluation; outputs not written have difference zero.
+    The engine reserves a buffer, writes, and marks the last write. Evaluations are numbered from
+    ``first_evaluation`` in the order of their arrival, and each adds the sum over the active lanes
+    to its word of the losses memory.
+
+    Throughput and latency: with G = ceil(active_lanes / ways), see the two units. Evaluations
+    follow one another without a pause.
+
+    Parameters
+    ----------
+    chip : Chip
+        Lanes, ways, formats, depths.
+    fabric_multiplier : bool
+        Softmax: interpolate without DSP blocks.
+
+    Members
+    -------
+    logits : In(LogitPort)
+        Writes of the engine.
+    reserve_base, reserve_delta : In(1)
+        Pulse before the first write of an evaluation: its buffer is claimed.
+    base_free, delta_free : Out(1)
+        A claim may be made in this cycle. The base buffer is free when no evaluation that uses it
+        is reserved or pending, a difference buffer when fewer than two are.
+    pass_start : In(1)
+        Pulse before the first reservation of a pass, while not ``busy``. The next five members are
+        valid with it and hold still until the next one.
+    first_evaluation : In(range(evaluation_depth))
+        Number of the pass's first evaluation.
+    first_pass : In(1)
+        Overwrite losses instead of adding to them.
+    target_row : In(range(2 * target_depth))
+        Row of the pass's first target.
+    active_lanes : In(range(lanes + 1))
+        Lanes that hold samples, at least 1.
+    n_outputs : In(7)
+        Outputs C of the network.
+    targets : Out(ReadPort)
+        Target memory: a word per way, way 0 lowest.
+    losses, losses_w : Out(ReadPort), Out(WritePort)
+        Losses memory, by evaluation. No evaluation is read in the cycle it is written.
+    correct : Out(32)
+        Correct predictions in base evaluations (softmax).
+    clear : In(1)
+        Set ``correct`` to zero.
+    saturated : Out(1)
+        Pulse: a loss was clamped.
+    busy : Out(1)
+        Anything is reserved, pending or not yet written.
+    """
+
+    logits: wiring.PureInterface
+    reserve_base: Signal
+    reserve_delta: Signal
+    base_free: Signal
+    delta_free: Signal
+    pass_start: Signal
+    first_evaluation: Signal
+    first_pass: Signal
+    target_row: Signal
+    active_lanes: Signal
+    n_outputs: Signal
+    targets: wiring.PureInterface
+    losses: wiring.PureInterface
+    losses_w: wiring.PureInterface
+    correct: Signal
+    clear: Signal
+    saturated: Signal
+    busy: Signal
+
+    #: Evaluations of which a sweep has begun and the loss is not yet complete.
+    _in_flight = 31
+
+    def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
+        self._chip = chip
+        self._fabric = fabric_multiplier
+        self._groups = -(-chip.lanes // chip.loss_ways)
+        f, rows = chip.formats, range(2 * chip.target_depth)
+        evaluations = address_bits(chip.evaluation_depth)
+        self._target_width = (
+            f.logit.width
+            if chip.loss == Loss.MEAN_SQUARED_ERROR
+            else address_bits(chip.output_depth)
+        )
+        loss = signed(f.loss.width)
+        super().__init__(
+            {
+                "logits": In(LogitPort(chip)),
+                "reserve_base": In(1),
+                "reserve_delta": In(1),
+                "base_free": Out(1),
+                "delta_free": Out(1),
+                "pass_start": In(1),
+                "first_evaluation": In(range(chip.evaluation_depth)),
+                "first_pass": In(1),
+                "target_row": In(rows),
+                "active_lanes": In(range(chip.lanes + 1)),
+                "n_outputs": In(register("n_outputs").width),
+                "targets": Out(
+                    ReadPort(address_bits(len(rows)), unsigned(chip.loss_ways * self._target_width))
+                ),
+                "losses": Out(ReadPort(evaluations, loss)),
+                "losses_w": Out(WritePort(evaluations, loss)),
+                "correct": Out(register("correct").width),
+                "clear": In(1),
+                "saturated": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    @abstractmethod
+    def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
+        """Everything between the elements of the sweep and the sum over the active lanes.
+
+        Returns a pulse per evaluation, the exact sum that is valid with it, and a bit that pulses
+        if a value was clamped.
+        """
+
+    def _sweep(self, *, two_passes: bool, gap: int, outputs_per_row: bool) -> LogitSweep:
+        return LogitSweep(
+            self._chip, two_passes=two_passes, gap=gap, outputs_per_row=outputs_per_row
+        )
+
+    def _target(self, way: int) -> Value:
+        width = self._target_width
+        return self.targets.data[way * width : (way + 1) * width]
+
+    def _lane_sum(
+        self, m: Module, name: str, valid: Value, end: Value, terms: list[Value], count: int
+    ) -> tuple[Value, Value]:
+        """Sum of ``terms`` over all ``valid`` cycles, at most ``count``, up to one with ``end``.
+
+        Returns a pulse and the sum, which is valid in that cycle only.
+        """
+        level = 0
+        while len(terms) > 1:
+            level += 1
+            pairs = [terms[k : k + 2] for k in range(0, len(terms), 2)]
+            terms = [
+                pipe(m, sum(pair[1:], pair[0]), 1, f"{name}_{level}_{k}", reset_less=True)
+                for k, pair in enumerate(pairs)
+            ]
+            valid = pipe(m, valid, 1, f"{name}_valid_{level}")
+            end = pipe(m, end, 1, f"{name}_end_{level}", reset_less=True)
+        (term,) = terms
+        total = Signal(
+            signed(Shape.cast(term.shape()).width + (count - 1).bit_length()),
+            name=f"{name}_total",
+            reset_less=True,
+        )
+        fresh = Signal(init=1, name=f"{name}_fresh")
+        with m.If(valid):
+            m.d.sync += [total.eq(Mux(fresh, 0, total) + term), fresh.eq(end)]
+        return pipe(m, valid & end, 1, f"{name}_done"), total
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.sweep = sweep = self._make_sweep()
+        wiring.connect(m, wiring.flipped(self.logits), sweep.logits)
+        m.d.comb += [
+            sweep.reserve_base.eq(self.reserve_base),
+            sweep.reserve_delta.eq(self.reserve_delta),
+            self.base_free.eq(sweep.base_free),
+            self.delta_free.eq(sweep.delta_free),
+            sweep.target_row.eq(self.target_row),
+            sweep.active_lanes.eq(self.active_lanes),
+            sweep.n_outputs.eq(self.n_outputs),
+            self.targets.addr.eq(sweep.target_addr),
+        ]
+
+        done, total, clamped = self._pass_losses(m, sweep)
+        # The word of the evaluation is read in the cycle its sum is complete, unless it is new.
+        evaluation = Signal.like(self.losses.addr)
+        with m.If(self.pass_start):
+            m.d.sync += evaluation.eq(self.first_evaluation)
+        with m.Elif(done):
+            m.d.sync += evaluation.eq(evaluation + 1)
+        width = self._chip.formats.loss.width
+        p1_done = pipe(m, done, 1, "r1_done")
+        p1_total = pipe(m, total, 1, "r1_total", reset_less=True)
+        p2_done = pipe(m, p1_done, 1, "r2_done")
+        p2_sum = pipe(
+            m, p1_total + Mux(self.first_pass, 0, self.losses.data), 1, "r2_sum", reset_less=True
+        )
+        word, overflow = saturate(p2_sum, width)
+        m.d.comb += [
+            self.losses.addr.eq(evaluation),
+            self.losses_w.en.eq(p2_done),
+            self.losses_w.addr.eq(pipe(m, evaluation, 2, "r2_evaluation", reset_less=True)),
+            self.losses_w.data.eq(word),
+            self.saturated.eq((p2_done & overflow) | clamped),
+        ]
+
+        in_flight = Signal(range(self._in_flight + 1))
+        m.d.sync += in_flight.eq(in_flight + sweep.started - p2_done)
+        m.d.comb += [
+            sweep.stall.eq(in_flight == self._in_flight),
+            self.busy.eq(sweep.busy | (in_flight != 0)),
+        ]
+        return m
+
+    @abstractmethod
+    def _make_sweep(self) -> LogitSweep:
+        """The walk over the logits that this loss needs."""
+
+
+class SoftmaxLoss(LossUnit):
+    """Softmax cross-entropy and number of correct predictions.
+
+    Golden model: :func:`zerotrain.golden.loss.softmax_loss`, ``reference`` and ``correct``.
+
+    A base evaluation takes ``2 G (C + 1)`` cycles, one of differences ``G (C + 1)``. At most four
+    evaluations are under way in the pipelines, which limits the rate where ``3 G (C + 1)`` is less
+    than their latency of about 35 cycles.
+    """
+
+    _in_flight = 4
+
+    def _make_sweep(self) -> LogitSweep:
+        return self._sweep(two_passes=True, gap=1, outputs_per_row=False)
+
+    def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
+        chip = self._chip
+        width = chip.formats.logit.width
+        ways = []
+        for k in range(chip.loss_ways):
+            m.submodules[f"way{k}"] = way = SoftmaxWay(chip, fabric_multiplier=self._fabric)
+            ways.append(way)
+            m.d.comb += [
+                getattr(way, name).eq(getattr(sweep, name))
+                for name in ("find", "valid", "first", "last", "end")
+            ]
+            m.d.comb += [
+                way.z.eq(sweep.z[k]),
+                way.dz.eq(sweep.dz[k]),
+                way.active.eq(sweep.active[k]),
+                way.match.eq(self._target(k) == sweep.index),
+            ]
+
+        # References of every group. The sweep for the maximum ends 2 cycles before the next begins:
+        # a group's reference is written one cycle before its first read at the earliest.
+        m.submodules.references = references = Memory(
+            shape=unsigned(width * len(ways)), depth=max(2, self._groups), init=[]
+        )
+        reference_r, reference_w = references.read_port(), references.write_port()
+        found = pipe(m, sweep.find & sweep.last, 1, "found")
+        m.d.comb += [
+            reference_r.addr.eq(sweep.group),
+            reference_w.en.eq(found),
+            reference_w.addr.eq(pipe(m, sweep.group, 1, "found_group", reset_less=True)),
+            reference_w.data.eq(Cat(way.maximum for way in ways)),
+        ]
+        for k, way in enumerate(ways):
+            m.d.comb += way.reference.eq(reference_r.data[k * width : (k + 1) * width])
+
+        # Correct predictions.
+        active = pipe(m, sweep.active, 1, "found_active", reset_less=True)
+        hits = [way.maximum_match & active[k] for k, way in enumerate(ways)]
+        hit_count = pipe(m, sum(hits[1:], hits[0]), 1, "hit_count", reset_less=True)
+        counted = pipe(m, found, 1, "counted")
+        with m.If(self.clear):
+            m.d.sync += self.correct.eq(0)
+        with m.Elif(counted):
+            m.d.sync += self.correct.eq(self.correct + hit_count)
+
+        # The heads of an evaluation are complete long before the tails.
+        first_way = ways[0]
+        head_done, head = self._lane_sum(
+            m,
+            "head",
+            first_way.head_valid,
+            first_way.head_end,
+            [way.head for way in ways],
+            self._groups,
+        )
+        tail_done, tail = self._lane_sum(
+            m,
+            "tail",
+            first_way.tail_valid,
+            first_way.tail_end,
+            [way.tail for way in ways],
+            self._groups,
+        )
+        m.submodules.heads = heads = SyncFIFO(width=len(head), depth=self._in_flight)
+        m.d.comb += [
+            heads.w_en.eq(head_done),
+            heads.w_data.eq(head),
+            heads.r_en.eq(tail_done),
+        ]
+        saturated = Cat(way.saturated for way in ways).any()
+        return tail_done, tail - heads.r_data.as_signed(), saturated
+
+
+class SquaredErrorLoss(LossUnit):
+    """Sum over the outputs of squared errors.
+
+    Golden model: :func:`zerotrain.golden.loss.squared_error_loss`.
+
+    An evaluation takes ``G C`` cycles, base or not; ``correct`` stays 0.
+    """
+
+    #: A difference beyond 2**31 (17 fraction bits) saturates every loss.
+    _ROOT_WIDTH = 32
+
+    def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
+        for name in ("logit", "dlogit"):
+            if getattr(chip.formats, name).frac_bits > 17:
+                raise ValueError(
+                    f"Mean squared error needs format {name} to have at most 17 fraction bits, "
+                    f"got {getattr(chip.formats, name)}"
+                )
+        super().__init__(chip, fabric_multiplier=fabric_multiplier)
+
+    def _make_sweep(self) -> LogitSweep:
+        return self._sweep(two_passes=False, gap=0, outputs_per_row=True)
+
+    def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
+        f = self._chip.formats
+        shift, delta_shift = 17 - f.logit.frac_bits, 17 - f.dlogit.frac_bits
+        terms: list[Value] = []
+        for k in range(self._chip.loss_ways):
+            # Stage 1: error of the logit. Stage 2: with its difference. Stage 3: clamp.
+            error = pipe(
+                m, sweep.z[k] - self._target(k).as_signed(), 1, f"error{k}", reset_less=True
+            )
+            dz = pipe(m, sweep.dz[k], 1, f"dz{k}", reset_less=True)
+            d = pipe(m, (error << shift) + (dz << delta_shift), 1, f"d{k}", reset_less=True)
+            root = pipe(m, saturate(d, self._ROOT_WIDTH)[0], 1, f"root{k}", reset_less=True)
+            # Stages 4 and 5: the registers inside DSP blocks. Stage 6: shift and mask.
+            product = pipe(m, root * root, 2, f"square{k}", reset_less=True)
+            active = pipe(m, sweep.active[k], 5, f"active{k}", reset_less=True)
+            terms.append(pipe(m, Mux(active, product >> 14, 0), 1, f"term{k}", reset_less=True))
+        valid = pipe(m, sweep.valid, 6, "valid")
+        end = pipe(m, sweep.last & sweep.end, 6, "end", reset_less=True)
+        done, total = self._lane_sum(
+            m, "sum", valid, end, terms, self._groups * self._chip.output_depth
+        )
+        return done, total, Value.cast(0)[:1]
+
+
+def loss_unit(chip: Chip, *, fabric_multiplier: bool = False) -> LossUnit:
+    """The loss unit of a chip.
+
+    Parameters
+    ----------
+    chip : Chip
+    fabric_multiplier : bool
+        Interpolate the softmax without DSP blocks, where the lanes need them all.
+    """
+    unit = SquaredErrorLoss if chip.loss == Loss.MEAN_SQUARED_ERROR else SoftmaxLoss
+    return unit(chip, fabric_multiplier=fabric_multiplier)

@@ -1,0 +1,307 @@
+"""The loss units against the golden model, fed as the engine feeds them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
+
+import numpy as np
+import pytest
+from amaranth import Module, signed, unsigned
+from amaranth.sim import Simulator
+
+from zerotrain.gateware.loss import LossUnit, loss_unit
+from zerotrain.golden.fixed import Flags
+from zerotrain.golden.loss import (
+    accumulate,
+    correct,
+    reference,
+    softmax_loss,
+    squared_error_loss,
+)
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.network import Loss
+from zerotrain.spec.registers import Saturation
+
+PERIOD = 1e-6
+EVALUATIONS = 16
+
+
+def words(rng: Random, fmt: QFormat, shape: tuple[int, ...]) -> np.ndarray:
+    """Words of one magnitude, drawn from 2 bits to the full width; now and then a corner."""
+    if rng.random() < 0.1:
+        values = [rng.choice([fmt.raw_min, fmt.raw_max]) for _ in range(int(np.prod(shape)))]
+    else:
+        width = rng.randint(2, fmt.width)
+        top = (1 << (width - 1)) - 1
+        values = [rng.randint(-top - 1, top) for _ in range(int(np.prod(shape)))]
+    return np.array(values, np.int64).reshape(shape)
+
+
+@dataclass
+class Evaluation:
+    """Words of one evaluation, all lanes: base logits, or differences of the touched outputs."""
+
+    delta: bool
+    values: np.ndarray  # int64[lanes, C], zero where not touched
+    outputs: list[int]  # the outputs that are written, in this order
+
+
+@dataclass
+class Case:
+    chip: Chip
+    n_outputs: int
+    active: list[int]  # lanes in use, pass by pass: all of them but in the last
+    passes: list[list[Evaluation]]
+    targets: np.ndarray  # int64[batch] or int64[batch, C]
+    first_evaluation: int
+
+    @property
+    def softmax(self) -> bool:
+        return self.chip.loss == Loss.SOFTMAX_CROSS_ENTROPY
+
+    def golden(self) -> tuple[list[int], int, int]:
+        """Losses, number of correct predictions, saturation flags."""
+        f, flags, hits, start = self.chip.formats, Flags(), 0, 0
+        losses = []
+        for active, evaluations in zip(self.active, self.passes, strict=True):
+            target = self.targets[start : start + active]
+            start += active
+            rows = []
+            for e in evaluations:
+                values = e.values[:active]
+                if not e.delta:
+                    z, ref = values, reference(values, f)
+                dz = values if e.delta else None
+                if self.softmax:
+                    rows.append(softmax_loss(z, target, f, flags, dz, ref))
+                    hits += 0 if e.delta else correct(z, target)
+                else:
+                    rows.append(squared_error_loss(z, target, f, dz))
+            losses.append(rows)
+        joined = np.concatenate([np.array(rows) for rows in losses], axis=1)
+        return accumulate(joined, self.chip.lanes, f, flags).tolist(), hits, flags.value
+
+    def target_memory(self) -> tuple[list[int], list[int]]:
+        """Memory rows (``spec.registers.windows``), and the first row of each pass."""
+        chip, c = self.chip, self.n_outputs
+        width = chip.formats.logit.width if not self.softmax else chip.output_depth.bit_length() - 1
+        per_group = 1 if self.softmax else c
+        rows = [0] * (2 * chip.target_depth)
+        first, start, row = [], 0, chip.target_depth
+        for active in self.active:
+            first.append(row)
+            for lane in range(active):
+                values = np.atleast_1d(self.targets[start + lane])
+                for k, value in enumerate(values):
+                    place = row + lane // chip.loss_ways * per_group + k
+                    word = int(value) & ((1 << width) - 1)
+                    rows[place] |= word << (lane % chip.loss_ways * width)
+            start += active
+            row += -(-chip.lanes // chip.loss_ways) * per_group
+        return rows, first
+
+
+def draw_evaluations(
+    rng: Random, chip: Chip, n_outputs: int, kinds: list[bool]
+) -> list[Evaluation]:
+    f, out = chip.formats, []
+    for delta in kinds:
+        shape = (chip.lanes, n_outputs)
+        outputs = rng.sample(range(n_outputs), rng.randint(1, n_outputs) if delta else n_outputs)
+        values = words(rng, f.dlogit if delta else f.logit, shape)
+        if not delta and rng.random() < 0.3:  # ties: the first largest logit counts
+            values[:, rng.randrange(n_outputs)] = values.max(axis=1)
+        values[:, [c for c in range(n_outputs) if c not in outputs]] = 0
+        out.append(Evaluation(delta, values, outputs))
+    return out
+
+
+def draw_case(rng: Random, loss: Loss, formats: Formats, **fixed: int) -> Case:
+    lanes = fixed.get("lanes", rng.randint(1, 9))
+    ways = fixed.get("ways", rng.randint(1, min(3, lanes)))
+    c = fixed.get("n_outputs", rng.choice([2, 3, 10, rng.randint(2, 16)]))
+    n_passes = rng.randint(1, 3)
+    chip = Chip(
+        lanes=lanes,
+        loss_ways=ways,
+        formats=formats,
+        loss=loss,
+        output_depth=1 << (c - 1).bit_length(),
+        evaluation_depth=EVALUATIONS + 2,
+        target_depth=3 * 9 * 16,
+    )
+    kinds = [k > 0 and rng.random() < 0.75 for k in range(rng.randint(1, EVALUATIONS))]
+    active = [lanes] * (n_passes - 1) + [rng.randint(1, lanes)]
+    batch = sum(active)
+    if loss == Loss.SOFTMAX_CROSS_ENTROPY:
+        targets = np.array([rng.randrange(c) for _ in range(batch)], np.int64)
+    else:
+        targets = words(rng, formats.logit, (batch, c))
+    passes = [draw_evaluations(rng, chip, c, kinds) for _ in active]
+    return Case(chip, c, active, passes, targets, rng.randint(0, 2))
+
+
+def write_events(
+    rng: Random, case: Case, evaluations: list[Evaluation], gaps: bool
+) -> Iterator[list[dict[str, int]]]:
+    """Writes of each evaluation, cycle by cycle; an empty dictionary is a pause."""
+    width = case.chip.formats.logit.width
+    for e in evaluations:
+        events: list[dict[str, int]] = []
+        for k, output in enumerate(e.outputs):
+            events += [{}] * (rng.choice([0, 0, 1, 5]) if gaps else 0)
+            data = 0
+            for lane in range(case.chip.lanes):
+                data |= (int(e.values[lane, output]) & ((1 << width) - 1)) << (lane * width)
+            last = int(k == len(e.outputs) - 1)
+            events.append({"delta": e.delta, "index": output, "data": data, "last": last})
+        yield events
+
+
+async def run_pass(ctx, dut: LossUnit, rng: Random, case: Case, number: int, gaps: bool):
+    """One pass. Reservations run ahead of the writes by the engine's pipeline.
+
+    Returns the cycles in which losses were written, and whether a loss was clamped.
+    """
+    evaluations = case.passes[number]
+    delay = rng.randrange(8) if gaps else 0
+    pending = [{}] * delay
+    source = zip(evaluations, write_events(rng, case, evaluations, gaps), strict=True)
+    upcoming = next(source, None)
+    issuing = 0
+    written, clamped, cycle = [], False, 0
+    while upcoming or pending or ctx.get(dut.busy) or not written:
+        assert cycle < 4_000, "The loss unit stopped answering"
+        reserve = ""
+        if upcoming and issuing == 0:
+            reserve = "delta" if upcoming[0].delta else "base"
+            if not ctx.get(getattr(dut, f"{reserve}_free")):
+                reserve = ""
+        ctx.set(dut.reserve_base, reserve == "base")
+        ctx.set(dut.reserve_delta, reserve == "delta")
+        if reserve:
+            # The engine begins with an evaluation when it has issued the one before.
+            pending += upcoming[1]
+            issuing = len(upcoming[1])
+            upcoming = next(source, None)
+        elif issuing == 0:
+            pending.append({})
+        issuing = max(0, issuing - 1)
+        event = pending.pop(0) if pending else {}
+        ctx.set(dut.logits.en, bool(event))
+        for name, value in event.items():
+            ctx.set(getattr(dut.logits, name), value)
+        if ctx.get(dut.losses_w.en):
+            written.append(cycle)
+        clamped |= bool(ctx.get(dut.saturated))
+        await ctx.tick()
+        if not upcoming and not any(pending):
+            pending.clear()
+        cycle += 1
+    ctx.set(dut.logits.en, 0)
+    ctx.set(dut.reserve_base, 0)
+    ctx.set(dut.reserve_delta, 0)
+    return written, clamped
+
+
+def simulate(case: Case, attach, *, seed: int = 0, gaps: bool = True, **options: bool):
+    """Losses, correct predictions, clamped flag, and write cycles of the last pass."""
+    rng, chip = Random(seed), case.chip
+    rows, first_rows = case.target_memory()
+    m = Module()
+    m.submodules.dut = dut = loss_unit(chip, **options)
+    shape = signed(chip.formats.loss.width)
+    dirt = [rng.randint(-1000, 1000) for _ in range(chip.evaluation_depth)]
+    losses = attach(
+        m, "losses", shape, chip.evaluation_depth, dirt, read=dut.losses, write=dut.losses_w
+    )
+    attach(m, "targets", unsigned(len(dut.targets.data)), len(rows), rows, read=dut.targets)
+    result = None
+
+    async def testbench(ctx) -> None:
+        nonlocal result
+        clamped = False
+        ctx.set(dut.clear, 1)
+        ctx.set(dut.n_outputs, case.n_outputs)
+        for number, active in enumerate(case.active):
+            assert not ctx.get(dut.busy)
+            ctx.set(dut.first_evaluation, case.first_evaluation)
+            ctx.set(dut.first_pass, number == 0)
+            ctx.set(dut.target_row, first_rows[number])
+            ctx.set(dut.active_lanes, active)
+            ctx.set(dut.pass_start, 1)
+            await ctx.tick()
+            ctx.set(dut.pass_start, 0)
+            ctx.set(dut.clear, 0)
+            written, high = await run_pass(ctx, dut, rng, case, number, gaps)
+            clamped |= high
+            assert len(written) == len(case.passes[number])
+        found = [
+            ctx.get(losses.data[case.first_evaluation + e]) for e in range(len(case.passes[0]))
+        ]
+        for e in range(case.first_evaluation):
+            assert ctx.get(losses.data[e]) == dirt[e]
+        result = found, ctx.get(dut.correct), clamped, written
+
+    sim = Simulator(m)
+    sim.add_clock(PERIOD)
+    sim.add_testbench(testbench)
+    sim.run()  # ends with the testbench, whose loop has a deadline
+    assert result is not None
+    return result
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("loss", list(Loss))
+def test_drawn(loss: Loss, seed: int, attach, draw_formats) -> None:
+    rng = Random(f"{loss} {seed}")
+    formats = Formats() if seed < 5 else draw_formats(rng, 20 if "softmax" in loss else 17)
+    case = draw_case(rng, loss, formats)
+    losses, hits, flags = case.golden()
+    found, found_hits, clamped, _ = simulate(case, attach, seed=seed)
+    assert found == losses
+    assert found_hits == (hits if case.softmax else 0)
+    assert clamped == bool(flags & Saturation.LOSS) or not case.softmax
+    if not case.softmax and clamped != bool(flags & Saturation.LOSS):
+        raise AssertionError("The saturation flag differs")
+
+
+def test_fabric_multiplier(attach) -> None:
+    """Interpolation without DSP blocks is the same interpolation."""
+    case = draw_case(Random(3), Loss.SOFTMAX_CROSS_ENTROPY, Formats(), lanes=3, ways=2)
+    assert simulate(case, attach, fabric_multiplier=True)[0] == case.golden()[0]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "ways", "n_outputs", "loss"),
+    [
+        (8, 2, 10, Loss.SOFTMAX_CROSS_ENTROPY),
+        (5, 2, 4, Loss.SOFTMAX_CROSS_ENTROPY),
+        (1, 1, 16, Loss.SOFTMAX_CROSS_ENTROPY),
+        (8, 2, 2, Loss.SOFTMAX_CROSS_ENTROPY),
+        (2, 2, 10, Loss.SOFTMAX_CROSS_ENTROPY),
+        (6, 1, 3, Loss.MEAN_SQUARED_ERROR),
+        (4, 2, 1, Loss.MEAN_SQUARED_ERROR),
+    ],
+)
+def test_rate(lanes: int, ways: int, n_outputs: int, loss: Loss, attach) -> None:
+    """Evaluations of differences follow one another at the documented rate."""
+    rng = Random(1)
+    formats = Formats()
+    case = draw_case(rng, loss, formats, lanes=lanes, ways=ways, n_outputs=max(2, n_outputs))
+    case = replace(case, n_outputs=n_outputs, active=[lanes])
+    if loss == Loss.SOFTMAX_CROSS_ENTROPY:
+        case.targets = np.array([rng.randrange(n_outputs) for _ in range(lanes)], np.int64)
+    else:
+        case.targets = words(rng, formats.logit, (lanes, n_outputs))
+    case.passes = [draw_evaluations(rng, case.chip, n_outputs, [False] + [True] * 14)]
+    found, _, _, written = simulate(case, attach, gaps=False)
+    assert found == case.golden()[0]
+    groups = -(-lanes // ways)
+    expected = groups * (n_outputs + (loss == Loss.SOFTMAX_CROSS_ENTROPY))
+    steady = np.diff(written)[4:-2]
+    # The writes of the test take one cycle per touched output, plus the reservation.
+    assert steady.mean() <= max(expected, 1)
+    if expected > n_outputs + 2:
+        assert set(steady.tolist()) == {expected}
