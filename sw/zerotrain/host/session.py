@@ -63,7 +63,9 @@ class Session:
         if kind == ChipKind.GOLDEN:
             return GoldenChip(self.chip, self.config.network, self.plan.groups)
         from zerotrain.cosim.chip import VerilatedChip
+        from zerotrain.cosim.tools import require_tools
 
+        require_tools()  # before the conversion to Verilog, which takes a while
         return VerilatedChip(self.chip, announce=announce)
 
     @contextmanager
