@@ -223,6 +223,7 @@ def simulate(case: Case, attach, *, seed: int = 0, gaps: bool = True, **options:
         nonlocal result
         clamped = False
         ctx.set(dut.clear, 1)
+        ctx.set(dut.score, 1)
         ctx.set(dut.n_outputs, case.n_outputs)
         for number, active in enumerate(case.active):
             assert not ctx.get(dut.busy)

@@ -72,6 +72,7 @@ class TrainingChip(wiring.Component):
             for setting in SETTINGS:
                 if setting.name in unit.signature.members:
                     m.d.comb += getattr(unit, setting.name).eq(getattr(bank, setting.name))
+        evaluate = bank.command == Command.EVALUATE
         m.d.comb += [
             controller.start.eq(bank.start),
             controller.command.eq(bank.command),
@@ -94,13 +95,14 @@ class TrainingChip(wiring.Component):
             loss.first_pass.eq(controller.first_pass),
             loss.target_row.eq(controller.target_row),
             loss.active_lanes.eq(controller.loss_lanes),
-            loss.clear.eq(controller.loss_clear),
+            loss.clear.eq(controller.loss_clear & evaluate),
             controller.loss_busy.eq(loss.busy),
             update.start.eq(controller.update_start),
             update.cge.eq(controller.update_cge),
             controller.update_busy.eq(update.busy),
             bank.bad_program.eq(engine.bad_program),
             bank.correct.eq(loss.correct),
+            loss.score.eq(evaluate),
         ]
         wiring.connect(m, engine.logits, loss.logits)
         # The generator runs on from the register's state; only RGE moves it.
@@ -262,10 +264,9 @@ class TrainingChip(wiring.Component):
         bits = address_bits(depth)
         half, part = host.addr[bits], host.addr[bits + 1 :]
         row = Signal.like(r.addr)
-        # A write that is refused while it is granted cannot happen: `we` holds still until `ack`.
         m.d.comb += [
             row.eq(host.addr[:bits] + Mux(half, depth, 0)),
-            host.granted.eq(idle | (self.bus.we & (half != bank.bank))),
+            host.granted.eq(idle | (host.writing & (half != bank.bank))),
             w.addr.eq(row),
             w.data.eq(host.w_data.replicate(len(w.data) // width)),
             w.en.eq(host.w_en << part),

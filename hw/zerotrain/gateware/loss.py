@@ -70,6 +70,8 @@ class LossUnit(wiring.Component):
         Correct predictions in base evaluations (softmax).
     clear : In(1)
         Set ``correct`` to zero.
+    score : In(1)
+        Count correct predictions.
     saturated : Out(1)
         Pulse: a loss was clamped.
     busy : Out(1)
@@ -92,6 +94,7 @@ class LossUnit(wiring.Component):
     losses_w: wiring.PureInterface
     correct: Signal
     clear: Signal
+    score: Signal
     saturated: Signal
     busy: Signal
 
@@ -130,6 +133,7 @@ class LossUnit(wiring.Component):
                 "losses_w": Out(WritePort(evaluations, loss)),
                 "correct": Out(register("correct").width),
                 "clear": In(1),
+                "score": In(1),
                 "saturated": Out(1),
                 "busy": Out(1),
             }
@@ -287,7 +291,7 @@ class SoftmaxLoss(LossUnit):
         counted = pipe(m, found, 1, "counted")
         with m.If(self.clear):
             m.d.sync += self.correct.eq(0)
-        with m.Elif(counted):
+        with m.Elif(counted & self.score):
             m.d.sync += self.correct.eq(self.correct + hit_count)
 
         # The heads of an evaluation are complete long before the tails.

@@ -41,8 +41,10 @@ class WindowPort(wiring.Signature):
     -------
     addr : Out(range(window.words))
         Word of the window. Still, from the cycle before ``w_en`` or ``r_en`` until the access ends.
+    writing : Out(1)
+        The access under way is a write. From a register.
     granted : In(1)
-        Whether the host may access ``addr`` in this cycle (combinational from ``addr``). Where it
+        Whether the host may make this access (combinational from ``addr`` and ``writing``). Where it
         may not, neither enable rises, the access reads 0, and BUSY_ACCESS is set.
     w_en : Out(1)
         Write ``w_data`` at the end of this cycle.
@@ -58,6 +60,7 @@ class WindowPort(wiring.Signature):
         super().__init__(
             {
                 "addr": Out(address_bits(window.words)),
+                "writing": Out(1),
                 "granted": In(1),
                 "w_en": Out(1),
                 "w_data": Out(shape),
@@ -186,6 +189,7 @@ class RegisterBank(wiring.Component):
         for k, (name, port) in enumerate(ports.items()):
             m.d.comb += [
                 port.addr.eq(adr),
+                port.writing.eq(w_stb),
                 port.w_data.eq(dat_w),
                 port.r_en.eq(r_stb & hits[name] & port.granted),
             ]

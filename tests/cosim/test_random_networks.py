@@ -1,0 +1,144 @@
+"""Random networks on random chips: the Verilog equals the golden model, bit for bit.
+
+Few chips are built; many networks are loaded into each over the bus. Excluded from the draw are
+only networks that the planner refuses for the chip's memories or accumulators.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import pytest
+
+from zerotrain.cosim.chip import VerilatedChip
+from zerotrain.golden.chip import GoldenChip
+from zerotrain.host.driver import Driver, StepResult
+from zerotrain.spec.bus import Bus
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.network import Activation, Layer, Loss, Network
+from zerotrain.spec.planner import Plan, plan
+from zerotrain.spec.registers import Command, windows
+
+from ..golden import draw
+
+#: Chips, and networks drawn for each: every case runs an evaluate, an RGE and a CGE step.
+CHIPS, CASES = 8, 26
+LANES = (1, 2, 3, 5, 8, 16, 4, 7)
+
+
+def draw_chip(index: int) -> Chip:
+    """A chip of a fixed lane count; every other one has drawn formats."""
+    rng = np.random.default_rng(1000 + index)
+    formats = draw.formats(rng) if index % 2 else Formats()
+    softmax = index % 4 != 3
+    lanes = LANES[index]
+    return Chip(
+        lanes=lanes,
+        formats=formats,
+        loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
+        loss_ways=draw.pick(rng, 1, min(3, lanes)),
+        lfsr_degree=int(rng.choice([33, 40, 48, 64])),
+        acc_width=48,
+        parameter_depth=700,
+        evaluation_depth=701,
+        weight_depth=3000,
+        sample_depth=400,
+        target_depth=90,
+        scratch_depth=3000,
+        preact_depth=120,
+        program_depth=1500,
+        output_depth=16,
+        query_depth=8,
+    )
+
+
+def draw_network(rng: np.random.Generator, loss: Loss) -> Network:
+    """1 to 3 layers of 1 to 5 modes of 1 to 5, ranks 1 to 8."""
+
+    def modes(d: int, limit: int) -> tuple[int, ...]:
+        while True:
+            found = tuple(int(n) for n in rng.choice([1, 1, 2, 2, 3, 4, 5], d))
+            if prod(found) <= limit:
+                return found
+
+    layers: list[Layer] = []
+    count = draw.pick(rng, 1, 3)
+    for n in range(count):
+        last, d = n == count - 1, draw.pick(rng, 1, 5)
+        size = layers[-1].n_outputs if layers else 0
+        in_modes = draw.refactor(rng, size, d) if layers else modes(d, 40)
+        out_modes = modes(d, 12 if last else 30)
+        while last and loss == Loss.SOFTMAX_CROSS_ENTROPY and prod(out_modes) < 2:
+            out_modes = modes(d, 12)
+        top = draw.pick(rng, 1, 8)
+        ranks = tuple(draw.pick(rng, 1, top) for _ in range(d - 1))
+        relu = not last and rng.random() < 0.7
+        layers.append(
+            Layer(in_modes, out_modes, ranks, bool(rng.random() < 0.6),
+                  Activation.RELU if relu else Activation.NONE)
+        )  # fmt: skip
+    return Network(tuple(layers), loss)
+
+
+@dataclass
+class Case:
+    plan: Plan
+    rng: np.random.Generator
+    batch: int
+
+
+def draw_case(chip: Chip, seed: int) -> Case:
+    """A network that the chip holds, with any groups and any batch of one to three passes."""
+    rng = np.random.default_rng(seed)
+    while True:
+        network = draw_network(rng, chip.loss)
+        batch = draw.pick(rng, 1, 3 * chip.lanes)
+        groups = draw.groups(rng, network) if rng.random() < 0.7 else None
+        try:
+            return Case(plan(network, chip, batch=batch, groups=groups), rng, batch)
+        except ValueError as error:
+            assert "does not fit the chip" in str(error) or "accumulators" in str(error)
+
+
+def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:
+    """Evaluate, RGE and CGE step on one chip, with everything that it holds afterwards."""
+    rng, chip, network = np.random.default_rng(case.batch), case.plan.chip, case.plan.network
+    rng = np.random.default_rng(case.rng.bit_generator.seed_seq.entropy)  # type: ignore[attr-defined]
+    driver = Driver.loaded(bus, chip, network, case.plan.program)
+    driver.parameters = draw.words(rng, chip.formats.weight, network.n_parameters)
+    driver.momentum = draw.words(rng, chip.formats.momentum, network.n_parameters)
+    driver.lfsr_state = int(rng.integers(0, 1 << 33))
+    results, memory = [], []
+    for k, command in enumerate((Command.EVALUATE, Command.RGE, Command.CGE)):
+        x, targets = draw.batch(rng, network, chip.formats, case.batch)
+        driver.load_batch(x, targets, k % 2)
+        results.append(driver.step(command, draw.settings(rng), bank=k % 2))
+        memory += [np.array(driver.parameters), np.array(driver.momentum)]
+    return results, memory, driver.lfsr_state
+
+
+@pytest.mark.parametrize("index", range(CHIPS))
+def test_networks_on_chip(index: int) -> None:
+    """Losses, parameters, momentum, generator and saturation flags after every step."""
+    chip = draw_chip(index)
+    assert set(windows(chip)) >= {"parameters", "momentum"}
+    bus = VerilatedChip(chip)
+    try:
+        for k in range(CASES):
+            case = draw_case(chip, 10_000 * index + k)
+            golden = GoldenChip(chip, case.plan.network, case.plan.groups)
+            (got, memory, state), (want, expected, end) = run(bus, case), run(golden, case)
+            for ours, theirs in zip(got, want, strict=True):
+                where = f"case {k}, {theirs.command.name}, {case.plan.network}"
+                assert np.array_equal(ours.losses, theirs.losses), where
+                assert ours.saturation == theirs.saturation, where
+                assert ours.correct == theirs.correct, where
+            assert all(np.array_equal(a, b) for a, b in zip(memory, expected, strict=True)), k
+            assert state == end
+    finally:
+        bus.close()
+
+
+def test_enough_cases() -> None:
+    assert CHIPS * CASES >= 200
