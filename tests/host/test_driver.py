@@ -12,7 +12,6 @@ from zerotrain.golden.chip import GoldenChip
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
 from zerotrain.host.driver import ChipError, Driver
-from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.planner import Plan, chip_for, plan
 from zerotrain.spec.registers import Baseline, Command, UpdateRule, register
@@ -201,8 +200,3 @@ def test_networks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^Network network has 140 parameters, the chip holds 51 "
                        r"\(parameter_depth\)$"):  # fmt: skip
         Driver(bus, chip, Network((dense(6, 20),)))
-    wide = Chip(3, replace(chip.formats, loss=type(chip.formats.loss)(33, 20)))
-    golden = GoldenChip(wide, SMALL, ((1, 1), (1,)))
-    with pytest.raises(ValueError, match=r"^Losses are read over a 32-bit bus: expected a loss "
-                       r"format of at most 32 bits, got Q12\.20 \(33 bits\)$"):  # fmt: skip
-        Driver(golden, wide, SMALL)

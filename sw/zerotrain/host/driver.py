@@ -186,11 +186,6 @@ class Driver:
                 f"The chip's loss unit computes {chip.loss}, network {network.name} needs "
                 f"{network.loss}"
             )
-        if chip.formats.loss.width > 32:
-            raise ValueError(
-                "Losses are read over a 32-bit bus: expected a loss format of at most 32 bits, got "
-                f"{chip.formats.loss} ({chip.formats.loss.width} bits)"
-            )
         for what, need, name in (
             ("parameters", network.n_parameters, "parameter_depth"),
             ("outputs", network.n_outputs, "output_depth"),
