@@ -263,9 +263,49 @@ def test_drawn(loss: Loss, seed: int, attach, draw_formats) -> None:
     found, found_hits, clamped, _ = simulate(case, attach, seed=seed)
     assert found == losses
     assert found_hits == (hits if case.softmax else 0)
-    assert clamped == bool(flags & Saturation.LOSS) or not case.softmax
-    if not case.softmax and clamped != bool(flags & Saturation.LOSS):
-        raise AssertionError("The saturation flag differs")
+    assert clamped == bool(flags & Saturation.LOSS)
+
+
+def test_extreme_sums(attach) -> None:
+    """Sums of exponentials that vanish, just reach ``2**32`` by adding up, or pass it at once."""
+    rng = Random(5)
+    formats = replace(Formats(), dlogit=QFormat(20, 14))
+    case = draw_case(rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, lanes=6, ways=2, n_outputs=3)
+    case.active = [6]
+    case.targets = case.targets[:6]
+    kinds = [False] + [True] * 12
+    (evaluations,) = case.passes = [draw_evaluations(rng, case.chip, 3, kinds)]
+    evaluations[0].values[:] = 0
+    for number, e in enumerate(evaluations[1:]):
+        choices = (
+            (-30.0, -23.0),
+            (7.6, 7.7, 8.0, 8.3),
+            (-30.0, 0.0, 7.7, 8.31, 8.4, 30.0),
+        )[number % 3]
+        e.outputs = [0, 1, 2]
+        e.values[:] = [[int(rng.choice(choices) * 2**14) for _ in range(3)] for _ in range(6)]
+    losses, _, flags = case.golden()
+    found, _, clamped, _ = simulate(case, attach)
+    assert found == losses
+    assert clamped == bool(flags & Saturation.LOSS)
+
+
+@pytest.mark.parametrize("values", [(7.65, 7.65), (7.65, 7.65, 7.65), (8.4, 0.0), (-30.0, -30.0)])
+def test_sum_flag(values: tuple[float, ...], attach) -> None:
+    """The flag of each way to reach ``2**32``, seen by itself."""
+    rng = Random(6)
+    c = len(values)
+    formats = replace(Formats(), dlogit=QFormat(20, 14))
+    case = draw_case(rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, lanes=1, ways=1, n_outputs=c)
+    case.active, case.targets = [1], np.zeros(1, np.int64)
+    (evaluations,) = case.passes = [draw_evaluations(rng, case.chip, c, [False, True])]
+    evaluations[0].values[:] = 0
+    evaluations[1].outputs = list(range(c))
+    evaluations[1].values[:] = [[int(v * 2**14) for v in values]]
+    losses, _, flags = case.golden()
+    found, _, clamped, _ = simulate(case, attach)
+    assert found == losses
+    assert clamped == bool(flags & Saturation.LOSS) == (values[0] > 0)
 
 
 def test_fabric_multiplier(attach) -> None:

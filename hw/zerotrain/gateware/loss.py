@@ -4,7 +4,6 @@ from abc import abstractmethod
 
 from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -245,7 +244,7 @@ class SoftmaxLoss(LossUnit):
     than their latency of about 35 cycles.
     """
 
-    _in_flight = 4
+    _in_flight = 4  # a power of two: places in the queue of heads wrap around
 
     def _make_sweep(self) -> LogitSweep:
         return self._sweep(two_passes=True, gap=1, outputs_per_row=False)
@@ -312,14 +311,19 @@ class SoftmaxLoss(LossUnit):
             [way.tail for way in ways],
             self._groups,
         )
-        m.submodules.heads = heads = SyncFIFO(width=len(head), depth=self._in_flight)
-        m.d.comb += [
-            heads.w_en.eq(head_done),
-            heads.w_data.eq(head),
-            heads.r_en.eq(tail_done),
-        ]
+        # A queue: a head waits some 20 cycles for its tail, so that the word at the read address,
+        # which stands still for three cycles at least, is always an old one.
+        m.submodules.heads = heads = Memory(
+            shape=unsigned(len(head)), depth=self._in_flight, init=[]
+        )
+        heads_r, heads_w = heads.read_port(), heads.write_port()
+        m.d.comb += [heads_w.en.eq(head_done), heads_w.data.eq(head)]
+        for port, step in ((heads_w, head_done), (heads_r, tail_done)):
+            place = Signal.like(port.addr)
+            m.d.comb += port.addr.eq(place)
+            m.d.sync += place.eq(place + step)
         saturated = Cat(way.saturated for way in ways).any()
-        return tail_done, tail - heads.r_data.as_signed(), saturated
+        return tail_done, tail - heads_r.data.as_signed(), saturated
 
 
 class SquaredErrorLoss(LossUnit):
