@@ -21,11 +21,7 @@ struct Chip {
     uint64_t cycles = 0;
     std::string error;
 
-    Chip() {
-        top.rst = 1;
-        run(4);
-        top.rst = 0;
-    }
+    Chip() { run(4); }
 
     ~Chip() { top.final(); }
 
@@ -93,6 +89,7 @@ void vl_stop(const char* file, int line, const char*) { raise(file, line, "asser
 
 void vl_finish(const char* file, int line, const char*) { raise(file, line, "$finish"); }
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 void* chip_open() {
@@ -152,3 +149,4 @@ int chip_wait(Chip* chip, uint32_t address, uint32_t mask, uint32_t value, uint6
 }
 
 }  // extern "C"
+#pragma GCC visibility pop
