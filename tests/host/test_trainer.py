@@ -86,6 +86,28 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert len(log.splitlines()) == STEPS + 2
 
 
+def test_a_crash_between_log_and_checkpoint_is_no_loss(
+    tmp_path: Path, reference: tuple[Path, tuple[object, ...]]
+) -> None:
+    """The log is written first: rows after the checkpoint are dropped and taken again."""
+    path, state = reference
+    folder, session = RunFolder(tmp_path), Session.of(small.config())
+    folder.begin(small.config())
+    with small.trainer() as trainer:
+        train(session, trainer, folder, stop=lambda: trainer.step >= 6)
+        older = folder.checkpoint_path.read_bytes()
+        train(session, trainer, folder, stop=lambda: trainer.step >= 12)
+    folder.checkpoint_path.write_bytes(older)
+    folder = RunFolder(tmp_path)
+    _, checkpoint = folder.resume()
+    with small.trainer() as trainer:
+        trainer.restore(checkpoint)
+        assert trainer.step == 6
+        assert train(session, trainer, folder)
+        assert end_state(trainer) == state
+    assert folder.log_path.read_text() == (path / "log.csv").read_text()
+
+
 def test_run_folder(reference: tuple[Path, tuple[object, ...]]) -> None:
     path, _ = reference
     names = {"config.toml", "log.csv", "checkpoint.ztc", "curves.png", "summary.json"}
