@@ -4,7 +4,7 @@ No perturbation is stored. The generator's state at the beginning of every query
 queries are replayed bit by bit, parameter by parameter.
 """
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -221,6 +221,8 @@ class Gradient(wiring.Component):
             ]
 
         # Stage 2: the accumulator. A sum of differences and a gradient of CGE start at the offset.
+        # To subtract is to add the complement and one, here by way of a carry from an extra bit.
+        subtract = Mux(p1_replay, ~snapshot_r.data[0], p1_result == _Result.OFFSET)
         p2_issue, p2_first, p2_last = Signal(), Signal(), Signal()
         p2_subtract, p2_offset = Signal(), Signal()
         p2_result = Signal(_Result)
@@ -231,15 +233,18 @@ class Gradient(wiring.Component):
         m.d.sync += [
             p2_issue.eq(p1_issue), p2_first.eq(p1_first), p2_last.eq(p1_last),
             p2_result.eq(p1_result), p2_item.eq(p1_item),
-            p2_operand.eq(Mux(p1_replay, difference_r.data, self.losses.data)),
-            p2_subtract.eq(
-                Mux(p1_replay, ~snapshot_r.data[0], p1_result == _Result.OFFSET)
+            p2_operand.eq(
+                Mux(p1_replay, difference_r.data, self.losses.data)
+                ^ subtract.replicate(len(p2_operand))
             ),
+            p2_subtract.eq(subtract),
             p2_offset.eq(~p1_replay & (p1_result != _Result.OFFSET)),
         ]  # fmt: skip
         base = Mux(p2_first, Mux(p2_offset, offset, 0), acc)
         with m.If(p2_issue):
-            m.d.sync += acc.eq(Mux(p2_subtract, base - p2_operand, base + p2_operand))
+            m.d.sync += acc.eq(
+                (Cat(1, base).as_signed() + Cat(p2_subtract, p2_operand).as_signed()) >> 1
+            )
 
         # Stage 3: the sum is complete.
         p3_done = Signal()
