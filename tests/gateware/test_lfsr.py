@@ -1,6 +1,7 @@
 """The recurrence against the golden model."""
 
 import random
+from typing import Any
 
 import pytest
 from amaranth import Module, Signal
@@ -21,7 +22,7 @@ def test_next_state(degree: int) -> None:
     states = [1 << k for k in range(degree)] + [rng.getrandbits(degree) for _ in range(200)]
     states.append((1 << degree) - 1)
 
-    async def testbench(ctx) -> None:
+    async def testbench(ctx: Any) -> None:
         for value in states:
             ctx.set(state, value)
             assert (value & 1, ctx.get(following)) == step(value, degree)

@@ -1,8 +1,9 @@
 """The loss units against the golden model, fed as the engine feeds them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import Saturation
+
+Attach = Callable[..., Any]
+Draw = Callable[..., Formats]
 
 PERIOD = 1e-6
 EVALUATIONS = 16
@@ -159,28 +163,30 @@ def write_events(
         yield events
 
 
-async def run_pass(ctx, dut: LossUnit, rng: Random, case: Case, number: int, gaps: bool):
+async def run_pass(
+    ctx: Any, dut: LossUnit, rng: Random, case: Case, number: int, gaps: bool
+) -> tuple[list[int], bool]:
     """One pass. Reservations run ahead of the writes by the engine's pipeline.
 
     Returns the cycles in which losses were written, and whether a loss was clamped.
     """
     evaluations = case.passes[number]
     delay = rng.randrange(8) if gaps else 0
-    pending = [{}] * delay
+    pending: list[dict[str, int]] = [{}] * delay
     source = zip(evaluations, write_events(rng, case, evaluations, gaps), strict=True)
     upcoming = next(source, None)
     issuing = 0
-    written, clamped, cycle = [], False, 0
+    written: list[int] = []
+    clamped, cycle = False, 0
     while upcoming or pending or ctx.get(dut.busy) or not written:
         assert cycle < 4_000, "The loss unit stopped answering"
         reserve = ""
         if upcoming and issuing == 0:
-            reserve = "delta" if upcoming[0].delta else "base"
-            if not ctx.get(getattr(dut, f"{reserve}_free")):
-                reserve = ""
+            kind = "delta" if upcoming[0].delta else "base"
+            reserve = kind if ctx.get(getattr(dut, f"{kind}_free")) else ""
         ctx.set(dut.reserve_base, reserve == "base")
         ctx.set(dut.reserve_delta, reserve == "delta")
-        if reserve:
+        if reserve and upcoming:
             # The engine begins with an evaluation when it has issued the one before.
             pending += upcoming[1]
             issuing = len(upcoming[1])
@@ -205,7 +211,9 @@ async def run_pass(ctx, dut: LossUnit, rng: Random, case: Case, number: int, gap
     return written, clamped
 
 
-def simulate(case: Case, attach, *, seed: int = 0, gaps: bool = True, **options: bool):
+def simulate(
+    case: Case, attach: Attach, *, seed: int = 0, gaps: bool = True, **options: bool
+) -> tuple[list[int], int, bool, list[int]]:
     """Losses, correct predictions, clamped flag, and write cycles of the last pass."""
     rng, chip = Random(seed), case.chip
     rows, first_rows = case.target_memory()
@@ -217,9 +225,9 @@ def simulate(case: Case, attach, *, seed: int = 0, gaps: bool = True, **options:
         m, "losses", shape, chip.evaluation_depth, dirt, read=dut.losses, write=dut.losses_w
     )
     attach(m, "targets", unsigned(len(dut.targets.data)), len(rows), rows, read=dut.targets)
-    result = None
+    result: tuple[list[int], int, bool, list[int]] | None = None
 
-    async def testbench(ctx) -> None:
+    async def testbench(ctx: Any) -> None:
         nonlocal result
         clamped = False
         ctx.set(dut.clear, 1)
@@ -255,7 +263,7 @@ def simulate(case: Case, attach, *, seed: int = 0, gaps: bool = True, **options:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("loss", list(Loss))
-def test_drawn(loss: Loss, seed: int, attach, draw_formats) -> None:
+def test_drawn(loss: Loss, seed: int, attach: Attach, draw_formats: Draw) -> None:
     rng = Random(f"{loss} {seed}")
     formats = Formats() if seed < 5 else draw_formats(rng, 20 if "softmax" in loss else 17)
     case = draw_case(rng, loss, formats)
@@ -266,7 +274,7 @@ def test_drawn(loss: Loss, seed: int, attach, draw_formats) -> None:
     assert clamped == bool(flags & Saturation.LOSS)
 
 
-def test_extreme_sums(attach) -> None:
+def test_extreme_sums(attach: Attach) -> None:
     """Sums of exponentials that vanish, just reach ``2**32`` by adding up, or pass it at once."""
     rng = Random(5)
     formats = replace(Formats(), dlogit=QFormat(20, 14))
@@ -291,7 +299,7 @@ def test_extreme_sums(attach) -> None:
 
 
 @pytest.mark.parametrize("values", [(7.65, 7.65), (7.65, 7.65, 7.65), (8.4, 0.0), (-30.0, -30.0)])
-def test_sum_flag(values: tuple[float, ...], attach) -> None:
+def test_sum_flag(values: tuple[float, ...], attach: Attach) -> None:
     """The flag of each way to reach ``2**32``, seen by itself."""
     rng = Random(6)
     c = len(values)
@@ -308,7 +316,7 @@ def test_sum_flag(values: tuple[float, ...], attach) -> None:
     assert clamped == bool(flags & Saturation.LOSS) == (values[0] > 0)
 
 
-def test_fabric_multiplier(attach) -> None:
+def test_fabric_multiplier(attach: Attach) -> None:
     """Interpolation without DSP blocks is the same interpolation."""
     case = draw_case(Random(3), Loss.SOFTMAX_CROSS_ENTROPY, Formats(), lanes=3, ways=2)
     assert simulate(case, attach, fabric_multiplier=True)[0] == case.golden()[0]
@@ -326,7 +334,7 @@ def test_fabric_multiplier(attach) -> None:
         (4, 2, 1, Loss.MEAN_SQUARED_ERROR),
     ],
 )
-def test_rate(lanes: int, ways: int, n_outputs: int, loss: Loss, attach) -> None:
+def test_rate(lanes: int, ways: int, n_outputs: int, loss: Loss, attach: Attach) -> None:
     """Evaluations of differences follow one another at the documented rate."""
     rng = Random(1)
     formats = Formats()

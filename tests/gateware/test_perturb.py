@@ -1,6 +1,8 @@
 """The perturbation unit against the golden model."""
 
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
 
 DEPTH = 64
+Attach = Callable[..., Any]
+Draw = Callable[..., Formats]
+
 PERIOD = 1e-6
 
 
@@ -31,7 +36,7 @@ def draw_chip(rng: Random, formats: Formats) -> Chip:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_queries(seed: int, attach, draw_formats) -> None:
+def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
     """Several copies in a row: words, snapshots, flags, latency, and the stream goes on."""
     rng = Random(seed)
     chip = draw_chip(rng, draw_formats(rng))
@@ -48,7 +53,7 @@ def test_queries(seed: int, attach, draw_formats) -> None:
     snapshots = attach(m, "snapshots", chip.lfsr_degree, chip.query_depth, [], write=dut.snapshot)
     done = False
 
-    async def testbench(ctx) -> None:
+    async def testbench(ctx: Any) -> None:
         nonlocal done
         assert ctx.get(dut.state) == 1
         state = rng.getrandbits(chip.lfsr_degree) if seed else 0

@@ -1,6 +1,8 @@
 """The update unit against the golden model."""
 
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.registers import Baseline, Saturation, UpdateRule
 from zerotrain.spec.step import StepSettings
+
+Attach = Callable[..., Any]
+Draw = Callable[..., Formats]
 
 PERIOD = 1e-6
 DEPTH = 32
@@ -43,7 +48,7 @@ def draw_settings(rng: Random, chip: Chip) -> StepSettings:
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_steps(seed: int, attach, draw_formats) -> None:
+def test_steps(seed: int, attach: Attach, draw_formats: Draw) -> None:
     """Drawn steps in a row: parameters, momentum, flags and cycle counts."""
     rng = Random(seed)
     chip = Chip(
@@ -70,7 +75,7 @@ def test_steps(seed: int, attach, draw_formats) -> None:
     losses = attach(m, "losses", signed(f.loss.width), DEPTH + 1, [], read=dut.losses)
     seen = 0
 
-    async def step(ctx, cge: bool) -> None:
+    async def step(ctx: Any, cge: bool) -> None:
         settings = draw_settings(rng, chip)
         d = rng.choice([1, 2, 3, rng.randint(1, DEPTH)])
         count = d + 1 if cge else settings.queries + (settings.baseline == Baseline.BASE)
@@ -122,7 +127,7 @@ def test_steps(seed: int, attach, draw_formats) -> None:
             cge=cge, n_parameters=d, queries=settings.queries, baseline=settings.baseline
         )
 
-    async def testbench(ctx) -> None:
+    async def testbench(ctx: Any) -> None:
         nonlocal seen
         for k in range(8):
             await step(ctx, cge=k % 2 == 1)
@@ -139,7 +144,7 @@ def test_no_parameters() -> None:
     """A step over nothing ends at once instead of running over the whole memory."""
     dut = Update(Chip(lanes=2))
 
-    async def testbench(ctx) -> None:
+    async def testbench(ctx: Any) -> None:
         ctx.set(dut.start, 1)
         await ctx.tick()
         assert not ctx.get(dut.busy)

@@ -4,8 +4,10 @@ No perturbation is stored. The generator's state at the beginning of every query
 queries are replayed bit by bit, parameter by parameter.
 """
 
+from enum import IntEnum
+
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import enum, wiring
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +19,7 @@ from zerotrain.spec.registers import Baseline, register
 __all__ = ["Gradient"]
 
 
-class _Result(enum.Enum, shape=2):
+class _Result(IntEnum):
     """Where the sum in the accumulator goes when it is complete."""
 
     OFFSET = 0

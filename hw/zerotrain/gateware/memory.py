@@ -55,6 +55,4 @@ class WritePort(wiring.Signature):
     """
 
     def __init__(self, addr_bits: int, shape: ShapeLike) -> None:
-        super().__init__(
-            {"en": Out(1), "addr": Out(unsigned(addr_bits)), "data": Out(shape)}
-        )
+        super().__init__({"en": Out(1), "addr": Out(unsigned(addr_bits)), "data": Out(shape)})
