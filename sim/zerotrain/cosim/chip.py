@@ -167,7 +167,7 @@ class VerilatedBus:
                 "within 1000 cycles: its bus hangs"
             )
         if result == _FAILED:
-            text = self._c.chip_error(self._chip).decode(errors="replace")
+            text = self._c.chip_error(self._chip).decode(errors="replace").replace("../", "")
             raise SimulationError(f"The simulated chip stopped: {text}")
 
 

@@ -1,0 +1,1 @@
+"""Test benches on generated Verilog."""

@@ -1,0 +1,211 @@
+"""The simulation harness in process, on a toy target: words, deadlines, failures, build cache."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zerotrain.cosim import build
+from zerotrain.cosim.build import build_library, to_verilog
+from zerotrain.cosim.cache import cached, content_key
+from zerotrain.cosim.chip import SLICE_CYCLES, SimulationError, VerilatedBus
+from zerotrain.cosim.tools import BuildError
+from zerotrain.spec.bus import Bus
+
+from .toy import CYCLES, DEAF, DEPTH, SLOW, TRAP, Toy
+
+
+@pytest.fixture(scope="module")
+def library() -> Path:
+    return build_library(to_verilog(Toy()))
+
+
+def test_it_is_a_bus(library: Path) -> None:
+    assert isinstance(VerilatedBus(library), Bus)
+
+
+def test_words_arrive_in_order(library: Path) -> None:
+    bus = VerilatedBus(library)
+    words = np.random.default_rng(1).integers(0, 1 << 32, DEPTH, np.uint32)
+    bus.write(0, words)
+    assert np.array_equal(bus.read(0, DEPTH), words)
+    bus.write(8, [-1, 1 << 32 | 5])
+    assert bus.read(4, 4).tolist() == [words[1], 0xFFFFFFFF, 5, words[4]]
+    # Any integer array, strided ones too.
+    bus.write(0, np.arange(-20, 20, dtype=np.int64)[::5])
+    assert bus.read(0, 8).view(np.int32).tolist() == [-20, -15, -10, -5, 0, 5, 10, 15]
+
+
+def test_time_passes_only_in_accesses(library: Path) -> None:
+    bus = VerilatedBus(library)
+    begin = bus.cycles
+    assert bus.read(CYCLES, 4).tolist() == [begin + 1 + 3 * k for k in range(4)]
+    assert bus.cycles == begin + 12
+    bus.run(2 * SLICE_CYCLES + 3)
+    assert bus.cycles == begin + 12 + 2 * SLICE_CYCLES + 3
+    assert bus.cycles_per_cpu_second > 0
+
+
+def test_two_chips_do_not_share_anything(library: Path) -> None:
+    one, other = VerilatedBus(library), VerilatedBus(library)
+    one.write(0, [1])
+    other.write(0, [2])
+    one.run(100)
+    assert (one.read(0)[0], other.read(0)[0]) == (1, 2)
+    assert one.cycles == other.cycles + 100
+
+
+def test_wait(library: Path) -> None:
+    bus = VerilatedBus(library)
+    bus.wait(CYCLES, 1 << 16, 1 << 16, 60)
+    assert 1 << 16 <= bus.cycles < (1 << 16) + 100
+    # Longer than a slice between two looks at the wall clock.
+    bus.wait(CYCLES, 1 << 20, 1 << 20, 60)
+    assert 1 << 20 <= bus.cycles < (1 << 20) + 100
+    assert bus.read(SLOW)[0] == 1  # a slow answer is no hang
+
+
+def test_wait_gives_up(library: Path) -> None:
+    bus = VerilatedBus(library)
+    with pytest.raises(
+        TimeoutError, match=r"^Waited for 0x7 under mask 0xff at address 0x0 of the"
+    ):
+        bus.wait(0, 0xFF, 7, 0.05)
+    begin = bus.cycles
+    with pytest.raises(TimeoutError, match="holds 0x0"):
+        bus.wait(0, 1, 2, 60)  # can never come true
+    assert bus.cycles - begin < 100
+    hasty = VerilatedBus(library, max_wait_cycles=SLICE_CYCLES + 1000)
+    with pytest.raises(TimeoutError):
+        hasty.wait(0, 1, 1, 60)
+    assert 0 <= hasty.cycles - SLICE_CYCLES - 1000 < 200
+
+
+def test_a_hanging_bus_is_noticed(library: Path) -> None:
+    bus = VerilatedBus(library)
+    message = (
+        "The simulated chip has not acknowledged the {} of address {} within 1000 cycles: its bus "
+        "hangs"
+    )
+    with pytest.raises(TimeoutError) as caught:
+        bus.read(DEAF - 8, 4)
+    assert str(caught.value) == message.format("read", hex(DEAF))
+    with pytest.raises(TimeoutError) as caught:
+        bus.write(DEAF, [1])
+    assert str(caught.value) == message.format("write", hex(DEAF))
+    with pytest.raises(TimeoutError):
+        bus.wait(DEAF, 1, 1, 60)
+    bus.write(0, [3])
+    assert bus.read(0)[0] == 3
+
+
+def test_a_failing_assertion_is_an_error(library: Path) -> None:
+    bus = VerilatedBus(library)
+    assert bus.read(TRAP)[0] == 0
+    with pytest.raises(SimulationError, match=r"^The simulated chip stopped: .*assert.* top\.v:"):
+        bus.write(TRAP, [1])
+
+
+def test_misuse(library: Path) -> None:
+    bus = VerilatedBus(library)
+    for address, count in ((2, 1), (-4, 1), (1 << 32, 1), ((1 << 32) - 4, 2)):
+        with pytest.raises(ValueError, match="Addresses are multiples of 4"):
+            bus.read(address, count)
+    bus.close()
+    bus.close()
+    with pytest.raises(ValueError, match="^This simulated chip is closed: open a new one$"):
+        bus.read(0)
+
+
+def test_verilog_is_the_same_everywhere() -> None:
+    text = to_verilog(Toy())
+    assert text == to_verilog(Toy())
+    assert "module top(" in text
+    for folder in (Path(__file__).parent, Path(sys.prefix)):
+        assert str(folder) not in text
+
+
+def test_the_second_build_runs_no_tool(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "_run", lambda *_: pytest.fail("a tool was run"))
+    monkeypatch.setattr(
+        "amaranth.back.verilog._convert_rtlil_text", lambda *_: pytest.fail("Yosys")
+    )
+    assert build_library(to_verilog(Toy())) == library
+
+
+def test_missing_compilers(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None if name != "make" else "make")
+    with pytest.raises(BuildError) as caught:
+        build_library("")
+    assert str(caught.value) == (
+        "Building the simulated chip needs g++ (the C++ compiler), perl (the language Verilator's "
+        "front end is written in), not found on PATH: install it, on Debian and Ubuntu with: "
+        "apt-get install g++ perl"
+    )
+
+
+def test_a_failed_build_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "_runtime", lambda versions: tmp_path)
+    with pytest.raises(BuildError, match="could not build the simulated chip .*syntax error") as e:
+        build_library("module top(input clk; nonsense")
+    log = Path(str(e.value).rpartition("see ")[2])
+    assert "syntax error" in log.read_text()
+    assert not list(tmp_path.glob("library-*")), "a failed build must not be taken for a result"
+    assert not list(tmp_path.glob(".library-*")), "its working folder must be gone"
+
+
+def test_parallel_builds_build_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
+    built, folders = [], []
+    both = threading.Barrier(4, timeout=30)
+
+    def make(folder: Path) -> None:
+        built.append(folder)
+        (folder / "result").write_text("done")
+
+    def worker() -> None:
+        both.wait()
+        folders.append(cached("thing", content_key("a", "b"), make))
+
+    threads = [threading.Thread(target=worker) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(built) == 1
+    assert len(folders) == 4
+    assert {(folder / "result").read_text() for folder in folders} == {"done"}
+
+
+def test_an_interrupted_build_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
+    script = (
+        "import os; from zerotrain.cosim.cache import cached\n"
+        "def make(folder):\n"
+        "    (folder / 'half').write_text('x')\n"
+        "    os._exit(9)\n"  # as if it had been killed
+        "cached('thing', 'k', make)\n"
+    )
+    environment = os.environ | {"ZEROTRAIN_CACHE": str(tmp_path)}
+    died = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
+    assert died.returncode == 9
+    result = cached("thing", "k", lambda folder: (folder / "whole").touch())
+    assert [path.name for path in result.iterdir()] == ["whole"]
+
+
+def test_keys_tell_parts_apart() -> None:
+    assert content_key("ab", "c") != content_key("a", "bc") != content_key("abc")
+
+
+def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OSError, match=r"Cannot make the cache folder .*: name another one in the"):
+        cached("thing", "k", lambda folder: None)
