@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, ClockDomain, ClockSignal, Const, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In
@@ -42,6 +42,11 @@ class TrainingChip(wiring.Component):
 
     Members
     -------
+    clk : In(1)
+        The one clock.
+    rst : In(1)
+        Synchronous reset. It takes effect one cycle later, from a register: the pin's timing is
+        free, and a simulator need not evaluate what depends on an input.
     bus : In(WishboneSignature())
         Registers and memory windows, see :mod:`zerotrain.spec.registers`.
     """
@@ -54,11 +59,20 @@ class TrainingChip(wiring.Component):
                 f"The program has {len(self._program.rows)} rows, the chip's program memory "
                 f"{chip.program_depth}"
             )
-        super().__init__({"bus": In(WishboneSignature())})
+        super().__init__({"clk": In(1), "rst": In(1), "bus": In(WishboneSignature())})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chip = self._chip
+        m.domains.sync = ClockDomain()
+        m.domains.reset = ClockDomain(reset_less=True)
+        reset = Signal(init=1)
+        m.d.comb += [
+            ClockSignal("sync").eq(self.clk),
+            ClockSignal("reset").eq(self.clk),
+            ResetSignal("sync").eq(reset),
+        ]
+        m.d.reset += reset.eq(self.rst)
         m.submodules.bank = bank = RegisterBank(chip)
         m.submodules.controller = controller = Controller(chip)
         m.submodules.perturb = perturb = Perturb(chip)

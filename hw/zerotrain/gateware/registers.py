@@ -44,8 +44,8 @@ class WindowPort(wiring.Signature):
     writing : Out(1)
         The access under way is a write. From a register.
     granted : In(1)
-        Whether the host may make this access (combinational from ``addr`` and ``writing``). Where it
-        may not, neither enable rises, the access reads 0, and BUSY_ACCESS is set.
+        Whether the host may make this access (combinational from ``addr`` and ``writing``). Where
+        it may not, neither enable rises, the access reads 0, and BUSY_ACCESS is set.
     w_en : Out(1)
         Write ``w_data`` at the end of this cycle.
     w_data : Out(shape)
@@ -200,14 +200,11 @@ class RegisterBank(wiring.Component):
                 m.d.sync += r_granted[k].eq(hits[name] & port.granted)
 
         # Registers.
-        stb = {r.name: Signal(name=f"{r.name}_stb") for r in REGISTERS if r.access != "r"}
-        for name, strobe in stb.items():
-            index = register(name).address // 4
-            m.d.comb += strobe.eq(w_stb & whole & in_registers & (adr == index))
         running = Signal()
         m.d.comb += running.eq(self.busy | self.start)
-        values = self._values(m, stb, dat_w, running, bad_command)
-        held = Cat(*(stb[r.name] for r in SETTINGS), stb["lfsr_lo"], stb["lfsr_hi"]).any()
+        write = w_stb & whole & in_registers
+        values = self._values(m, write, adr, dat_w, running, bad_command)
+        held = write & (adr >= SETTINGS[0].address // 4)
         m.d.comb += busy_access.eq(Cat(*refused).any() | (held & running))
         events = {
             Error.BAD_COMMAND: bad_command,
@@ -250,36 +247,40 @@ class RegisterBank(wiring.Component):
     def _values(
         self,
         m: Module,
-        stb: dict[str, Signal],
+        write: Value,
+        adr: Signal,
         dat_w: Signal,
         running: Signal,
         bad_command: Signal,
     ) -> dict[str, Value]:
         """What each register reads, by name; makes the registers that are written."""
-        m.d.sync += self.start.eq(0)
         accepted = Signal()
-        with m.If(stb["command"]):
-            with m.If(running | ~Cat(dat_w[:4] == c for c in Command if c).any()):
-                m.d.comb += bad_command.eq(1)
-            with m.Else():
-                m.d.sync += [self.command.eq(dat_w), self.start.eq(1), accepted.eq(1)]
-
-        for r in SETTINGS:
-            with m.If(stb[r.name] & ~running):
-                m.d.sync += getattr(self, r.name).eq(dat_w)
+        error = Signal(register("error").width)
+        saturation = Signal(register("saturation").width)
+        m.d.sync += [self.start.eq(0), saturation.eq(saturation | self.saturated)]
+        with m.If(write):
+            with m.Switch(adr):
+                with m.Case(register("command").address // 4):
+                    with m.If(running | ~Cat(dat_w[:4] == c for c in Command if c).any()):
+                        m.d.comb += bad_command.eq(1)
+                    with m.Else():
+                        m.d.sync += [self.command.eq(dat_w), self.start.eq(1), accepted.eq(1)]
+                with m.Case(register("error").address // 4):
+                    m.d.sync += error.eq(error & ~dat_w)
+                # Clearing a bit that an event sets in the same cycle leaves it set.
+                with m.Case(register("saturation").address // 4):
+                    m.d.sync += saturation.eq((saturation & ~dat_w) | self.saturated)
+        with m.If(write & ~running):
+            with m.Switch(adr):
+                for r in SETTINGS:
+                    with m.Case(r.address // 4):
+                        m.d.sync += getattr(self, r.name).eq(dat_w)
+                with m.Case(register("lfsr_lo").address // 4):
+                    m.d.sync += self.lfsr[:32].eq(dat_w)
+                with m.Case(register("lfsr_hi").address // 4):
+                    m.d.sync += self.lfsr[32:].eq(dat_w)
         with m.If(self.lfsr_w_en):
             m.d.sync += self.lfsr.eq(self.lfsr_w_data)
-        with m.Elif(~running):
-            with m.If(stb["lfsr_lo"]):
-                m.d.sync += self.lfsr[:32].eq(dat_w)
-            with m.If(stb["lfsr_hi"]):
-                m.d.sync += self.lfsr[32:].eq(dat_w)
-
-        # Clearing a bit that an event sets in the same cycle leaves it set: no event is lost.
-        sticky: dict[str, Signal] = {}
-        for name, events in (("error", 0), ("saturation", self.saturated)):
-            sticky[name] = value = Signal(register(name).width, name=name)
-            m.d.sync += value.eq((value & ~Mux(stb[name], dat_w, 0)) | events)
 
         return {
             "identifier": Const(IDENTIFIER, 32),
@@ -288,7 +289,8 @@ class RegisterBank(wiring.Component):
             "command": self.command,
             # Every accepted command ends, so the chip is either busy or done from the first one on.
             "status": Cat(running, accepted & ~running),
-            **sticky,
+            "error": error,
+            "saturation": saturation,
             "cycles_lo": self.cycles[:32],
             "cycles_hi": self.cycles[32:],
             "beats_lo": self.beats[:32],
