@@ -2,7 +2,19 @@
 
 from collections.abc import Sequence
 
-from amaranth import Cat, ClockDomain, ClockSignal, Const, Module, Mux, ResetSignal, Signal, Value
+from amaranth import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Elaboratable,
+    EnableInserter,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+    Value,
+)
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In
@@ -77,8 +89,12 @@ class TrainingChip(wiring.Component):
         m.submodules.controller = controller = Controller(chip)
         m.submodules.perturb = perturb = Perturb(chip)
         m.submodules.engine = engine = Engine(chip)
-        m.submodules.loss = loss = loss_unit(chip)
-        m.submodules.update = update = Update(chip)
+        # These two rest most of the time: less power on the chip, fewer instructions in simulation.
+        loss, update = loss_unit(chip), Update(chip)
+        loss_awake = engine.reserve_base | engine.reserve_delta | controller.pass_start
+        update_awake = controller.perturb_start | controller.update_start
+        m.submodules.loss = _resting(m, loss, loss.busy | loss_awake | bank.start)
+        m.submodules.update = _resting(m, update, update.busy | update_awake)
         wiring.connect(m, wiring.flipped(self.bus), bank.bus)
         wiring.connect(m, perturb.snapshot, update.snapshot)
 
@@ -291,3 +307,10 @@ class TrainingChip(wiring.Component):
         held = Signal.like(host.r_data, reset_less=True)
         m.d.sync += [selected.eq(part), held.eq(r.data.word_select(selected, width))]
         m.d.comb += host.r_data.eq(held)
+
+
+def _resting(m: Module, unit: wiring.Component, active: Value) -> Elaboratable:
+    """A unit that is clocked while ``active`` and four cycles longer, so that no pulse sticks."""
+    trail = Signal(4)
+    m.d.sync += trail.eq(Cat(active, trail))
+    return EnableInserter(active | trail.any())(unit)

@@ -146,9 +146,11 @@ class RegisterBank(wiring.Component):
         # The access under way. The bus is sampled once, so that what follows starts at registers.
         last = max(w.base // 4 + w.words for w in self._windows.values())
         adr = Signal(address_bits(last), reset_less=True)
-        beyond = Signal(reset_less=True)
         dat_w = Signal(32, reset_less=True)
         whole = Signal(reset_less=True)
+        # Who answers is decided as the access is sampled, once.
+        in_registers = Signal(reset_less=True)
+        hits = {name: Signal(name=f"{name}_hit", reset_less=True) for name in ports}
         w_stb, r_stb = Signal(), Signal()
 
         request = Signal()
@@ -158,7 +160,8 @@ class RegisterBank(wiring.Component):
         with m.If(request & (waiting == 0)):
             m.d.sync += [
                 adr.eq(bus.adr),
-                beyond.eq((bus.adr >> len(adr)).any()),
+                in_registers.eq(bus.adr < len(REGISTERS)),
+                *(hit.eq(self._hit(bus.adr, self._windows[name])) for name, hit in hits.items()),
                 dat_w.eq(bus.dat_w),
                 whole.eq(bus.sel.all()),
             ]
@@ -175,10 +178,6 @@ class RegisterBank(wiring.Component):
             with m.If(~request):
                 m.d.sync += [bus.ack.eq(0), waiting.eq(0)]
 
-        # Who answers.
-        hits = {name: self._hit(m, adr, beyond, w) for name, w in self._windows.items()}
-        in_registers = Signal()
-        m.d.comb += in_registers.eq(~beyond & (adr < len(REGISTERS)))
         busy_access, bad_address, bad_command = Signal(), Signal(), Signal()
         known = Cat(in_registers, *hits.values()).any()
         m.d.comb += bad_address.eq((r_stb & ~known) | (w_stb & ~(known & whole)))
@@ -226,14 +225,14 @@ class RegisterBank(wiring.Component):
             for k, port in enumerate(ports.values()):
                 with m.Case("".join("1" if b == k else "-" for b in reversed(range(len(ports))))):
                     m.d.comb += window_word.eq(port.r_data)
-        m.d.sync += bus.dat_r.eq(Mux(in_registers, register_word, window_word))
+        with m.If(waiting == 1):
+            m.d.sync += bus.dat_r.eq(Mux(in_registers, register_word, window_word))
         return m
 
-    def _hit(self, m: Module, adr: Signal, beyond: Signal, window: Window) -> Signal:
-        """Whether an access meets a word of the window's memory."""
-        hit = Signal(name=f"{window.name}_hit")
+    def _hit(self, adr: Value, window: Window) -> Value:
+        """Whether a word address meets a word of the window's memory."""
         bits = address_bits(window.words)
-        found = ~beyond & ((adr >> bits) == window.base // 4 >> bits)
+        found = (adr >> bits) == window.base // 4 >> bits
         if window.words < 1 << bits:
             found &= adr[:bits] < window.words
         # Each half of a double buffer takes a power of two of addresses, and may hold fewer rows.
@@ -241,8 +240,7 @@ class RegisterBank(wiring.Component):
         rows = depth.get(window.name)
         if rows is not None and rows < 1 << address_bits(rows):
             found &= adr[: address_bits(rows)] < rows
-        m.d.comb += hit.eq(found)
-        return hit
+        return found
 
     def _values(
         self,
