@@ -29,7 +29,7 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	@$(BIN)/python -m zerotrain.cosim.bench
+	@$(BIN)/python -m zerotrain.host.bench
 
 setup: $(VENV)/.installed-dev
 
