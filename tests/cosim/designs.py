@@ -32,7 +32,7 @@ class Units(wiring.Component):
     """
 
     def __init__(self) -> None:
-        self._units = {
+        self._units: dict[str, Any] = {
             "perturb": Perturb(CHIP),
             "update": Update(CHIP),
             "engine": Engine(CHIP),
