@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from zerotrain.spec.config import ChipOptions, Config, preset_names
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, dense

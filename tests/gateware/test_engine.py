@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
-from amaranth.sim import Simulator
+from amaranth.sim import Simulator, SimulatorContext
 
 from zerotrain.gateware.engine import Engine
 from zerotrain.golden.cge import cge_forward, output_differences
@@ -72,7 +72,7 @@ def run(
     evaluations: list[Evaluation] = []
     flags = 0
 
-    async def drive(ctx):
+    async def drive(ctx: SimulatorContext) -> None:
         nonlocal flags
         current: dict[int, list[int]] = {}
         reserved = 0
@@ -185,7 +185,7 @@ def test_cge(seed: int) -> None:
     z = layers[-1].y
     base, *rest = evaluations
     assert not base.delta and len(rest) == found.network.n_parameters
-    assert np.array_equal(np.array([base.values[c] for c in range(z.shape[-1])]).T, z)
+    assert np.array_equal(np.array([base.values[c] for c in range(len(z))]), z)
     checked = 0
     for block in output_differences(found.network, formats, layers, golden_flags):
         for i, n in np.ndindex(block.parameters.shape):

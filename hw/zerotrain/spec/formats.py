@@ -155,7 +155,9 @@ class Formats:
         if self.loss.frac_bits != 20:
             raise ValueError(f"The loss has 20 fraction bits, not {self.loss.frac_bits}")
         if not 24 <= self.loss.width <= 32:
-            raise ValueError(f"The loss is 24 to 32 bits (one bus word) wide, not {self.loss.width}")
+            raise ValueError(
+                f"The loss is 24 to 32 bits (one bus word) wide, not {self.loss.width}"
+            )
         if not 8 <= self.momentum.width <= 32:
             raise ValueError(f"A momentum word is 8 to 32 bits wide, not {self.momentum.width}")
         for name, fmt in (("logit", self.logit), ("dlogit", self.dlogit)):

@@ -495,7 +495,7 @@ class Lowering:
         if index == len(self.network.layers) - 1:
             return [replace(inner, kept=inner.kept + entries)]
         formats = self.formats
-        moved = tuple(any(level.strides[s] for level in entries) for s in range(3))
+        weight, operand, aux = (any(level.strides[s] for level in entries) for s in range(3))
         target = self.scratch.allocate(self.network.layers[index].n_outputs)
         held = [target]
         body = [
@@ -505,7 +505,7 @@ class Lowering:
                 result=Result.SCRATCH,
                 evaluation_levels=0,
                 shift=formats.lane_shift(formats.delta, formats.delta),
-                offset=(*moved, False),
+                offset=(weight, operand, aux, False),
             )
         ]
         while index < len(self.network.layers) - 1:
