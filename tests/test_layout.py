@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "gateware": {"spec"},
     "golden": {"spec"},
     "cosim": {"spec", "gateware", "golden"},
-    "host": {"spec", "gateware", "golden", "cosim"},
+    "host": {"spec", "gateware", "golden", "cosim", "data"},
     "data": {"spec"},
     "boards": {"spec", "gateware", "cosim"},
     "cli": {"spec", "gateware", "golden", "cosim", "host", "data", "boards"},

@@ -44,9 +44,10 @@ struct Chip {
         Vtop___024root___eval(top.rootp);
     }
 
-    // Clock edges while no input changes. The falling edge does nothing but let the model see the
-    // next rising one; so the model is told that it has seen it.
+    // Clock edges while no input changes. A falling edge only takes over inputs and lets the model
+    // see the next rising one; so after the first the model is told that it has seen it.
     void run(uint64_t count) {
+        if (count) fall();
         for (uint64_t k = 0; k < count; ++k) {
             top.rootp->__Vtrigprevexpr___TOP__clk__0 = 0;
             rise();
