@@ -8,7 +8,7 @@ import pytest
 from zerotrain.spec.config import Config
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.planner import candidates, chip_for, plan
-from zerotrain.spec.program import MAX_LEVELS, Contract, Loop
+from zerotrain.spec.program import MAX_LEVELS, Contract, Loop, Result
 
 
 def forward_macs(layer: Layer, sizes: tuple[int, ...]) -> int:
@@ -49,12 +49,12 @@ def test_presets_plan(name: str) -> None:
                 assert isinstance(contract, Contract)
                 assert sum(lv.count > 1 for lv in contract.summed + contract.kept) <= MAX_LEVELS
     # Every parameter is evaluated once, and the base loss.
-    evaluations = 0
-    for item in found.sections["cge"]:
-        last = item.body[-1] if isinstance(item, Loop) else item
-        trips = item.trips if isinstance(item, Loop) else 1
-        if last.result.name in ("LOGIT", "DLOGIT"):
-            evaluations += trips * prod(lv.count for lv in last.kept[last.evaluation_levels :])
+    evaluations = sum(
+        item.evaluations
+        for item in found.sections["cge"]
+        if (item.body[-1] if isinstance(item, Loop) else item).result
+        in (Result.LOGIT, Result.DLOGIT)
+    )
     assert evaluations == network.n_parameters + 1
 
 

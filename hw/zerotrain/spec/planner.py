@@ -14,7 +14,7 @@ from zerotrain.spec.formats import Formats
 from zerotrain.spec.lowering import Groups, Lowering
 from zerotrain.spec.memory import Allocator
 from zerotrain.spec.network import Network
-from zerotrain.spec.program import Contract, Loop, Program, encode, section_length
+from zerotrain.spec.program import Contract, Loop, Program, Result, encode, section_length
 from zerotrain.spec.registers import Baseline
 
 __all__ = ["FETCH_CYCLES", "Plan", "StepCost", "candidates", "chip_for", "plan"]
@@ -22,6 +22,8 @@ __all__ = ["FETCH_CYCLES", "Plan", "StepCost", "candidates", "chip_for", "plan"]
 #: Cycles between the last beat of one contraction and the first of the next.
 FETCH_CYCLES = 5
 
+StepKind = Literal["evaluate", "rge", "cge"]
+STEP_KINDS: tuple[StepKind, ...] = ("evaluate", "rge", "cge")
 Section = Literal["merge", "forward", "cge_merge", "cge"]
 _DEPTHS = (
     "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
@@ -34,13 +36,24 @@ SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
 class StepCost:
     """Cost of one step.
 
-    ``macs`` counts useful multiply-accumulates: one per sample for lane work, one in all for
-    merging (whose result is the same in every lane). ``cycles`` is the planner's estimate; what the
-    chip really needs is in its counters.
+    Attributes
+    ----------
+    macs : int
+        Useful multiply-accumulates: one per sample for lane work, one in all for merging (whose
+        result is the same in every lane).
+    parts : dict
+        Estimated cycles, by what they go to: ``products`` of samples, ``idle_lanes`` in a last pass
+        that is not full, ``merging``, ``fetching`` contractions, waiting for the ``loss_unit``,
+        ``perturbing``, ``updating``. What the chip really needs is in its counters.
     """
 
     macs: int
-    cycles: int
+    parts: dict[str, int]
+
+    @property
+    def cycles(self) -> int:
+        """Estimated cycles of the step."""
+        return sum(self.parts.values())
 
     def use(self, lanes: int) -> float:
         """Share of lane-cycles that do useful multiply-accumulates."""
@@ -73,13 +86,23 @@ class Plan:
         """Multiply-accumulates per lane of one run of a section."""
         return sum(item.beats for item in self.sections[section])
 
-    def section_cycles(self, section: Section) -> int:
-        """Cycles of one run of a section, without waiting for the loss unit."""
-        return self.beats(section) + (FETCH_CYCLES + 1) * section_length(self.sections[section])
+    def _loss_wait(self, section: Section) -> int:
+        """Cycles of one run in which the engine waits for the loss unit.
+
+        A loss takes ``outputs + 1`` cycles for each group of ``loss_ways`` lanes, next to the
+        products of the following evaluation.
+        """
+        loss = -(-self.chip.lanes // self.chip.loss_ways) * (self.network.n_outputs + 1)
+        wait = 0
+        for item in self.sections[section]:
+            last = item.body[-1] if isinstance(item, Loop) else item
+            if last.result == Result.DLOGIT:
+                wait += max(0, item.evaluations * loss - item.beats)
+        return wait
 
     def step_cost(
         self,
-        kind: Literal["evaluate", "rge", "cge"],
+        kind: StepKind,
         *,
         batch: int | None = None,
         queries: int = 8,
@@ -87,22 +110,25 @@ class Plan:
     ) -> StepCost:
         """MACs and estimated cycles of one step."""
         batch = self.batch if batch is None else batch
-        passes = -(-batch // self.chip.lanes)
-        d = self.network.n_parameters
-        if kind == "cge":
-            macs = self.beats("cge_merge") + batch * self.beats("cge")
-            run = self.section_cycles("cge")
-            cycles = d + self.section_cycles("cge_merge") + passes * run
-            return StepCost(macs, cycles + 8 * d)
-        n = 1 if kind == "evaluate" else queries + (baseline == Baseline.BASE)
-        macs = n * (self.beats("merge") + batch * self.beats("forward"))
-        per_query = d + self.section_cycles("merge") + passes * self.section_cycles("forward")
-        update = d * (max(queries, 10) + 2) if kind == "rge" else 0
-        return StepCost(macs, n * per_query + update)
+        passes, d = -(-batch // self.chip.lanes), self.network.n_parameters
+        merge: Section = "cge_merge" if kind == "cge" else "merge"
+        run: Section = "cge" if kind == "cge" else "forward"
+        copies = queries + (baseline == Baseline.BASE) if kind == "rge" else 1
+        products = batch * self.beats(run) // self.chip.lanes
+        fetches = section_length(self.sections[merge]) + passes * section_length(self.sections[run])
+        updating = {"evaluate": 0, "rge": d * max(queries, 10), "cge": d * 7}[kind]
+        parts = {
+            "products": copies * products,
+            "idle_lanes": copies * (passes * self.beats(run) - products),
+            "merging": copies * self.beats(merge),
+            "fetching": copies * (FETCH_CYCLES + 1) * fetches,
+            "loss_unit": copies * passes * self._loss_wait(run),
+            "perturbing": copies * d,
+            "updating": updating,
+        }
+        return StepCost(self.step_macs(kind, batch, copies), parts)
 
-    def step_macs(
-        self, kind: Literal["evaluate", "rge", "cge"], batch: int, evaluations: int
-    ) -> int:
+    def step_macs(self, kind: StepKind, batch: int, evaluations: int) -> int:
         """Useful MACs of a step, for multiplier use from the chip's counters."""
         if kind == "cge":
             return self.beats("cge_merge") + batch * self.beats("cge")
@@ -114,7 +140,7 @@ class Plan:
             layer.n_inputs * layer.n_outputs + layer.bias * layer.n_outputs
             for layer in self.network.layers
         )
-        costs = {kind: self.step_cost(kind) for kind in ("evaluate", "rge", "cge")}
+        costs = {kind: self.step_cost(kind) for kind in STEP_KINDS}
         return {
             "network": self.network.to_dict(),
             "parameters": self.network.n_parameters,
@@ -131,6 +157,7 @@ class Plan:
                     "macs": cost.macs,
                     "estimated_cycles": cost.cycles,
                     "estimated_use": round(cost.use(self.chip.lanes), 4),
+                    "estimated_parts": cost.parts,
                 }
                 for kind, cost in costs.items()
             },

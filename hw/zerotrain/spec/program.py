@@ -28,6 +28,7 @@ contraction's ``offset`` bits say so::
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import prod
 
 __all__ = [
     "CONTRACT_FIELDS", "MAX_LEVELS", "MAX_LOOPS", "STREAMS", "Contract", "Level", "Loop", "Opcode",
@@ -145,18 +146,18 @@ class Contract:
     @property
     def packets(self) -> int:
         """Results per execution."""
-        n = 1
-        for level in self.kept:
-            n *= level.count
-        return n
+        return prod(level.count for level in self.kept)
 
     @property
     def beats(self) -> int:
         """Multiply-accumulates per lane and execution."""
-        n = self.packets
-        for level in self.summed:
-            n *= level.count
-        return n + (self.packets if self.bias else 0)
+        products = prod(level.count for level in self.summed)
+        return self.packets * (products + self.bias)
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations that one execution completes, if its results are logits."""
+        return prod(level.count for level in self.kept[self.evaluation_levels :])
 
     @property
     def terms(self) -> int:
@@ -209,14 +210,17 @@ class Loop:
 
     @property
     def trips(self) -> int:
-        n = 1
-        for level in self.levels:
-            n *= level.count
-        return n
+        return prod(level.count for level in self.levels)
 
     @property
     def beats(self) -> int:
+        """Multiply-accumulates per lane of all trips."""
         return self.trips * sum(c.beats for c in self.body)
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations that all trips complete, if the last results are logits."""
+        return self.trips * self.body[-1].evaluations
 
     def rows(self, shifts: Sequence[int]) -> list[int]:
         levels = [level for level in self.levels if level.count > 1]
