@@ -84,6 +84,11 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
             row.append(f"{1e3 * cost['estimated_cycles'] / board.clock_hz:.2f} ms")
         steps.add_row(*row)
     console.print(steps)
+    parts = Table("estimated cycles", *(name.replace("_", " ") for name in _parts(report)))
+    for name, cost in report["steps"].items():
+        shares = (f"{n / cost['estimated_cycles']:.1%}" for n in cost["estimated_parts"].values())
+        parts.add_row(name, *shares)
+    console.print(parts)
     memory = Table("memory", "words needed", "words on the chip")
     for name, words in report["memory"].items():
         memory.add_row(name.removesuffix("_depth"), str(words["needed"]), str(words["available"]))
@@ -93,6 +98,11 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
         for resource, count in report["board"]["resources_at_least"].items():
             resources.add_row(resource, str(count["needed"]), str(count["available"]))
         console.print(resources)
+
+
+def _parts(report: dict[str, Any]) -> list[str]:
+    """What cycles go to, the same for every kind of step."""
+    return list(next(iter(report["steps"].values()))["estimated_parts"])
 
 
 def show_boards(console: Console) -> None:
