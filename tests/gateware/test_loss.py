@@ -274,6 +274,28 @@ def test_drawn(loss: Loss, seed: int, attach: Attach, draw_formats: Draw) -> Non
     assert clamped == bool(flags & Saturation.LOSS)
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_single_differences(seed: int, attach: Attach) -> None:
+    """As for biases: every evaluation touches one output, and one of them the true one.
+
+    On one lane the tails of two such evaluations may end in consecutive cycles.
+    """
+    rng = Random(seed)
+    case = draw_case(
+        rng, Loss.SOFTMAX_CROSS_ENTROPY, Formats(), lanes=1, n_outputs=2 + 6 * (seed % 2)
+    )
+    c = case.n_outputs
+    case.active, case.targets, case.first_evaluation = [1], np.array([rng.randrange(c)]), 0
+    evaluations = draw_evaluations(rng, case.chip, c, [False] + [True] * 12)
+    evaluations[0].values[:] = [[rng.randint(-300, 300) for _ in range(c)]]
+    for k, e in enumerate(evaluations[1:]):
+        e.outputs = [k % c]
+        e.values[:] = 0
+        e.values[:, k % c] = 2048
+    case.passes = [evaluations]
+    assert simulate(case, attach, seed=seed, gaps=seed % 4 > 1)[0] == case.golden()[0]
+
+
 def test_extreme_sums(attach: Attach) -> None:
     """Sums of exponentials that vanish, just reach ``2**32`` by adding up, or pass it at once."""
     rng = Random(5)

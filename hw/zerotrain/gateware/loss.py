@@ -311,8 +311,9 @@ class SoftmaxLoss(LossUnit):
             [way.tail for way in ways],
             self._groups,
         )
-        # A queue: a head waits some 20 cycles for its tail, so that the word at the read address,
-        # which stands still for three cycles at least, is always an old one.
+        # A queue: a head waits some 20 cycles for its tail, so that the word at the read address is
+        # always an old one. Tails may follow one another without a pause (one whose logarithm had
+        # to wait for a gap between exponentials, and the next): the read address runs one ahead.
         m.submodules.heads = heads = Memory(
             shape=unsigned(len(head)), depth=self._in_flight, init=[]
         )
@@ -320,8 +321,9 @@ class SoftmaxLoss(LossUnit):
         m.d.comb += [heads_w.en.eq(head_done), heads_w.data.eq(head)]
         for port, step in ((heads_w, head_done), (heads_r, tail_done)):
             place = Signal.like(port.addr)
-            m.d.comb += port.addr.eq(place)
-            m.d.sync += place.eq(place + step)
+            following = place + step
+            m.d.comb += port.addr.eq(following if port is heads_r else place)
+            m.d.sync += place.eq(following)
         saturated = Cat(way.saturated for way in ways).any()
         return tail_done, tail - heads_r.data.as_signed(), saturated
 
