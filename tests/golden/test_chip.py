@@ -9,7 +9,6 @@ from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.lfsr import mix_seed
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.registers import (
@@ -280,17 +279,3 @@ def test_refuses_misuse() -> None:
     chip.bus.close()
     with pytest.raises(ValueError, match=r"^This golden chip is closed: open a new one$"):
         chip.bus.read(0)
-
-
-def test_wide_losses_read_their_low_word() -> None:
-    formats = Formats(loss=QFormat(40, 20), logit=QFormat(24, 8), dlogit=QFormat(24, 17))
-    network = Network((dense(1, 2),), Loss.MEAN_SQUARED_ERROR)
-    chip = GoldenChip(Chip(2, formats, loss=network.loss), network, ((1,),))
-    w = windows(chip.chip)
-    for name, value in (("n_parameters", 4), ("n_inputs", 1), ("n_outputs", 2), ("passes", 1)):
-        chip.write(register(name).address, [value])
-    chip.write(register("last_lanes").address, [1])
-    chip.write(w["targets"].base, [100 << 8, 3])
-    chip.write(register("command").address, [Command.EVALUATE])
-    # 100**2 + (3 / 256)**2, 20 fraction bits: more than 32 bits.
-    assert int(chip.read(w["losses"].base)[0]) == ((10000 << 20) + 9 * 16) & 0xFFFFFFFF
