@@ -89,12 +89,11 @@ class TrainingChip(wiring.Component):
         m.submodules.controller = controller = Controller(chip)
         m.submodules.perturb = perturb = Perturb(chip)
         m.submodules.engine = engine = Engine(chip)
-        # These two rest most of the time: less power on the chip, fewer instructions in simulation.
-        loss, update = loss_unit(chip), Update(chip)
-        loss_awake = engine.reserve_base | engine.reserve_delta | controller.pass_start
-        update_awake = controller.perturb_start | controller.update_start
-        m.submodules.loss = _resting(m, loss, loss.busy | loss_awake | bank.start)
-        m.submodules.update = _resting(m, update, update.busy | update_awake)
+        m.submodules.loss = loss = loss_unit(chip)
+        update = Update(chip)
+        m.submodules.update = _resting(
+            m, update, update.busy | controller.perturb_start | controller.update_start
+        )
         wiring.connect(m, wiring.flipped(self.bus), bank.bus)
         wiring.connect(m, perturb.snapshot, update.snapshot)
 
@@ -310,7 +309,10 @@ class TrainingChip(wiring.Component):
 
 
 def _resting(m: Module, unit: wiring.Component, active: Value) -> Elaboratable:
-    """A unit that is clocked while ``active`` and four cycles longer, so that no pulse sticks."""
+    """A unit that is clocked while ``active`` and four cycles longer, so that no pulse sticks.
+
+    For a unit that rests most of the time: less power on the chip, less work in simulation.
+    """
     trail = Signal(4)
     m.d.sync += trail.eq(Cat(active, trail))
     return EnableInserter(active | trail.any())(unit)
