@@ -7,13 +7,12 @@ tools can read them; the JSON file holds widths and descriptions besides.
 """
 
 import json
-import os
 from enum import IntEnum, IntFlag
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.files import write_atomic
 from zerotrain.spec.formats import QFormat
 from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import (
@@ -31,7 +30,7 @@ from zerotrain.spec.registers import (
     windows,
 )
 
-__all__ = ["c_header", "csr_csv", "csr_json", "write_artefacts", "write_atomically"]
+__all__ = ["c_header", "csr_csv", "csr_json", "write_artefacts"]
 
 #: Depths and sizes of the chip that host software needs, besides its windows.
 _SIZES = (
@@ -240,31 +239,6 @@ def c_header(chip: Chip) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is either complete or not there at all.
-
-    Raises
-    ------
-    OSError
-        Where the folder cannot be written; an existing file is then unchanged.
-    """
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            # Temporary files are private; the result gets the permissions of any other new file.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(file.name, 0o666 & ~umask)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
 def write_artefacts(chip: Chip, folder: Path, *, base: int = 0) -> list[Path]:
     """Write ``csr.csv``, ``csr.json`` and ``zerotrain.h`` into a folder, made if missing.
 
@@ -280,5 +254,5 @@ def write_artefacts(chip: Chip, folder: Path, *, base: int = 0) -> list[Path]:
         "zerotrain.h": c_header(chip),
     }
     for name, text in texts.items():
-        write_atomically(folder / name, text)
+        write_atomic(folder / name, text)
     return [folder / name for name in texts]

@@ -12,10 +12,10 @@ from zerotrain.boards.synthesis import synthesise
 from zerotrain.cli.plan import plan_report
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
-from zerotrain.host.files import write_atomic
 from zerotrain.host.session import Session
 from zerotrain.spec.artefacts import write_artefacts
 from zerotrain.spec.config import ChipOptions, Config
+from zerotrain.spec.files import write_atomic
 
 __all__ = ["generate_chip"]
 
@@ -32,12 +32,13 @@ def generate_chip(
     Raises
     ------
     ValueError
-        If the chip does not fit the board: before synthesis where that is certain, else after.
+        If the chip does not fit the board: with synthesis after the table of what it uses, else
+        where the memories alone are too large.
     """
     if synthesis and board is None:
         raise ValueError("Synthesis needs a board to synthesise for: expected --board, got none")
     chip = session.chip
-    if board is not None:
+    if board is not None and not synthesis:
         check_fits(chip, board)
     verilog = to_verilog(TrainingChip(chip, session.plan.program), announce=console.print)
     output.mkdir(parents=True, exist_ok=True)

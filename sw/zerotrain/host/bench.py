@@ -22,10 +22,10 @@ from zerotrain.data.dataset import quantize
 from zerotrain.data.digits import load_digits
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver, StepResult
-from zerotrain.host.files import write_atomic
 from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.session import Session
 from zerotrain.spec.config import Config
+from zerotrain.spec.files import write_atomic
 from zerotrain.spec.registers import Baseline, Command
 from zerotrain.spec.step import StepSettings
 

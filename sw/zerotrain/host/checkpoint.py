@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zerotrain.host.files import write_atomic
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.files import write_atomic
 from zerotrain.spec.network import Network
 
 __all__ = ["Checkpoint", "fingerprint"]

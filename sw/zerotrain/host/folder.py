@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from zerotrain.host.checkpoint import Checkpoint
-from zerotrain.host.files import write_atomic
 from zerotrain.host.plots import training_curves
 from zerotrain.host.trainer import Row
 from zerotrain.spec.config import Config
+from zerotrain.spec.files import write_atomic
 
 __all__ = ["RunFolder"]
 
