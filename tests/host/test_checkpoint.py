@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from zerotrain.host.checkpoint import Checkpoint, fingerprint
-from zerotrain.host.files import write_atomic
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.files import write_atomic
 from zerotrain.spec.network import Network, dense
 
 NETWORK = Network((dense(4, 3),), name="four")
@@ -79,7 +79,7 @@ def test_a_failed_write_leaves_the_old_file(
     def full(handle: int) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("zerotrain.host.files.os.fsync", full)
+    monkeypatch.setattr("zerotrain.spec.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_atomic(path, "new")
     assert path.read_text() == "old"

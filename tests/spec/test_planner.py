@@ -39,7 +39,9 @@ def test_digits_counts() -> None:
     assert single - 1024 - 10 == 366_048
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist-3962", "mnist-2698", "mnist-dense-7940"])
+@pytest.mark.parametrize(
+    "name", ["digits", "mnist-3962", "mnist-8314", "mnist-2698", "mnist-dense-7940"]
+)
 def test_presets_plan(name: str) -> None:
     network = Config.preset(name).network
     found = plan(network, chip_for(network, lanes=8, batch=8), batch=8)

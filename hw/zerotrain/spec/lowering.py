@@ -26,6 +26,10 @@ def all_single(network: Network) -> Groups:
     return tuple((1,) * layer.n_tt_cores for layer in network.layers)
 
 
+#: Cycles that one more trip of a loop over two contractions costs, about.
+_TRIP_CYCLES = 16
+
+
 @dataclass(frozen=True, slots=True)
 class _Operand:
     """A vector per lane: where it lies and in which format."""
@@ -284,32 +288,57 @@ class Lowering:
         left = self.input_of(index)
         reached = 0  # ``left`` is the left partial l_reached
         for k in range(d):
-            a, _, n, b = layer.core_shapes[k]
-            before, after = prod(layer.out_modes[:k]), prod(layer.out_modes[k + 1 :])
-            environment = self.scratch.allocate(a * n * b * before * after)
-            if 2 * k < d:
-                program.append(self._right_environment(index, k, right[k], environment))
-                if right[k].source == Source.SCRATCH:
-                    self.scratch.free(right[k].address)
-            else:
-                while reached < min(k, d - 2):
-                    target = self.scratch.allocate(self._left_words(layer, reached + 1))
-                    program.append(self._left_partial(index, reached, left, target, last=False))
-                    if left.source == Source.SCRATCH:
-                        self.scratch.free(left.address)
-                    left = _Operand(Source.SCRATCH, target, self.formats.tt)
-                    reached += 1
-                if k == d - 1:
-                    program.append(self._left_partial(index, d - 2, left, environment, last=True))
-                    if left.source == Source.SCRATCH:
-                        self.scratch.free(left.address)
-                else:
-                    program.append(self._left_environment(index, k, left, environment))
-            program += self._entries(index, k, environment)
-            self.scratch.free(environment)
+            while 2 * k >= d and reached < min(k, d - 2):
+                target = self.scratch.allocate(self._left_words(layer, reached + 1))
+                program.append(self._left_partial(index, reached, left, target, last=False))
+                if left.source == Source.SCRATCH:
+                    self.scratch.free(left.address)
+                left = _Operand(Source.SCRATCH, target, self.formats.tt)
+                reached += 1
+            source = right[k] if 2 * k < d else left
+            program += self._tt_core_differences(index, k, source)
+            if source.source == Source.SCRATCH and (2 * k < d or k == d - 1):
+                self.scratch.free(source.address)
         if layer.bias:
             program += self._bias_entries(index)
         return program
+
+    def _tt_core_differences(self, index: int, k: int, source: _Operand) -> list[Contract | Loop]:
+        """The environment of a TT-core, from a right or left partial, and all its evaluations.
+
+        One left rank after the other where that costs little: the memory then holds the environment
+        of one.
+        """
+        layer = self.network.layers[index]
+        a, _, n, b = layer.core_shapes[k]
+        words = n * b * prod(layer.out_modes[:k]) * prod(layer.out_modes[k + 1 :])
+
+        def lower(address: int) -> tuple[Contract, list[Contract | Loop]]:
+            if 2 * k < layer.n_tt_cores:
+                environment = self._right_environment(index, k, source, address)
+            elif k < layer.n_tt_cores - 1:
+                environment = self._left_environment(index, k, source, address)
+            else:
+                environment = self._left_partial(index, k - 1, source, address, last=True)
+            return environment, self._entries(index, k, address)
+
+        address = self.scratch.allocate(words)
+        environment, entries = lower(address)
+        entry = entries[0]
+        # The left rank is the outermost counter of both.
+        if a > 1 and isinstance(entry, Contract) and _TRIP_CYCLES * a < 0.01 * entry.beats:
+            ranks = environment.kept[-1]
+            self.scratch.free(address)
+            body = (
+                replace(environment, kept=environment.kept[:-1], offset=(True, True, False, False)),
+                replace(entry, kept=entry.kept[:-1], loop_last=True),
+            )
+            return [Loop((Level(a, weight=ranks.weight, operand=ranks.operand),), body)]
+        self.scratch.free(address)
+        address = self.scratch.allocate(a * words)
+        environment, entries = lower(address)
+        self.scratch.free(address)
+        return [environment, *entries]
 
     @staticmethod
     def _left_words(layer: Layer, k: int) -> int:
@@ -335,9 +364,9 @@ class Lowering:
             ),
             kept=(
                 Level(rest, operand=1, result=strides["rest"]),
-                Level(b, weight=1, result=strides["b"]),
                 Level(m, weight=n * b, result=strides["i"]),
                 Level(before, operand=a * n * rest, result=strides["before"]),
+                Level(b, weight=1, result=strides["b"]),
             ),
             start=(self._merged[index, k, k + 1], source.address, 0, target),
             source=source.source,
