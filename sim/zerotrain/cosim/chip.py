@@ -19,7 +19,7 @@ __all__ = ["SimulationError", "VerilatedBus", "VerilatedChip"]
 _NOT_YET, _NO_ACK, _FAILED = 1, 2, 3
 
 #: Cycles between two looks at a word that is waited for. A look takes five.
-POLL_CYCLES = 256
+POLL_CYCLES = 1024
 #: Cycles between two looks at the wall clock, about 0.1 s; also how long Ctrl-C may take.
 SLICE_CYCLES = 250_000
 
