@@ -26,7 +26,13 @@ _TIMESCALE = ("1ns", "1ns")
 
 
 def run_bench(
-    verilog: str, module: str, *, root: Path, tests: int, settings: Mapping[str, str] | None = None
+    verilog: str,
+    module: str,
+    *,
+    root: Path,
+    tests: int,
+    settings: Mapping[str, str] | None = None,
+    seconds: int = BENCH_SECONDS,
 ) -> None:
     """Build a design and run the cocotb tests of a module on it.
 
@@ -42,6 +48,8 @@ def run_bench(
         How many tests the module has; fewer mean that some silently did not run.
     settings : mapping, optional
         Environment variables for the test bench.
+    seconds : int
+        Wall-clock limit of the simulation.
 
     Raises
     ------
@@ -61,7 +69,7 @@ def run_bench(
             sys.path.insert(0, str(root))
             with environment():
                 if limit := shutil.which("timeout"):
-                    os.environ["SIM_CMD_PREFIX"] = f"{limit} {BENCH_SECONDS}"
+                    os.environ["SIM_CMD_PREFIX"] = f"{limit} {seconds}"
                 # The same stimulus in every run; pytest's own variables are not for the bench.
                 os.environ.pop("PYTEST_CURRENT_TEST", None)
                 # A failing test makes the simulation fail too; the results tell more.

@@ -28,6 +28,7 @@ class ChipKind(StrEnum):
 
     GOLDEN = "golden"
     VERILATED = "verilated"
+    COCOTB = "cocotb"
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,19 @@ class Session:
         return self.config.training
 
     def open_bus(self, kind: ChipKind, *, announce: Callable[[str], None] | None = None) -> Bus:
-        """Make the chip: at once for the golden one, after a build for the Verilated one.
+        """Make the chip: at once for the golden one, after a build for the simulated ones.
 
         ``announce`` is told in a sentence when something slow begins.
         """
         if kind == ChipKind.GOLDEN:
             return GoldenChip(self.chip, self.config.network, self.plan.groups)
         from zerotrain.cosim.chip import VerilatedChip
+        from zerotrain.cosim.cocotb_chip import CocotbChip
         from zerotrain.cosim.tools import require_tools
 
         require_tools()  # before the conversion to Verilog, which takes a while
+        if kind == ChipKind.COCOTB:
+            return CocotbChip(self.chip, announce=announce)
         return VerilatedChip(self.chip, announce=announce)
 
     @contextmanager
