@@ -1,4 +1,4 @@
-"""Lowering: from a network's mathematics to contractions (docs/numerics.md, sections 2 to 4).
+"""Lowering: from a network's mathematics to contractions (docs/numerics.md, sections 2 and 3).
 
 Every function returns contractions in execution order. Index letters follow the numerics page:
 ``a`` and ``b`` are the left and right rank of a TT-core or group, ``i`` and ``j`` its output and
@@ -12,26 +12,17 @@ from typing import TypeAlias
 
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.memory import Allocator
-from zerotrain.spec.network import Activation, Layer, Network
+from zerotrain.spec.network import Activation, Network
 from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 
-__all__ = ["Groups", "Lowering", "all_single"]
+__all__ = ["Groups", "Lowering", "Operand"]
 
 #: Sizes of the TT-core groups of every layer, from the left.
 Groups: TypeAlias = tuple[tuple[int, ...], ...]
 
 
-def all_single(network: Network) -> Groups:
-    """TT-core by TT-core: the groups of CGE's forward pass."""
-    return tuple((1,) * layer.n_tt_cores for layer in network.layers)
-
-
-#: Cycles that one more trip of a loop over two contractions costs, about.
-_TRIP_CYCLES = 16
-
-
 @dataclass(frozen=True, slots=True)
-class _Operand:
+class Operand:
     """A vector per lane: where it lies and in which format."""
 
     source: Source
@@ -54,6 +45,12 @@ class Lowering:
     ----------
     weight : Allocator
         Weight memory behind the parameters.
+    merged : dict
+        Weight address of ``merge(lo, hi)`` of a layer, by (layer, lo, hi); TT-cores included.
+    bias : dict
+        Weight address of each layer's bias.
+    preact : list
+        Address of each hidden layer's pre-activations.
     preact_words : int
         Words per lane of the pre-activation memory.
     """
@@ -63,16 +60,16 @@ class Lowering:
         self.formats = formats
         self.scratch = scratch
         self.weight = Allocator(network.n_parameters)
-        self._merged: dict[tuple[int, int, int], int] = {
+        self.merged: dict[tuple[int, int, int], int] = {
             (b.layer, b.tt_core, b.tt_core + 1): b.offset
             for b in network.blocks()
             if b.tt_core is not None
         }
-        self._bias = {b.layer: b.offset for b in network.blocks() if b.tt_core is None}
-        self._preact: list[int] = []
+        self.bias = {b.layer: b.offset for b in network.blocks() if b.tt_core is None}
+        self.preact: list[int] = []
         end = 0
         for layer in network.layers[:-1]:
-            self._preact.append(end)
+            self.preact.append(end)
             end += layer.n_outputs
         self.preact_words = end
 
@@ -80,7 +77,7 @@ class Lowering:
 
     def merge(self, index: int, lo: int, hi: int) -> list[Contract]:
         """Make ``merge(lo, hi)`` of a layer available in the weight memory."""
-        if (index, lo, hi) in self._merged:
+        if (index, lo, hi) in self.merged:
             return []
         mid = (lo + hi) // 2
         code = self.merge(index, lo, mid) + self.merge(index, mid, hi)
@@ -89,7 +86,7 @@ class Lowering:
         a, b, c = ranks[lo], ranks[mid], ranks[hi]
         i, i2 = prod(layer.out_modes[lo:mid]), prod(layer.out_modes[mid:hi])
         j, j2 = prod(layer.in_modes[lo:mid]), prod(layer.in_modes[mid:hi])
-        left, right = self._merged[index, lo, mid], self._merged[index, mid, hi]
+        left, right = self.merged[index, lo, mid], self.merged[index, mid, hi]
         copy = self.scratch.allocate(b * i2 * j2 * c)
         name = f"layer {index + 1} TT-cores {lo + 1}..{hi}"
         code.append(
@@ -122,7 +119,7 @@ class Lowering:
             )
         )
         self.scratch.free(copy)
-        self._merged[index, lo, hi] = target
+        self.merged[index, lo, hi] = target
         return code
 
     def merge_groups(self, groups: Groups) -> list[Contract]:
@@ -135,28 +132,14 @@ class Lowering:
                 lo += size
         return code
 
-    def merge_environments(self) -> list[Contract]:
-        """Merge what CGE needs: groups beside a TT-core, and whole layers after a hidden one."""
-        code = []
-        for index, layer in enumerate(self.network.layers):
-            d = layer.n_tt_cores
-            for k in range(d):
-                if 0 < 2 * k < d:
-                    code += self.merge(index, 0, k)
-                elif 2 * k >= d and k < d - 1:
-                    code += self.merge(index, k + 1, d)
-            if index > 0:
-                code += self.merge(index, 0, d)
-        return code
-
     # -- forward -------------------------------------------------------------------------------
 
-    def input_of(self, index: int) -> _Operand:
+    def input_of(self, index: int) -> Operand:
         """The input vector of a layer."""
         if index == 0:
-            return _Operand(Source.INPUT, 0, self.formats.input)
+            return Operand(Source.INPUT, 0, self.formats.input)
         relu = self.network.layers[index - 1].activation == Activation.RELU
-        return _Operand(Source.PREACT, self._preact[index - 1], self.formats.preact, relu)
+        return Operand(Source.PREACT, self.preact[index - 1], self.formats.preact, relu)
 
     @staticmethod
     def can_tile(network: Network, index: int, sizes: tuple[int, ...]) -> bool:
@@ -176,7 +159,7 @@ class Lowering:
         Tiled, a loop over the output index of the rightmost group: all contractions for one value
         of it after the other, so that the intermediates are that many times smaller.
         """
-        code, operands = self._apply(index, sizes, tiled=tiled)
+        code, operands = self.apply(index, sizes, tiled=tiled)
         for operand in operands[1:]:
             self.scratch.free(operand.address)
         if not tiled:
@@ -193,9 +176,9 @@ class Lowering:
         ]
         return [Loop((tiles,), tuple(body))]
 
-    def _apply(
+    def apply(
         self, index: int, sizes: tuple[int, ...], *, tiled: bool = False
-    ) -> tuple[list[Contract], list[_Operand]]:
+    ) -> tuple[list[Contract], list[Operand]]:
         """The contractions of one layer (of one tile), and each one's operand."""
         layer = self.network.layers[index]
         operand = self.input_of(index)
@@ -226,9 +209,9 @@ class Lowering:
                     summed=(Level(b, weight=1, operand=1), Level(j, weight=b, operand=done * b)),
                     kept=levels,
                     start=(
-                        self._merged[index, lo, hi],
+                        self.merged[index, lo, hi],
                         operand.address,
-                        self._bias[index] if bias else 0,
+                        self.bias[index] if bias else 0,
                         target,
                     ),
                     source=operand.source,
@@ -242,7 +225,7 @@ class Lowering:
                 )
             )
             if lo > 0:
-                operand = _Operand(Source.SCRATCH, target, self.formats.tt)
+                operand = Operand(Source.SCRATCH, target, self.formats.tt)
                 operands.append(operand)
             hi, done = lo, done * i
         return code, operands
@@ -251,7 +234,7 @@ class Lowering:
         if lo > 0:
             return self.scratch.allocate(words), Result.SCRATCH, self.formats.tt
         if index < len(self.network.layers) - 1:
-            return self._preact[index], Result.PREACT, self.formats.preact
+            return self.preact[index], Result.PREACT, self.formats.preact
         return 0, Result.LOGIT, self.formats.logit
 
     def forward(self, groups: Groups, tiled: tuple[bool, ...]) -> list[Contract | Loop]:
@@ -260,307 +243,3 @@ class Lowering:
         for index, sizes in enumerate(groups):
             program += self.forward_layer(index, sizes, tiled=tiled[index])
         return program
-
-    # -- coordinate-wise differences -------------------------------------------------------------
-
-    def cge(self) -> list[Contract | Loop]:
-        """The base loss, then every parameter's evaluation in parameter order."""
-        program: list[Contract | Loop] = []
-        partials = []
-        for index, layer in enumerate(self.network.layers):
-            code, operands = self._apply(index, (1,) * layer.n_tt_cores)
-            program += code
-            d = layer.n_tt_cores
-            right = dict(zip(range(d - 1, -1, -1), operands, strict=True))
-            for k in range(d - 1):  # only the first half serves as environments
-                if 2 * k >= d:
-                    self.scratch.free(right[k].address)
-            partials.append(right)
-        for index, layer in enumerate(self.network.layers):
-            program += self._layer_differences(index, layer, partials[index])
-        return program
-
-    def _layer_differences(
-        self, index: int, layer: Layer, right: dict[int, _Operand]
-    ) -> list[Contract | Loop]:
-        program: list[Contract | Loop] = []
-        d = layer.n_tt_cores
-        left = self.input_of(index)
-        reached = 0  # ``left`` is the left partial l_reached
-        for k in range(d):
-            while 2 * k >= d and reached < min(k, d - 2):
-                target = self.scratch.allocate(self._left_words(layer, reached + 1))
-                program.append(self._left_partial(index, reached, left, target, last=False))
-                if left.source == Source.SCRATCH:
-                    self.scratch.free(left.address)
-                left = _Operand(Source.SCRATCH, target, self.formats.tt)
-                reached += 1
-            source = right[k] if 2 * k < d else left
-            program += self._tt_core_differences(index, k, source)
-            if source.source == Source.SCRATCH and (2 * k < d or k == d - 1):
-                self.scratch.free(source.address)
-        if layer.bias:
-            program += self._bias_entries(index)
-        return program
-
-    def _tt_core_differences(self, index: int, k: int, source: _Operand) -> list[Contract | Loop]:
-        """The environment of a TT-core, from a right or left partial, and all its evaluations.
-
-        One left rank after the other where that costs little: the memory then holds the environment
-        of one.
-        """
-        layer = self.network.layers[index]
-        a, _, n, b = layer.core_shapes[k]
-        words = n * b * prod(layer.out_modes[:k]) * prod(layer.out_modes[k + 1 :])
-
-        def lower(address: int) -> tuple[Contract, list[Contract | Loop]]:
-            if 2 * k < layer.n_tt_cores:
-                environment = self._right_environment(index, k, source, address)
-            elif k < layer.n_tt_cores - 1:
-                environment = self._left_environment(index, k, source, address)
-            else:
-                environment = self._left_partial(index, k - 1, source, address, last=True)
-            return environment, self._entries(index, k, address)
-
-        address = self.scratch.allocate(words)
-        environment, entries = lower(address)
-        entry = entries[0]
-        # The left rank is the outermost counter of both.
-        if a > 1 and isinstance(entry, Contract) and _TRIP_CYCLES * a < 0.01 * entry.beats:
-            ranks = environment.kept[-1]
-            self.scratch.free(address)
-            body = (
-                replace(environment, kept=environment.kept[:-1], offset=(True, True, False, False)),
-                replace(entry, kept=entry.kept[:-1], loop_last=True),
-            )
-            return [Loop((Level(a, weight=ranks.weight, operand=ranks.operand),), body)]
-        self.scratch.free(address)
-        address = self.scratch.allocate(a * words)
-        environment, entries = lower(address)
-        self.scratch.free(address)
-        return [environment, *entries]
-
-    @staticmethod
-    def _left_words(layer: Layer, k: int) -> int:
-        return prod(layer.out_modes[:k]) * layer.all_ranks[k] * prod(layer.in_modes[k:])
-
-    def _left_partial(
-        self, index: int, k: int, source: _Operand, target: int, *, last: bool
-    ) -> Contract:
-        """From l_k to l_{k+1}, or (``last``) to the environment of the last TT-core."""
-        layer = self.network.layers[index]
-        a, m, n, b = layer.core_shapes[k]
-        before, rest = prod(layer.out_modes[:k]), prod(layer.in_modes[k + 1 :])
-        if last:  # E[b, j, (I_before, i)]
-            strides = {"rest": before * m, "b": rest * before * m, "i": 1, "before": m}
-            shift = self.formats.delta_shift(source.fmt)
-        else:  # l[(I_before, i), b, J_rest]
-            strides = {"rest": 1, "b": rest, "i": b * rest, "before": m * b * rest}
-            shift = self.formats.lane_shift(source.fmt, self.formats.tt)
-        return Contract(
-            summed=(
-                Level(n, weight=b, operand=rest),
-                Level(a, weight=m * n * b, operand=n * rest),
-            ),
-            kept=(
-                Level(rest, operand=1, result=strides["rest"]),
-                Level(m, weight=n * b, result=strides["i"]),
-                Level(before, operand=a * n * rest, result=strides["before"]),
-                Level(b, weight=1, result=strides["b"]),
-            ),
-            start=(self._merged[index, k, k + 1], source.address, 0, target),
-            source=source.source,
-            relu=source.relu,
-            result=Result.SCRATCH,
-            shift=shift,
-            comment=f"layer {index + 1} left partial {k + 1}" + (" as environment" * last),
-        )
-
-    def _right_environment(self, index: int, k: int, source: _Operand, target: int) -> Contract:
-        """E_k from the right partial R_k[(J_before, j), I_after, b]."""
-        layer = self.network.layers[index]
-        a, _, n, b = layer.core_shapes[k]
-        before, after = prod(layer.out_modes[:k]), prod(layer.out_modes[k + 1 :])
-        inputs = prod(layer.in_modes[:k])
-        return Contract(
-            summed=(Level(inputs, weight=a, operand=n * after * b),),
-            kept=(
-                Level(after, operand=b, result=1),
-                Level(before, weight=inputs * a, result=after),
-                Level(b, operand=1, result=before * after),
-                Level(n, operand=after * b, result=b * before * after),
-                Level(a, weight=1, result=n * b * before * after),
-            ),
-            start=(self._merged[index, 0, k] if k else 0, source.address, 0, target),
-            source=source.source,
-            relu=source.relu,
-            unit_weight=k == 0,
-            result=Result.SCRATCH,
-            shift=self.formats.delta_shift(source.fmt),
-            comment=f"layer {index + 1} environment {k + 1}",
-        )
-
-    def _left_environment(self, index: int, k: int, source: _Operand, target: int) -> Contract:
-        """E_k from the left partial l_k[I_before, a, (j, J_after)]."""
-        layer = self.network.layers[index]
-        a, _, n, b = layer.core_shapes[k]
-        before, after = prod(layer.out_modes[:k]), prod(layer.out_modes[k + 1 :])
-        inputs = prod(layer.in_modes[k + 1 :])
-        return Contract(
-            summed=(Level(inputs, weight=1, operand=1),),
-            kept=(
-                Level(after, weight=inputs, result=1),
-                Level(before, operand=a * n * inputs, result=after),
-                Level(b, weight=after * inputs, result=before * after),
-                Level(n, operand=inputs, result=b * before * after),
-                Level(a, operand=n * inputs, result=n * b * before * after),
-            ),
-            start=(
-                self._merged[index, k + 1, layer.n_tt_cores],
-                source.address,
-                0,
-                target,
-            ),
-            source=source.source,
-            relu=source.relu,
-            result=Result.SCRATCH,
-            shift=self.formats.delta_shift(source.fmt),
-            comment=f"layer {index + 1} environment {k + 1}",
-        )
-
-    def _entries(self, index: int, k: int, environment: int) -> list[Contract | Loop]:
-        """Evaluations of every entry (a, i, j, b) of TT-core k."""
-        layer = self.network.layers[index]
-        a, m, n, b = layer.core_shapes[k]
-        before, after = prod(layer.out_modes[:k]), prod(layer.out_modes[k + 1 :])
-        name = f"layer {index + 1} TT-core {k + 1}: entries"
-        if index == len(self.network.layers) - 1:
-            return [
-                Contract(
-                    summed=(),
-                    kept=(
-                        Level(after, operand=1, result=1),
-                        Level(before, operand=after, result=m * after),
-                        Level(n * b, operand=before * after),
-                        Level(m, result=after),
-                        Level(a, operand=n * b * before * after),
-                    ),
-                    start=(0, environment, 0, 0),
-                    source=Source.SCRATCH,
-                    unit_weight=True,
-                    result=Result.DLOGIT,
-                    evaluation_levels=2,
-                    shift=self.formats.lane_shift(self.formats.delta, self.formats.dlogit),
-                    comment=name,
-                )
-            ]
-        outputs = layer.n_outputs
-        inner = Contract(
-            summed=(
-                Level(after, weight=1, operand=1, aux=1),
-                Level(before, weight=m * after, operand=after, aux=m * after),
-            ),
-            kept=(Level(self.network.layers[index + 1].n_outputs, weight=outputs, result=1),),
-            start=(self._full(index + 1), environment, self._preact[index], 0),
-            source=Source.DELTA,
-            relu=layer.activation == Activation.RELU,
-            result=Result.DLOGIT,
-            evaluation_levels=1,
-            shift=self.formats.lane_shift(self.formats.delta, self.formats.dlogit),
-            comment=name,
-        )
-        entries = (
-            Level(n * b, operand=before * after),
-            Level(m, weight=after, aux=after),
-            Level(a, operand=n * b * before * after),
-        )
-        return self._propagate(index + 1, inner, entries)
-
-    def _bias_entries(self, index: int) -> list[Contract | Loop]:
-        """Evaluations of every entry of a layer's bias."""
-        layer, formats = self.network.layers[index], self.formats
-        mu = formats.delta.frac_bits - formats.cge_mu_shift
-        name = f"layer {index + 1} bias: entries"
-        if index == len(self.network.layers) - 1:
-            return [
-                Contract(
-                    summed=(),
-                    kept=(Level(layer.n_outputs, result=1),),
-                    start=(0, 0, 0, 0),
-                    source=Source.CONSTANT,
-                    constant_shift=mu,
-                    unit_weight=True,
-                    result=Result.DLOGIT,
-                    shift=formats.lane_shift(formats.delta, formats.dlogit),
-                    comment=name,
-                )
-            ]
-        following = self.network.layers[index + 1].n_outputs
-        inner = Contract(
-            summed=(),
-            kept=(Level(following, weight=layer.n_outputs, result=1),),
-            start=(self._full(index + 1), 0, self._preact[index], 0),
-            source=Source.DELTA_CONSTANT,
-            relu=layer.activation == Activation.RELU,
-            constant_shift=mu,
-            result=Result.DLOGIT,
-            evaluation_levels=1,
-            shift=formats.lane_shift(formats.delta, formats.dlogit),
-            comment=name,
-        )
-        return self._propagate(index + 1, inner, (Level(layer.n_outputs, weight=1, aux=1),))
-
-    def _full(self, index: int) -> int:
-        return self._merged[index, 0, self.network.layers[index].n_tt_cores]
-
-    def _propagate(
-        self, index: int, inner: Contract, entries: tuple[Level, ...]
-    ) -> list[Contract | Loop]:
-        """Carry differences that ``inner`` makes of layer ``index``'s outputs on to the logits.
-
-        For the last layer that is ``inner`` itself with the entries as outer counters; otherwise a
-        loop over the entries, one contraction per layer.
-        """
-        if index == len(self.network.layers) - 1:
-            return [replace(inner, kept=inner.kept + entries)]
-        formats = self.formats
-        weight, operand, aux = (any(level.strides[s] for level in entries) for s in range(3))
-        target = self.scratch.allocate(self.network.layers[index].n_outputs)
-        held = [target]
-        body = [
-            replace(
-                inner,
-                start=(*inner.start[:3], target),
-                result=Result.SCRATCH,
-                evaluation_levels=0,
-                shift=formats.lane_shift(formats.delta, formats.delta),
-                offset=(weight, operand, aux, False),
-            )
-        ]
-        while index < len(self.network.layers) - 1:
-            layer, following = self.network.layers[index : index + 2]
-            last = index + 1 == len(self.network.layers) - 1
-            source = target
-            if not last:
-                target = self.scratch.allocate(following.n_outputs)
-                held.append(target)
-            body.append(
-                Contract(
-                    summed=(Level(layer.n_outputs, weight=1, operand=1, aux=1),),
-                    kept=(Level(following.n_outputs, weight=layer.n_outputs, result=1),),
-                    start=(self._full(index + 1), source, self._preact[index], target * (not last)),
-                    source=Source.DELTA,
-                    relu=layer.activation == Activation.RELU,
-                    result=Result.DLOGIT if last else Result.SCRATCH,
-                    evaluation_levels=1 if last else 0,
-                    shift=formats.lane_shift(
-                        formats.delta, formats.dlogit if last else formats.delta
-                    ),
-                    loop_last=last,
-                    comment=f"{inner.comment}, through layer {index + 2}",
-                )
-            )
-            index += 1
-        for address in held:
-            self.scratch.free(address)
-        return [Loop(entries, tuple(body))]

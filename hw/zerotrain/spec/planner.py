@@ -12,6 +12,7 @@ from typing import Any, Literal
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lowering import Groups, Lowering
+from zerotrain.spec.lowering_cge import CgeLowering
 from zerotrain.spec.memory import Allocator
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Contract, Loop, Program, Result, encode, section_length
@@ -256,7 +257,7 @@ def _lower(
 ) -> tuple[dict[Section, Any], dict[str, int]]:
     """Lower all sections and count the memory words they need."""
     scratch = Allocator()
-    rge, cge = Lowering(network, formats, scratch), Lowering(network, formats, scratch)
+    rge, cge = Lowering(network, formats, scratch), CgeLowering(network, formats, scratch)
     sections: dict[Section, Any] = {
         "merge": rge.merge_groups(groups),
         "forward": rge.forward(groups, tiled),
