@@ -18,7 +18,7 @@ from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.planner import Plan, plan
-from zerotrain.spec.registers import Command, windows
+from zerotrain.spec.registers import Command
 
 from ..golden import draw
 
@@ -84,7 +84,7 @@ def draw_network(rng: np.random.Generator, loss: Loss) -> Network:
 @dataclass
 class Case:
     plan: Plan
-    rng: np.random.Generator
+    seed: int
     batch: int
 
 
@@ -96,15 +96,14 @@ def draw_case(chip: Chip, seed: int) -> Case:
         batch = draw.pick(rng, 1, 3 * chip.lanes)
         groups = draw.groups(rng, network) if rng.random() < 0.7 else None
         try:
-            return Case(plan(network, chip, batch=batch, groups=groups), rng, batch)
+            return Case(plan(network, chip, batch=batch, groups=groups), seed, batch)
         except ValueError as error:
             assert "does not fit the chip" in str(error) or "accumulators" in str(error)
 
 
 def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:
     """Evaluate, RGE and CGE step on one chip, with everything that it holds afterwards."""
-    rng, chip, network = np.random.default_rng(case.batch), case.plan.chip, case.plan.network
-    rng = np.random.default_rng(case.rng.bit_generator.seed_seq.entropy)  # type: ignore[attr-defined]
+    rng, chip, network = np.random.default_rng(case.seed), case.plan.chip, case.plan.network
     driver = Driver.loaded(bus, chip, network, case.plan.program)
     driver.parameters = draw.words(rng, chip.formats.weight, network.n_parameters)
     driver.momentum = draw.words(rng, chip.formats.momentum, network.n_parameters)
@@ -122,7 +121,6 @@ def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:
 def test_networks_on_chip(index: int) -> None:
     """Losses, parameters, momentum, generator and saturation flags after every step."""
     chip = draw_chip(index)
-    assert set(windows(chip)) >= {"parameters", "momentum"}
     bus = VerilatedChip(chip)
     try:
         for k in range(CASES):

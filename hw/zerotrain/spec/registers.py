@@ -39,7 +39,7 @@ class Error(IntFlag):
     """Bits of the sticky ``error`` register; write ones to clear."""
 
     BAD_COMMAND = 1  # unknown command, or a command while busy
-    BUSY_ACCESS = 2  # a window of the running step was accessed; the access was ignored
+    BUSY_ACCESS = 2  # a window or setting of the running step was accessed; ignored
     BAD_ADDRESS = 4  # no register or window there
     BAD_PROGRAM = 8  # the program ran into a row that is no instruction
 
