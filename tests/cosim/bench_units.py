@@ -270,7 +270,7 @@ async def engine_and_losses_of_a_cge_pass(dut: Any) -> None:
     theta, x, targets = load(tb, rng)
     base, *rest = await run_pass(tb, PLAN.program.cge_merge, PLAN.program.cge)
     flags = Flags()
-    layers = cge_forward(NETWORK, F, theta, x, flags)
+    layers = cge_forward(NETWORK, F, PLAN.groups, theta, x, flags)
     z = layers[-1].y.T.astype(np.int64)  # [sample, output]
     assert [base[c] for c in range(NETWORK.n_outputs)] == z.T.tolist()
     assert len(rest) == NETWORK.n_parameters

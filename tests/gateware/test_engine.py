@@ -204,7 +204,7 @@ def check_cge(found: Plan, theta: np.ndarray, x: np.ndarray) -> None:
     evaluations, flags = run(found, theta, x, [found.program.cge_merge, found.program.cge])
     golden_flags = Flags()
     formats = found.chip.formats
-    layers = cge_forward(found.network, formats, theta, x, golden_flags)
+    layers = cge_forward(found.network, formats, found.groups, theta, x, golden_flags)
     z = layers[-1].y
     base, *rest = evaluations
     assert not base.delta and len(rest) == found.network.n_parameters

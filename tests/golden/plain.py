@@ -51,11 +51,18 @@ class Plain:
     # Parameters
 
     def cores(self, theta: Sequence[int], n: int) -> list[Tensor]:
-        out = []
-        for k, shape in enumerate(self.network.layers[n].core_shapes):
-            offset = self.network.block(n, k).offset
-            indices = product(*(range(s) for s in shape))
-            out.append({index: theta[offset + p] for p, index in enumerate(indices)})
+        layer, p, out = self.network.layers[n], self.network.block(n, 0).offset, []
+        for k, (r_k, m, n_k, r_next) in enumerate(layer.core_shapes):
+            core: Tensor = {}
+            if k < layer.n_tt_cores // 2:
+                for j, b, a, i in product(range(n_k), range(r_next), range(r_k), range(m)):
+                    core[a, i, j, b] = theta[p]
+                    p += 1
+            else:
+                for j, a, b, i in product(range(n_k), range(r_k), range(r_next), range(m)):
+                    core[a, i, j, b] = theta[p]
+                    p += 1
+            out.append(core)
         return out
 
     def bias(self, theta: Sequence[int], n: int) -> list[int]:
@@ -92,17 +99,15 @@ class Plain:
 
     def layer(
         self, theta: Sequence[int], n: int, x: list[int], groups: tuple[int, ...]
-    ) -> tuple[list[int], dict[int, Tensor]]:
-        """Pre-activation or logits, and V before the group that ends with TT-core k."""
+    ) -> list[int]:
+        """Pre-activation or logits."""
         layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
         v: Tensor = {(j, 0, 0): value for j, value in enumerate(x)}
         source, i_done, hi = self.input_format(n), 1, layer.n_tt_cores
-        seen: dict[int, Tensor] = {}
         target = f.logit if self.is_last(n) else f.preact
         kind = Saturation.LOGIT if self.is_last(n) else Saturation.PREACT
         for size in reversed(groups):
             lo = hi - size
-            seen[hi - 1] = v
             m = self.merge(layer, cores, lo, hi)
             n_i, n_j = prod(layer.out_modes[lo:hi]), prod(layer.in_modes[lo:hi])
             r_lo, r_hi = layer.all_ranks[lo], layer.all_ranks[hi]
@@ -129,83 +134,132 @@ class Plain:
             self.requantize(acc[0, i, 0] + (bias[i] << source.frac_bits), shift, target.width, kind)
             for i in range(layer.n_outputs)
         ]
-        return y, seen
+        return y
 
     def act(self, y: int, n: int) -> int:
         return max(y, 0) if self.network.layers[n].activation == Activation.RELU else y
 
     def logits(self, theta: Sequence[int], x: list[int]) -> list[int]:
         for n in range(len(self.network.layers)):
-            y, _ = self.layer(theta, n, x, self.groups[n])
+            y = self.layer(theta, n, x, self.groups[n])
             x = [self.act(value, n) for value in y]
         return y
 
     # Section 4
 
-    def left_partials(self, theta: Sequence[int], n: int, v: list[int]) -> list[Tensor]:
-        layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
-        out: list[Tensor] = [{(0, 0, j): value for j, value in enumerate(v)}]
-        source = self.input_format(n)
-        for k in range(layer.n_tt_cores - 2):
-            shift = f.weight.frac_bits + source.frac_bits - f.tt.frac_bits
-            out.append(
-                {
-                    index: self.requantize(acc, shift, f.tt.width, Saturation.SCRATCH)
-                    for index, acc in self.left_sum(layer, cores, k, out[k]).items()
-                }
-            )
-            source = f.tt
-        return out
-
-    def left_sum(self, layer: Layer, cores: list[Tensor], k: int, left: Tensor) -> Tensor:
-        """The sum that defines ``l_{k+1}``."""
-        r, m, n = layer.all_ranks, layer.out_modes, layer.in_modes
-        after = prod(n[k + 1 :])
+    def to_tt(self, sums: Tensor, source: QFormat) -> Tensor:
+        shift = self.f.weight.frac_bits + source.frac_bits - self.f.tt.frac_bits
         return {
-            (outer * m[k] + i, b, inner): sum(
-                cores[k][a, i, j, b] * left[outer, a, j * after + inner]
-                for a in range(r[k])
-                for j in range(n[k])
-            )
-            for outer, i, b, inner in product(
-                range(prod(m[:k])), range(m[k]), range(r[k + 1]), range(after)
-            )
+            index: self.requantize(acc, shift, self.f.tt.width, Saturation.SCRATCH)
+            for index, acc in sums.items()
         }
 
-    def environment(
-        self, theta: Sequence[int], n: int, k: int, seen: dict[int, Tensor], lefts: list[Tensor]
-    ) -> Tensor:
+    def right_sum(self, theta: Sequence[int], n: int, k: int, v: list[int]) -> Tensor:
+        """The sum that defines ``R_k[J_<=k, I_>k, b]``, for k < h."""
+        layer, cores = self.network.layers[n], self.cores(theta, n)
+        r, m, nn, d = layer.all_ranks, layer.out_modes, layer.in_modes, layer.n_tt_cores
+        h = d // 2
+        if k == h - 1:
+            half, after = self.merge(layer, cores, h, d), prod(nn[h:])
+            return {
+                (before, i, b): sum(half[b, i, j, 0] * v[before * after + j] for j in range(after))
+                for before in range(prod(nn[:h]))
+                for i in range(prod(m[h:]))
+                for b in range(r[h])
+            }
+        right = self.right_partial(theta, n, k + 1, v)
+        core, after = cores[k + 1], prod(m[k + 2 :])
+        return {
+            (before, i * after + i_after, a): sum(
+                core[a, i, j, b] * right[before * nn[k + 1] + j, i_after, b]
+                for j in range(nn[k + 1])
+                for b in range(r[k + 2])
+            )
+            for before in range(prod(nn[: k + 1]))
+            for i in range(m[k + 1])
+            for i_after in range(after)
+            for a in range(r[k + 1])
+        }
+
+    def right_partial(self, theta: Sequence[int], n: int, k: int, v: list[int]) -> Tensor:
+        first = k == self.network.layers[n].n_tt_cores // 2 - 1
+        return self.to_tt(
+            self.right_sum(theta, n, k, v), self.input_format(n) if first else self.f.tt
+        )
+
+    def left_sum(self, theta: Sequence[int], n: int, k: int, v: list[int]) -> Tensor:
+        """The sum that defines ``l_k[I_<k, a, J_>=k]``, for k >= h."""
+        layer, cores = self.network.layers[n], self.cores(theta, n)
+        r, m, nn, h = layer.all_ranks, layer.out_modes, layer.in_modes, layer.n_tt_cores // 2
+        after = prod(nn[k:])
+        if k == h:
+            half = self.merge(layer, cores, 0, h)
+            return {
+                (i, b, rest): sum(
+                    half[0, i, j, b] * v[j * after + rest] for j in range(prod(nn[:h]))
+                )
+                for i in range(prod(m[:h]))
+                for b in range(r[h])
+                for rest in range(after)
+            }
+        left, core = self.left_partial(theta, n, k - 1, v), cores[k - 1]
+        return {
+            (before * m[k - 1] + i, b, rest): sum(
+                core[a, i, j, b] * left[before, a, j * after + rest]
+                for a in range(r[k - 1])
+                for j in range(nn[k - 1])
+            )
+            for before in range(prod(m[: k - 1]))
+            for i in range(m[k - 1])
+            for b in range(r[k])
+            for rest in range(after)
+        }
+
+    def left_partial(self, theta: Sequence[int], n: int, k: int, v: list[int]) -> Tensor:
+        first = k == self.network.layers[n].n_tt_cores // 2
+        return self.to_tt(
+            self.left_sum(theta, n, k, v), self.input_format(n) if first else self.f.tt
+        )
+
+    def environment(self, theta: Sequence[int], n: int, k: int, v: list[int]) -> Tensor:
         """``mu * E_k[a, j_k, b, I_<k, I_>k]``."""
         layer, cores, f = self.network.layers[n], self.cores(theta, n), self.f
         r, m, nn, d = layer.all_ranks, layer.out_modes, layer.in_modes, layer.n_tt_cores
+        h = d // 2
         before, after = prod(m[:k]), prod(m[k + 1 :])
         acc: Tensor = {}
         indices = product(range(r[k]), range(nn[k]), range(r[k + 1]), range(before), range(after))
         whole = f.tt
-        if 2 * k < d:
-            if k == d - 1:
-                whole = self.input_format(n)
-            merged = self.merge(layer, cores, 0, k) if k else None
+        if d == 1:
+            whole = self.input_format(n)
             for a, j, b, lo, hi in indices:
-                if merged is None:
-                    acc[a, j, b, lo, hi] = seen[k][j, hi, b] << f.weight.frac_bits
-                else:
-                    acc[a, j, b, lo, hi] = sum(
-                        merged[0, lo, jj, a] * seen[k][jj * nn[k] + j, hi, b]
-                        for jj in range(prod(nn[:k]))
-                    )
+                acc[a, j, b, lo, hi] = v[j] << f.weight.frac_bits
+        elif k == 0:
+            if h == 1:
+                whole = self.input_format(n)
+            total = self.right_sum(theta, n, 0, v)
+            for a, j, b, lo, hi in indices:
+                acc[a, j, b, lo, hi] = total[j, hi, b]
+        elif k < h:
+            merged = self.merge(layer, cores, 0, k)
+            right = self.right_partial(theta, n, k, v)
+            for a, j, b, lo, hi in indices:
+                acc[a, j, b, lo, hi] = sum(
+                    merged[0, lo, jj, a] * right[jj * nn[k] + j, hi, b]
+                    for jj in range(prod(nn[:k]))
+                )
         elif k < d - 1:
             merged = self.merge(layer, cores, k + 1, d)
+            left = self.left_partial(theta, n, k, v)
             n_after = prod(nn[k + 1 :])
             for a, j, b, lo, hi in indices:
                 acc[a, j, b, lo, hi] = sum(
-                    lefts[k][lo, a, j * n_after + jj] * merged[b, hi, jj, 0]
-                    for jj in range(n_after)
+                    left[lo, a, j * n_after + jj] * merged[b, hi, jj, 0] for jj in range(n_after)
                 )
         else:
-            if d == 2:
+            if h == d - 1:
                 whole = self.input_format(n)
-            total = self.left_sum(layer, cores, d - 2, lefts[d - 2])
+            total = self.left_sum(theta, n, k, v)
             for a, j, b, lo, hi in indices:
                 acc[a, j, b, lo, hi] = total[lo, a, j]
         shift = f.weight.frac_bits + whole.frac_bits + f.cge_mu_shift - f.delta.frac_bits
@@ -219,11 +273,11 @@ class Plain:
         f, network = self.f, self.network
         ys: list[list[int]] = []
         out: list[list[int]] = []
-        passed: list[tuple[list[int], dict[int, Tensor]]] = []
+        inputs: list[list[int]] = []
         v = x
-        for n, layer in enumerate(network.layers):
-            y, seen = self.layer(theta, n, v, (1,) * layer.n_tt_cores)
-            passed.append((v, seen))
+        for n in range(len(network.layers)):
+            y = self.layer(theta, n, v, self.groups[n])
+            inputs.append(v)
             ys.append(y)
             v = [self.act(value, n) for value in y]
         above = {
@@ -231,13 +285,15 @@ class Plain:
             for n in range(1, len(network.layers))
         }
         for n, layer in enumerate(network.layers):
-            v, seen = passed[n]
-            lefts = self.left_partials(theta, n, v)
             for k in range(layer.n_tt_cores):
-                e = self.environment(theta, n, k, seen, lefts)
+                e = self.environment(theta, n, k, inputs[n])
                 r, m, nn = layer.all_ranks, layer.out_modes, layer.in_modes
                 after = prod(m[k + 1 :])
-                for a, i, j, b in product(range(r[k]), range(m[k]), range(nn[k]), range(r[k + 1])):
+                # In the order of storage: j and i outermost and innermost, the ranks between.
+                ranks = list(product(range(r[k]), range(r[k + 1])))
+                if k < layer.n_tt_cores // 2:
+                    ranks.sort(key=lambda pair: pair[1])
+                for j, (a, b), i in product(range(nn[k]), ranks, range(m[k])):
                     dy = {
                         (lo * m[k] + i) * after + hi: e[a, j, b, lo, hi]
                         for lo in range(prod(m[:k]))

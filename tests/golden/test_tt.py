@@ -71,7 +71,7 @@ def real_layers(network: Network, theta: Reals) -> list[tuple[list[Reals], Reals
     out = []
     for n, layer in enumerate(network.layers):
         blocks = [network.block(n, k) for k in range(layer.n_tt_cores)]
-        cores = [theta[b.slice].reshape(b.shape) for b in blocks]
+        cores = [b.natural(theta) for b in blocks]
         bias = theta[network.block(n, None).slice] if layer.bias else np.zeros(layer.n_outputs)
         out.append((cores, bias))
     return out

@@ -1,5 +1,8 @@
 """Networks: shapes, parameter order, refusals."""
 
+from operator import mul
+
+import numpy as np
 import pytest
 
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
@@ -7,14 +10,26 @@ from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 
 def test_parameter_order() -> None:
     network = Network((Layer((2, 3), (4, 1), (2,), True, Activation.RELU), dense(4, 2, bias=False)))
-    assert [(b.layer, b.tt_core, b.offset, b.shape) for b in network.blocks()] == [
-        (0, 0, 0, (1, 4, 2, 2)),
-        (0, 1, 16, (2, 1, 3, 1)),
-        (0, None, 22, (4,)),
-        (1, 0, 26, (1, 2, 4, 1)),
+    assert [(b.layer, b.tt_core, b.offset, b.shape, b.strides) for b in network.blocks()] == [
+        (0, 0, 0, (1, 4, 2, 2), (4, 1, 8, 4)),  # [j, b, a, i] left of the middle
+        (0, 1, 16, (2, 1, 3, 1), (1, 1, 2, 1)),  # [j, a, b, i] from it on
+        (0, None, 22, (4,), (1,)),
+        (1, 0, 26, (1, 2, 4, 1), (2, 1, 2, 2)),  # [j, i]
     ]
     assert network.n_parameters == 34
     assert network.block(1, 0).slice == slice(26, 34)
+
+
+def test_natural_order() -> None:
+    """Where entry (a, i, j, b) of a TT-core is, by the strides and by the view."""
+    network = Network((Layer((2, 3, 2), (2, 3, 2), (4, 5), bias=True),))
+    vectors = np.arange(3 * network.n_parameters).reshape(3, -1)
+    for block in network.blocks():
+        found = block.natural(vectors)
+        assert found.shape == (3, *block.shape)
+        for entry in np.ndindex(*block.shape):
+            p = block.offset + sum(map(mul, entry, block.strides))
+            assert found[(slice(None), *entry)].tolist() == vectors[:, p].tolist()
 
 
 @pytest.mark.parametrize(

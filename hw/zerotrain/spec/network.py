@@ -11,7 +11,12 @@ from enum import StrEnum
 from math import prod
 from typing import Any
 
+from numpy.typing import NDArray
+
 __all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
+
+#: Order of storage of a TT-core's axes a, i, j, b: by whether it is left of the layer's middle.
+_STORED = {True: (2, 3, 0, 1), False: (2, 0, 3, 1)}
 
 
 class Activation(StrEnum):
@@ -73,6 +78,11 @@ class Layer:
         return len(self.in_modes)
 
     @property
+    def middle(self) -> int:
+        """The first TT-core of the right half."""
+        return self.n_tt_cores // 2
+
+    @property
     def n_inputs(self) -> int:
         return prod(self.in_modes)
 
@@ -118,16 +128,26 @@ def dense(
 
 @dataclass(frozen=True, slots=True)
 class ParameterBlock:
-    """Where one TT-core or bias lies in the parameter vector.
+    """Where one TT-core or bias lies in the parameter vector, and in which order.
 
-    ``tt_core`` is the index of the TT-core in its layer, or None for the bias. Elements are in
-    C order of ``shape``, from ``offset``.
+    Attributes
+    ----------
+    layer : int
+    tt_core : int or None
+        Index of the TT-core in its layer, or None for the bias.
+    offset : int
+        Position of the first element.
+    shape : tuple of int
+        Natural shape: ``(r_k, m_k, n_k, r_{k+1})``, or ``(n_outputs,)``.
+    stored : tuple of int
+        Axes of ``shape`` in the order of storage, the slowest first.
     """
 
     layer: int
     tt_core: int | None
     offset: int
     shape: tuple[int, ...]
+    stored: tuple[int, ...]
 
     @property
     def size(self) -> int:
@@ -137,13 +157,26 @@ class ParameterBlock:
     def slice(self) -> slice:
         return slice(self.offset, self.offset + self.size)
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Distance in the parameter vector of neighbours along each axis of ``shape``."""
+        inside = [self.stored[self.stored.index(axis) + 1 :] for axis in range(len(self.shape))]
+        return tuple(prod(self.shape[axis] for axis in axes) for axes in inside)
+
+    def natural(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The block of parameter vectors ``[..., d]`` as a view ``[..., *shape]``."""
+        lead = values.shape[:-1]
+        stored = values[..., self.slice].reshape(*lead, *(self.shape[axis] for axis in self.stored))
+        order = (self.stored.index(axis) for axis in range(len(self.shape)))
+        return stored.transpose(*range(len(lead)), *(len(lead) + axis for axis in order))
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """A feed-forward network and its loss.
 
-    The parameter order is fixed: layer by layer, in each layer TT-core by TT-core from the left,
-    every TT-core in C order of ``[r_{k-1}, m_k, n_k, r_k]``, then the bias.
+    The parameter order is fixed (docs/numerics.md, section 2): layer by layer, in each layer
+    TT-core by TT-core from the left, then the bias.
     """
 
     layers: tuple[Layer, ...]
@@ -192,10 +225,10 @@ class Network:
         offset = 0
         for index, layer in enumerate(self.layers):
             for k, shape in enumerate(layer.core_shapes):
-                yield ParameterBlock(index, k, offset, shape)
+                yield ParameterBlock(index, k, offset, shape, _STORED[k < layer.middle])
                 offset += prod(shape)
             if layer.bias:
-                yield ParameterBlock(index, None, offset, (layer.n_outputs,))
+                yield ParameterBlock(index, None, offset, (layer.n_outputs,), (0,))
                 offset += layer.n_outputs
 
     def block(self, layer: int, tt_core: int | None) -> ParameterBlock:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from zerotrain.golden.fixed import Flags, Raw, carrier, shift_left
 from zerotrain.golden.tt import (
+    Groups,
     TTLayer,
     activate,
     environments,
@@ -44,14 +45,11 @@ class ForwardLayer:
         Its input, raw in ``part.source``.
     y : ``[n_outputs, batch]``
         Its pre-activation or, in the last layer, the logits.
-    right_partials : list
-        ``R_0 .. R_{d-1}``.
     """
 
     part: TTLayer
     x: Raw
     y: Raw
-    right_partials: list[Raw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +88,14 @@ class _Block:
 
 
 def cge_forward(
-    network: Network, formats: Formats, theta: Raw, x: Raw, flags: Flags
+    network: Network, formats: Formats, groups: Groups, theta: Raw, x: Raw, flags: Flags
 ) -> list[ForwardLayer]:
-    """The unperturbed forward pass, TT-core by TT-core, with all that CGE reads of it."""
+    """The unperturbed forward pass, with all that CGE reads of it."""
     out: list[ForwardLayer] = []
     v = np.ascontiguousarray(x.T).astype(carrier(network, formats))
-    for part in unpack(network, formats, theta):
-        singles = (1,) * part.layer.n_tt_cores
-        y, partials = layer_forward(part, singles, v, formats, flags)
-        out.append(ForwardLayer(part, v, y, partials))
+    for part, sizes in zip(unpack(network, formats, theta), groups, strict=True):
+        y = layer_forward(part, sizes, v, formats, flags)
+        out.append(ForwardLayer(part, v, y))
         v = activate(y, part.layer.activation)
     return out
 
@@ -211,11 +208,10 @@ def _layer_blocks(
         Outputs of the widest hidden layer above, where blocks grow to all outputs.
     """
     spec, batch = layer.part.layer, layer.x.shape[-1]
-    found = environments(layer.part, layer.x, layer.right_partials, formats, flags)
+    found = environments(layer.part, layer.x, formats, flags)
     for k, environment in enumerate(found):
         outer, inner, n_a, j, b, _ = environment.shape
-        parameters = network.block(n, k)
-        indices: Ints = parameters.offset + np.arange(parameters.size).reshape(parameters.shape)
+        indices: Ints = network.block(n, k).natural(np.arange(network.n_parameters))
         indices = indices.swapaxes(0, 1)  # [i, a, j, b]
         outputs: Ints = np.arange(spec.n_outputs).reshape(outer, -1, inner)
         outputs = outputs.swapaxes(0, 1).reshape(-1, outer * inner)  # [i, (I_<k, I_>k)]

@@ -40,7 +40,7 @@ class Model:
     formats : Formats
         Number formats of the chip.
     groups : tuple of tuple of int
-        TT-cores that evaluate and RGE steps merge, chosen by the planner.
+        TT-cores that the forward pass merges, chosen by the planner.
     lanes : int
         Samples per pass: after each, losses saturate.
     lfsr_degree : int
@@ -182,7 +182,7 @@ def rge_step(
 def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
     """Losses of all CGE evaluations, from environments: int64[d + 1]."""
     network, formats = model.network, model.formats
-    layers = cge_forward(network, formats, theta, x, flags)
+    layers = cge_forward(network, formats, model.groups, theta, x, flags)
     z = layers[-1].y.T.astype(np.int64)
     ref = loss.reference(z, formats)
     out = np.empty(theta.size + 1, np.int64)

@@ -17,7 +17,7 @@ from zerotrain.spec.network import Activation, Layer, Network
 from zerotrain.spec.registers import Saturation
 
 __all__ = [
-    "Groups", "TTLayer", "activate", "check_groups", "environments", "forward", "left_partials",
+    "Groups", "TTLayer", "activate", "check_groups", "environments", "forward", "layer_forward",
     "merge", "single_groups", "unpack",
 ]  # fmt: skip
 
@@ -26,7 +26,7 @@ Groups = tuple[tuple[int, ...], ...]
 
 
 def single_groups(network: Network) -> Groups:
-    """Groups of one TT-core each: CGE's forward pass."""
+    """Groups of one TT-core each: nothing is merged."""
     return tuple((1,) * layer.n_tt_cores for layer in network.layers)
 
 
@@ -71,8 +71,7 @@ def unpack(network: Network, formats: Formats, theta: Raw) -> list[TTLayer]:
     """Cut parameter vectors ``[..., d]`` into the network's layers."""
     theta = theta.astype(carrier(network, formats))
     arrays = {
-        (b.layer, b.tt_core): theta[..., b.slice].reshape(*theta.shape[:-1], *b.shape)
-        for b in network.blocks()
+        (b.layer, b.tt_core): np.ascontiguousarray(b.natural(theta)) for b in network.blocks()
     }
     last = len(network.layers) - 1
     return [
@@ -134,7 +133,7 @@ def _apply_group(merged: Raw, v: Raw) -> Raw:
 
 def layer_forward(
     part: TTLayer, groups: tuple[int, ...], x: Raw, formats: Formats, flags: Flags
-) -> tuple[Raw, list[Raw]]:
+) -> Raw:
     """One layer of the forward pass, before the activation.
 
     Parameters
@@ -144,27 +143,27 @@ def layer_forward(
 
     Returns
     -------
-    y : ``[..., n_outputs, batch]``
+    ``[..., n_outputs, batch]``
         Raw in ``part.target``.
-    right_partials : list of ``[..., J, r, I_done, batch]``
-        V before each group, leftmost group first. With groups of one: ``R_0 .. R_{d-1}``.
     """
     v, source, hi = x[..., :, None, None, :], part.source, part.layer.n_tt_cores
-    partials = []
     for size in reversed(groups):
-        partials.append(v)
-        merged = merge(part.cores, hi - size, hi, formats, flags)
-        acc = _apply_group(merged, v)
+        acc = _apply_group(merge(part.cores, hi - size, hi, formats, flags), v)
         hi -= size
         if hi:
-            shift = formats.lane_shift(source, formats.tt)
-            v = flags.requantize(acc, shift, formats.tt.width, Saturation.SCRATCH)
+            v = _partial(acc, source, formats, flags)
             source = formats.tt
     acc = acc.reshape(*acc.shape[:-4], part.layer.n_outputs, acc.shape[-1])
     if part.bias is not None:
         acc += shift_left(part.bias, source.frac_bits)[..., None]
     shift = formats.lane_shift(source, part.target)
-    return flags.requantize(acc, shift, part.target.width, part.kind), partials[::-1]
+    return flags.requantize(acc, shift, part.target.width, part.kind)
+
+
+def _partial(acc: Raw, source: QFormat, formats: Formats, flags: Flags) -> Raw:
+    """An exact sum over values in format ``source``, requantised to ``tt``."""
+    shift = formats.lane_shift(source, formats.tt)
+    return flags.requantize(acc, shift, formats.tt.width, Saturation.SCRATCH)
 
 
 def forward(
@@ -188,7 +187,7 @@ def forward(
     """
     y = np.ascontiguousarray(x.T).astype(carrier(network, formats))
     for n, part in enumerate(unpack(network, formats, theta)):
-        y, _ = layer_forward(part, groups[n], y, formats, flags)
+        y = layer_forward(part, groups[n], y, formats, flags)
         y = activate(y, part.layer.activation)
     return y.astype(np.int64).swapaxes(-1, -2)
 
@@ -213,73 +212,72 @@ def _left_step(core: Raw, left: Raw) -> Raw:
     return acc.reshape(outer * i, b, inner // j, batch)
 
 
-def left_partials(part: TTLayer, x: Raw, formats: Formats, flags: Flags) -> list[Raw]:
-    """``l_0 .. l_{d-2}`` (at least ``l_0``), each ``[I_<k, a, J_>=k, batch]``.
-
-    ``l_0`` is the layer's input, the others are raw in ``tt``.
-
-    Parameters
-    ----------
-    x : ``[n_inputs, batch]``
-        Raw in ``part.source``.
-    """
-    out = [x[None, None]]
-    source = part.source
-    for core in part.cores[: max(0, part.layer.n_tt_cores - 2)]:
-        acc = _left_step(core, out[-1])
-        shift = formats.lane_shift(source, formats.tt)
-        out.append(flags.requantize(acc, shift, formats.tt.width, Saturation.SCRATCH))
-        source = formats.tt
-    return out
-
-
-def environments(
-    part: TTLayer, x: Raw, right_partials: Sequence[Raw], formats: Formats, flags: Flags
-) -> list[Raw]:
+def environments(part: TTLayer, x: Raw, formats: Formats, flags: Flags) -> list[Raw]:
     """``mu * E_k`` of every TT-core of a layer, raw in ``delta``.
 
     Parameters
     ----------
     x : ``[n_inputs, batch]``
         The layer's input, raw in ``part.source``.
-    right_partials : sequence
-        Of :func:`layer_forward` with groups of one.
 
     Returns
     -------
     list of ``[I_<k, I_>k, a, j_k, b, batch]``
         Views; the batch is contiguous.
     """
-    d = part.layer.n_tt_cores
-    lefts = left_partials(part, x, formats, flags)
+    if part.layer.n_tt_cores == 1:
+        one = shift_left(x, formats.weight.frac_bits)
+        sums = [(one[None, None, :, None, None], part.source)]
+    else:
+        sums = [*_left_half(part, x, formats, flags), *_right_half(part, x, formats, flags)]
     out = []
-    for k, core in enumerate(part.cores):
-        a, _, j, b = core.shape
-        if 2 * k < d:
-            source = part.source if k == d - 1 else formats.tt
-            # R_k as [J_<k, (j_k, b, I_>k, batch)]
-            right = right_partials[k].reshape(prod(part.layer.in_modes[:k]), -1)
-            if k == 0:
-                acc = shift_left(right, formats.weight.frac_bits)
-            else:
-                w = merge(part.cores, 0, k, formats, flags)  # [1, I_<k, J_<k, a]
-                acc = w[0].swapaxes(1, 2).reshape(-1, w.shape[2]) @ right
-            acc = acc.reshape(-1, a, j, b, prod(part.layer.out_modes[k + 1 :]), x.shape[-1])
-            order = (0, 4, 1, 2, 3, 5)
-        elif k < d - 1:
-            source = formats.tt
-            w = merge(part.cores, k + 1, d, formats, flags)  # [b, I_>k, J_>k, 1]
-            outer, _, _, batch = lefts[k].shape
-            v = lefts[k].reshape(outer * a * j, w.shape[2], batch)
-            acc = w.reshape(-1, w.shape[2]) @ v
-            acc = acc.reshape(outer, a, j, b, w.shape[1], batch)
-            order = (0, 4, 1, 2, 3, 5)
-        else:
-            source = part.source if d == 2 else formats.tt
-            acc = _left_step(part.cores[d - 2], lefts[d - 2])  # [I_<k, a, j_k, batch]
-            acc = acc[:, None, :, :, None, :]
-            order = (0, 1, 2, 3, 4, 5)
+    for acc, source in sums:
         shift = formats.delta_shift(source)
         scaled = flags.requantize(acc, shift, formats.delta.width, Saturation.SCRATCH)
-        out.append(scaled.transpose(order))
+        # [I_<k, a, j_k, b, I_>k, batch]
+        out.append(scaled.transpose(0, 4, 1, 2, 3, 5))
+    return out
+
+
+#: The exact sum of an environment ``[I_<k, a, j_k, b, I_>k, batch]``, and the format of what is
+#: summed.
+_Sum = tuple[Raw, QFormat]
+
+
+def _left_half(part: TTLayer, x: Raw, formats: Formats, flags: Flags) -> list[_Sum]:
+    """``E_0 .. E_{h-1}``, from the right partials. Needs ``d >= 2``."""
+    layer, h = part.layer, part.layer.middle
+    source = part.source
+    half = merge(part.cores, h, layer.n_tt_cores, formats, flags)
+    acc = _apply_group(half, x[:, None, None])  # R_{h-1}[J_<h, b, I_>=h, batch]
+    out: list[_Sum] = []
+    for k in range(h - 1, 0, -1):
+        right = _partial(acc, source, formats, flags)
+        source = formats.tt
+        before, j = prod(layer.in_modes[:k]), layer.in_modes[k]
+        w = merge(part.cores, 0, k, formats, flags)  # [1, I_<k, J_<k, a]
+        total = w[0].swapaxes(1, 2).reshape(-1, before) @ right.reshape(before, -1)
+        out.append((total.reshape(-1, w.shape[3], j, *right.shape[1:]), source))
+        acc = _apply_group(part.cores[k], right)
+    out.append((acc[None, None], source))
+    return out[::-1]
+
+
+def _right_half(part: TTLayer, x: Raw, formats: Formats, flags: Flags) -> list[_Sum]:
+    """``E_h .. E_{d-1}``, from the left partials. Needs ``d >= 2``."""
+    layer, h, d = part.layer, part.layer.middle, part.layer.n_tt_cores
+    source = part.source
+    half = merge(part.cores, 0, h, formats, flags)
+    acc = _left_step(half, x[None, None])  # l_h[I_<h, b, J_>=h, batch]
+    out: list[_Sum] = []
+    for k in range(h, d - 1):
+        left = _partial(acc, source, formats, flags)
+        source = formats.tt
+        outer, a, _, batch = left.shape
+        w = merge(part.cores, k + 1, d, formats, flags)  # [b, I_>k, J_>k, 1]
+        b, after, inputs, _ = w.shape
+        total = w.reshape(b * after, inputs) @ left.reshape(-1, inputs, batch)
+        out.append((total.reshape(outer, a, layer.in_modes[k], b, after, batch), source))
+        acc = _left_step(part.cores[k], left)
+    out.append((acc[:, :, :, None, None], source))
     return out

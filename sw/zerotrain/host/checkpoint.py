@@ -20,7 +20,7 @@ from zerotrain.spec.network import Network
 
 __all__ = ["Checkpoint", "fingerprint"]
 
-_MAGIC = b"ZTCKPT1\n"
+_MAGIC = b"ZTCKPT2\n"
 _HEAD = len(_MAGIC) + hashlib.sha256().digest_size
 
 
