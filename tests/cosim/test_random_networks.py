@@ -6,6 +6,7 @@ only networks that the planner refuses for the chip's memories or accumulators.
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from zerotrain.host.driver import Driver, StepResult
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
+from zerotrain.spec.lowering import Lowering
+from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.planner import Plan, plan
 from zerotrain.spec.registers import Command
@@ -88,15 +91,33 @@ class Case:
     batch: int
 
 
+def draw_choices(rng: np.random.Generator, network: Network) -> dict[str, Any]:
+    """What the planner would choose otherwise."""
+    groups = draw.groups(rng, network)
+    tiled, forms = [], []
+    for index, sizes in enumerate(groups):
+        tiled.append(Lowering.can_tile(network, index, sizes) and rng.random() < 0.5)
+        options = [
+            form
+            for form in CgeForm
+            if form != CgeForm.TILES or CgeLowering.has_tiles(network, index)
+        ]
+        forms.append(options[draw.pick(rng, 0, len(options) - 1)])
+    return {"groups": groups, "tiled": tuple(tiled), "forms": tuple(forms)}
+
+
 def draw_case(chip: Chip, seed: int) -> Case:
-    """A network that the chip holds, with any groups and any batch of one to three passes."""
+    """A network that the chip holds, with any groups, tiling, CGE forms, and any batch of one to
+    three passes."""
     rng = np.random.default_rng(seed)
     while True:
         network = draw_network(rng, chip.loss)
         batch = draw.pick(rng, 1, 3 * chip.lanes)
-        groups = draw.groups(rng, network) if rng.random() < 0.7 else None
+        choices: dict[str, Any] = {}
+        if rng.random() < 0.7:
+            choices = draw_choices(rng, network)
         try:
-            return Case(plan(network, chip, batch=batch, groups=groups), seed, batch)
+            return Case(plan(network, chip, batch=batch, **choices), seed, batch)
         except ValueError as error:
             assert "does not fit the chip" in str(error) or "accumulators" in str(error)
 

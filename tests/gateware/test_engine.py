@@ -15,9 +15,9 @@ from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
 from zerotrain.spec.lowering import Lowering
+from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Network
 from zerotrain.spec.planner import Plan, chip_for, plan
-from zerotrain.spec.program import Loop
 
 
 class Bench(Elaboratable):
@@ -181,22 +181,19 @@ def test_cge(seed: int) -> None:
     check_cge(*draw(seed))
 
 
-def test_cge_one_left_rank_after_the_other() -> None:
-    """Environments too large to be worth keeping whole are made rank by rank."""
-    random.seed(1)
-    network = Network(
-        (
-            Layer((2, 2, 3, 2), (2, 3, 2, 3), (2, 3, 2), True, Activation.RELU),
-            Layer((36,), (12,)),
-        )
+@pytest.mark.parametrize("form", CgeForm)
+@pytest.mark.parametrize("seed", range(200, 208))
+def test_cge_forms(form: CgeForm, seed: int) -> None:
+    """Every form of every layer, also where the planner would choose another."""
+    random.seed(seed)
+    found, theta, x = draw(seed)
+    forms = tuple(
+        form
+        if form != CgeForm.TILES or CgeLowering.has_tiles(found.network, index)
+        else CgeForm.ROWS
+        for index in range(len(found.network.layers))
     )
-    found = plan(network, chip_for(network, lanes=1, batch=1))
-    looped = [item for item in found.sections["cge"] if isinstance(item, Loop)]
-    assert len(looped) == 2  # TT-cores 2 and 3: from a right and from a left partial
-    array = np.random.default_rng(1)
-    theta = (array.normal(0, 0.5, network.n_parameters) * 2**13).clip(-(2**15), 2**15 - 1)
-    x = array.normal(0, 1, (1, network.n_inputs)) * 2**11
-    check_cge(found, theta.astype(int), x.astype(int))
+    check_cge(plan(found.network, found.chip, groups=found.groups, forms=forms), theta, x)
 
 
 def check_cge(found: Plan, theta: np.ndarray, x: np.ndarray) -> None:

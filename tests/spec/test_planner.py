@@ -8,7 +8,7 @@ import pytest
 from zerotrain.spec.config import Config
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.planner import candidates, chip_for, plan
-from zerotrain.spec.program import MAX_LEVELS, Contract, Loop, Result
+from zerotrain.spec.program import Loop, Result
 
 
 def forward_macs(layer: Layer, sizes: tuple[int, ...]) -> int:
@@ -25,8 +25,9 @@ def forward_macs(layer: Layer, sizes: tuple[int, ...]) -> int:
 
 def test_digits_counts() -> None:
     network = Config.preset("digits").network
-    chip = chip_for(network, lanes=8, batch=32)
-    found = plan(network, chip, batch=32, groups=((1, 1, 1, 1), (2, 2)))
+    groups = ((1, 1, 1, 1), (2, 2))
+    chip = chip_for(network, lanes=8, batch=32, groups=groups)
+    found = plan(network, chip, batch=32, groups=groups)
     expected = sum(
         forward_macs(layer, sizes)
         for layer, sizes in zip(network.layers, found.groups, strict=True)
@@ -45,11 +46,6 @@ def test_digits_counts() -> None:
 def test_presets_plan(name: str) -> None:
     network = Config.preset(name).network
     found = plan(network, chip_for(network, lanes=8, batch=8), batch=8)
-    for section in found.sections.values():
-        for item in section:
-            for contract in item.body if isinstance(item, Loop) else (item,):
-                assert isinstance(contract, Contract)
-                assert sum(lv.count > 1 for lv in contract.summed + contract.kept) <= MAX_LEVELS
     # Every parameter is evaluated once, and the base loss.
     evaluations = sum(
         item.evaluations

@@ -3,7 +3,7 @@
 Golden model: none; the sequencer only decides in which order exact products are summed.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from zerotrain.spec.program import (
     CONTRACT_FIELDS,
     MAX_LEVELS,
     MAX_LOOPS,
+    OFFSETS,
     STREAMS,
     Opcode,
     Result,
@@ -42,7 +43,8 @@ class Sequencer(wiring.Component):
 
     One beat per cycle while a contraction runs; ``FETCH_CYCLES`` = 5 cycles between the last beat
     of one contraction and the first of the next, which is also what the lanes need before a result
-    can be read back. A loop adds 3 cycles at its start and 2 per iteration.
+    can be read back. A loop adds 3 cycles at its start, 2 per iteration, and 3 per contraction that
+    an iteration passes over.
 
     A beat that begins an evaluation of the loss waits for the loss unit's credit.
 
@@ -161,23 +163,29 @@ class Sequencer(wiring.Component):
 
         # Addresses: the row of the level that advances arrives with the beat.
         address = Signal(self.address.shape(), reset_less=True)
-        offset = Signal(self.address.shape(), reset_less=True)
         m.d.comb += self.address.eq(address)
-        load, offset_add, offset_clear = Signal(), Signal(), Signal()
+        load = Signal()
+        offset = [Signal(bits, name=f"offset_{k}", reset_less=True) for k in range(4)]
         for s, stream in enumerate(STREAMS):
-            base = Mux(load, Mux(control.offset[s], offset[stream], 0), address[stream])
+            named = control[f"{stream}_offset"]
+            options = [offset[k] for k in OFFSETS[stream]]
+            base = Mux(load, Array([Const(0, bits), *options])[named], address[stream])
             with m.If(load | advance):
                 m.d.sync += address[stream].eq(base + row[s][:bits])
-            with m.If(offset_clear):
-                m.d.sync += offset[stream].eq(0)
-            with m.Elif(offset_add):
-                m.d.sync += offset[stream].eq(offset[stream] + row[s][:bits])
 
         # Loops: the same odometer once more, over whole contractions.
         loop_count = [Signal(bits, name=f"loop_count_{k}") for k in range(MAX_LOOPS)]
         loop_reload = [Signal(bits, name=f"loop_reload_{k}") for k in range(MAX_LOOPS)]
         loop_pc = Signal.like(pc)
-        loop_level = Signal(2)
+        offset_add, offset_clear = Signal(), Signal()
+        for k in range(4):
+            with m.If(offset_clear):
+                m.d.sync += offset[k].eq(0)
+            with m.Elif(offset_add):
+                m.d.sync += offset[k].eq(offset[k] + row[k][:bits])
+        # The level that led to this trip; in the first trip everything runs.
+        loop_advanced = Signal(range(MAX_LOOPS), init=MAX_LOOPS - 1)
+        loop_level = Signal(range(MAX_LOOPS + 1))
         m.d.comb += loop_level.eq(MAX_LOOPS)
         for k in reversed(range(MAX_LOOPS)):
             with m.If(loop_count[k] != 0):
@@ -209,7 +217,11 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.program.addr.eq(pc + 2)
                 m.d.sync += [reload[k].eq(row[k]) for k in range(4)]
                 m.d.sync += [count[k].eq(row[k]) for k in range(4)]
-                m.next = "Row 3"
+                with m.If(control.loop_level > loop_advanced):
+                    m.d.sync += pc.eq(pc + 4 + control.levels)
+                    m.next = "Row 0"
+                with m.Else():
+                    m.next = "Row 3"
             with m.State("Row 3"):
                 m.d.comb += self.program.addr.eq(pc + 3)
                 m.d.sync += [reload[4 + k].eq(row[k]) for k in range(MAX_LEVELS - 4)]
@@ -232,9 +244,11 @@ class Sequencer(wiring.Component):
                 m.d.sync += [loop_reload[k].eq(row[k]) for k in range(MAX_LOOPS)]
                 m.d.sync += [loop_count[k].eq(row[k]) for k in range(MAX_LOOPS)]
                 m.d.sync += [loop_pc.eq(pc), pc.eq(pc + 2 + MAX_LOOPS)]
+                m.d.sync += loop_advanced.eq(MAX_LOOPS - 1)
                 m.next = "Row 0"
             with m.State("Loop Step"):
                 m.d.comb += self.program.addr.eq(loop_pc + 2 + loop_level)
+                m.d.sync += loop_advanced.eq(loop_level)
                 for k in range(MAX_LOOPS):
                     with m.If(loop_level == k):
                         m.d.sync += loop_count[k].eq(loop_count[k] - 1)

@@ -2,8 +2,7 @@
 
 Every function returns contractions in execution order. Index letters follow the numerics page:
 ``a`` and ``b`` are the left and right rank of a TT-core or group, ``i`` and ``j`` its output and
-input mode. A level's count comes first, then its strides by stream; "inside" dimensions of a
-C-ordered array have the smaller strides.
+input mode. A level's count comes first, then its strides by stream.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from zerotrain.spec.memory import Allocator
 from zerotrain.spec.network import Activation, Network
 from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 
-__all__ = ["Groups", "Lowering", "Operand"]
+__all__ = ["Factor", "Groups", "Lowering", "Operand"]
 
 #: Sizes of the TT-core groups of every layer, from the left.
 Groups: TypeAlias = tuple[tuple[int, ...], ...]
@@ -29,6 +28,17 @@ class Operand:
     address: int
     fmt: QFormat
     relu: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """Where a TT-core or merged array lies in the weight memory, and the stride of each index."""
+
+    address: int
+    a: int
+    i: int
+    j: int
+    b: int
 
 
 class Lowering:
@@ -46,7 +56,8 @@ class Lowering:
     weight : Allocator
         Weight memory behind the parameters.
     merged : dict
-        Weight address of ``merge(lo, hi)`` of a layer, by (layer, lo, hi); TT-cores included.
+        Factor of ``merge(lo, hi)`` of a layer, by (layer, lo, hi): TT-cores as they are stored,
+        merged arrays in C order of ``[a, i, j, b]``.
     bias : dict
         Weight address of each layer's bias.
     preact : list
@@ -60,8 +71,8 @@ class Lowering:
         self.formats = formats
         self.scratch = scratch
         self.weight = Allocator(network.n_parameters)
-        self.merged: dict[tuple[int, int, int], int] = {
-            (b.layer, b.tt_core, b.tt_core + 1): b.offset
+        self.merged: dict[tuple[int, int, int], Factor] = {
+            (b.layer, b.tt_core, b.tt_core + 1): Factor(b.offset, *b.strides)
             for b in network.blocks()
             if b.tt_core is not None
         }
@@ -92,8 +103,13 @@ class Lowering:
         code.append(
             Contract(
                 summed=(),
-                kept=(Level(b * i2 * j2 * c, weight=1, result=1),),
-                start=(right, 0, 0, copy),
+                kept=(
+                    Level(c, weight=right.b, result=1),
+                    Level(j2, weight=right.j, result=c),
+                    Level(i2, weight=right.i, result=j2 * c),
+                    Level(b, weight=right.a, result=i2 * j2 * c),
+                ),
+                start=(right.address, 0, 0, copy),
                 source=Source.CONSTANT,
                 constant_shift=bits,
                 result=Result.SCRATCH,
@@ -104,14 +120,15 @@ class Lowering:
         target = self.weight.allocate(a * i * i2 * j * j2 * c)
         code.append(
             Contract(
-                summed=(Level(b, weight=1, operand=i2 * j2 * c),),
+                summed=(Level(b, weight=left.b, operand=i2 * j2 * c),),
                 kept=(
                     Level(j2 * c, operand=1, result=1),
-                    Level(j, weight=b, result=j2 * c),
+                    Level(j, weight=left.j, result=j2 * c),
                     Level(i2, operand=j2 * c, result=j * j2 * c),
-                    Level(a * i, weight=j * b, result=i2 * j * j2 * c),
+                    Level(i, weight=left.i, result=i2 * j * j2 * c),
+                    Level(a, weight=left.a, result=i * i2 * j * j2 * c),
                 ),
-                start=(left, copy, 0, target),
+                start=(left.address, copy, 0, target),
                 source=Source.SCRATCH,
                 result=Result.WEIGHT,
                 shift=bits,
@@ -119,7 +136,8 @@ class Lowering:
             )
         )
         self.scratch.free(copy)
-        self.merged[index, lo, hi] = target
+        columns = j * j2 * c
+        self.merged[index, lo, hi] = Factor(target, i * i2 * columns, columns, c, 1)
         return code
 
     def merge_groups(self, groups: Groups) -> list[Contract]:
@@ -167,14 +185,13 @@ class Lowering:
         layer = self.network.layers[index]
         lo = layer.n_tt_cores - sizes[-1]
         first, last = code[0], code[-1]
-        j = prod(layer.in_modes[lo:])
-        tiles = Level(prod(layer.out_modes[lo:]), weight=j, aux=1, result=1)
+        row = self.merged[index, lo, layer.n_tt_cores].i
         body = [
-            replace(first, offset=(True, False, False, False)),
+            replace(first, moves=((row,), (), (), ())),
             *code[1:-1],
-            replace(last, offset=(False, False, last.bias, True), loop_last=True),
+            replace(last, moves=((), (), (1,) if last.bias else (), (1,))),
         ]
-        return [Loop((tiles,), tuple(body))]
+        return [Loop((prod(layer.out_modes[lo:]),), tuple(body))]
 
     def apply(
         self, index: int, sizes: tuple[int, ...], *, tiled: bool = False
@@ -191,25 +208,27 @@ class Lowering:
             a, b = layer.all_ranks[lo], layer.all_ranks[hi]
             i, j = prod(layer.out_modes[lo:hi]), prod(layer.in_modes[lo:hi])
             if tiled and hi == layer.n_tt_cores:
-                i, row = 1, i * j * b
-            else:
-                row = i * j * b
+                i = 1
+            factor = self.merged[index, lo, hi]
             rest = prod(layer.in_modes[:lo])
             step = apart if lo == 0 else 1
             levels = (
-                Level(a, weight=row, result=1),
+                Level(a, weight=factor.a, result=1),
                 Level(done, operand=b, aux=step, result=a * step),
-                Level(i, weight=j * b, aux=done * step, result=done * a * step),
+                Level(i, weight=factor.i, aux=done * step, result=done * a * step),
                 Level(rest, operand=j * done * b, result=i * done * a),
             )
             target, result, fmt = self._forward_target(index, lo, rest * i * done * a)
             bias = lo == 0 and layer.bias
             code.append(
                 Contract(
-                    summed=(Level(b, weight=1, operand=1), Level(j, weight=b, operand=done * b)),
+                    summed=(
+                        Level(b, weight=factor.b, operand=1),
+                        Level(j, weight=factor.j, operand=done * b),
+                    ),
                     kept=levels,
                     start=(
-                        self.merged[index, lo, hi],
+                        factor.address,
                         operand.address,
                         self.bias[index] if bias else 0,
                         target,

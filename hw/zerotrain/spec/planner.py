@@ -12,13 +12,13 @@ from typing import Any, Literal
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lowering import Groups, Lowering
-from zerotrain.spec.lowering_cge import CgeLowering
+from zerotrain.spec.lowering_cge import CgeForm, CgeForms, CgeLowering
 from zerotrain.spec.memory import Allocator
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Contract, Loop, Program, Result, encode, section_length
 from zerotrain.spec.registers import Baseline
 
-__all__ = ["FETCH_CYCLES", "Plan", "StepCost", "candidates", "chip_for", "plan"]
+__all__ = ["FETCH_CYCLES", "Plan", "StepCost", "candidates", "cge_candidates", "chip_for", "plan"]
 
 #: Cycles between the last beat of one contraction and the first of the next.
 FETCH_CYCLES = 5
@@ -224,8 +224,7 @@ def _choose(
     groups: Groups | None,
     tiled: tuple[bool, ...] | None,
 ) -> tuple[Groups, tuple[bool, ...]]:
-    """Groups and tiling of every layer: of the candidates that the chip's memories hold, those
-    within 2 % of the fewest cycles, and of these the one with the least scratch memory.
+    """Groups and tiling of every layer: the best candidates (:func:`_best`).
 
     ``groups`` and ``tiled``, where given, are kept.
     """
@@ -241,19 +240,60 @@ def _choose(
         ]
         if not found:
             raise ValueError(f"Layer {index + 1} cannot be tiled with these groups")
-        fitting = [
-            r
-            for r in found
-            if r["scratch"] <= chip.scratch_depth and r["weights"] <= chip.weight_depth
-        ]
-        fastest = min(r["cycles"] for r in fitting or found)
-        near = [r for r in fitting or found if r["cycles"] <= 1.02 * fastest]
-        chosen.append(min(near, key=lambda r: (r["scratch"], r["cycles"])))
+        chosen.append(_best(found, chip))
     return tuple(r["groups"] for r in chosen), tuple(r["tiled"] for r in chosen)
 
 
+def cge_candidates(
+    network: Network, formats: Formats, batch: int, lanes: int
+) -> list[dict[str, Any]]:
+    """Every form of each layer's CGE evaluations, with its cost per step."""
+    passes = -(-batch // lanes)
+    rows = []
+    for index, form in product(range(len(network.layers)), CgeForm):
+        if form == CgeForm.TILES and not CgeLowering.has_tiles(network, index):
+            continue
+        scratch = Allocator()
+        lowering = CgeLowering(network, formats, scratch)
+        lowering.merge_environments()
+        scratch.peak = 0
+        code = lowering.layer_differences(index, form)
+        macs = sum(item.beats for item in code)
+        rows.append(
+            {
+                "layer": index,
+                "form": form,
+                "macs": macs,
+                "scratch": scratch.peak,
+                "cycles": passes * (macs + (FETCH_CYCLES + 1) * section_length(code)),
+            }
+        )
+    return rows
+
+
+def _choose_forms(network: Network, chip: Chip, batch: int) -> CgeForms:
+    """The form of every layer: by the same rule as its groups (:func:`_choose`)."""
+    rows = cge_candidates(network, chip.formats, batch, chip.lanes)
+    layers = range(len(network.layers))
+    return tuple(_best([r for r in rows if r["layer"] == n], chip)["form"] for n in layers)
+
+
+def _best(rows: list[dict[str, Any]], chip: Chip) -> dict[str, Any]:
+    """Of the candidates that the chip's memories hold, those within 2 % of the fewest cycles, and
+    of these the one with the least scratch memory; the smallest of all where none fits."""
+    fitting = [
+        r
+        for r in rows
+        if r["scratch"] <= chip.scratch_depth and r.get("weights", 0) <= chip.weight_depth
+    ]
+    if not fitting:
+        return min(rows, key=lambda r: r["scratch"])
+    near = [r for r in fitting if r["cycles"] <= 1.02 * min(r["cycles"] for r in fitting)]
+    return min(near, key=lambda r: (r["scratch"], r["cycles"]))
+
+
 def _lower(
-    network: Network, formats: Formats, groups: Groups, tiled: tuple[bool, ...]
+    network: Network, formats: Formats, groups: Groups, tiled: tuple[bool, ...], forms: CgeForms
 ) -> tuple[dict[Section, Any], dict[str, int]]:
     """Lower all sections and count the memory words they need."""
     scratch = Allocator()
@@ -261,8 +301,8 @@ def _lower(
     sections: dict[Section, Any] = {
         "merge": rge.merge_groups(groups),
         "forward": rge.forward(groups, tiled),
-        "cge_merge": cge.merge_environments(),
-        "cge": cge.cge(),
+        "cge_merge": cge.merge_groups(groups) + cge.merge_environments(),
+        "cge": cge.cge(groups, tiled, forms),
     }
     words = {
         "weight_depth": max(rge.weight.peak, cge.weight.peak),
@@ -280,9 +320,9 @@ def _program(sections: dict[Section, Any], formats: Formats) -> Program:
         starts[name] = len(rows)
         rows += encode(sections[name], formats.shifts)
         for item in sections[name]:
-            contracts = item.body if isinstance(item, Loop) else (item,)
-            trips = item.trips if isinstance(item, Loop) else 1
-            listing += [f"{name}: {c.comment} ({c.beats} beats x {trips})" for c in contracts]
+            for contract in item.body if isinstance(item, Loop) else (item,):
+                runs = item.runs(contract) if isinstance(item, Loop) else 1
+                listing.append(f"{name}: {contract.comment} ({contract.beats} beats x {runs})")
     return Program(tuple(rows), **starts, listing=tuple(listing))
 
 
@@ -322,6 +362,7 @@ def plan(
     batch: int | None = None,
     groups: Groups | None = None,
     tiled: tuple[bool, ...] | None = None,
+    forms: CgeForms | None = None,
 ) -> Plan:
     """Plan a network on a chip.
 
@@ -333,6 +374,8 @@ def plan(
         TT-core groups; by default the planner's choice.
     tiled : tuple of bool, optional
         Whether each layer is applied tile by tile; by default the planner's choice. Changes no bit.
+    forms : CgeForms, optional
+        Form of each layer's CGE evaluations; by default the planner's choice. Changes no bit.
 
     Raises
     ------
@@ -350,7 +393,9 @@ def plan(
     if groups is not None:
         check_groups(network, groups)
     groups, tiled = _choose(network, chip, batch, groups, tiled)
-    sections, words = _lower(network, chip.formats, groups, tiled)
+    if forms is None:
+        forms = _choose_forms(network, chip, batch)
+    sections, words = _lower(network, chip.formats, groups, tiled, forms)
     program = _program(sections, chip.formats)
     passes = -(-batch // chip.lanes)
     ways = -(-chip.lanes // chip.loss_ways)

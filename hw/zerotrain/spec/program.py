@@ -14,30 +14,35 @@ summed over::
     row 3          start address of every stream
     row 4 + L      what is added to every address when level L advances, for each level in use
 
-``Loop`` repeats the contractions up to the one marked ``loop_last``, over up to three counters.
-Each stream has one offset, zero at first, which is added to the start address where the
-contraction's ``offset`` bits say so::
+``Loop`` repeats the contractions up to the one marked ``loop_last``, over up to four counters,
+level 0 innermost. Four offsets, zero at first, move with the counters; a contraction adds to the
+start address of each stream the offset that it names, if any: operand addresses offset 0, weight
+addresses one of the offsets 1 to 3, auxiliary and result addresses offset 3. A contraction with
+``loop_level`` L runs in the first pass, and then whenever level L or one outside it has advanced::
 
     row 0          control word
-    row 1          counts - 1 of levels 0..2
-    row 2 + L      what is added to every offset when level L advances, three rows
+    row 1          counts - 1 of levels 0..3
+    row 2 + L      what is added to every offset when level L advances, four rows
 
 ``End`` is one row of zeros and ends a section. Loops do not nest.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from math import prod
 
 __all__ = [
-    "CONTRACT_FIELDS", "MAX_LEVELS", "MAX_LOOPS", "STREAMS", "Contract", "Level", "Loop", "Opcode",
-    "Program", "Result", "Source", "encode", "section_length",
+    "CONTRACT_FIELDS", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract", "Level", "Loop",
+    "Opcode", "Program", "Result", "Source", "encode", "section_length",
 ]  # fmt: skip
 
 MAX_LEVELS = 6
-MAX_LOOPS = 3
+MAX_LOOPS = 4
 STREAMS = ("weight", "operand", "aux", "result")
+
+#: The loop offsets that each stream can name.
+OFFSETS = {"weight": (1, 2, 3), "operand": (0,), "aux": (3,), "result": (3,)}
 
 
 class Opcode(IntEnum):
@@ -80,8 +85,12 @@ CONTRACT_FIELDS: dict[str, tuple[int, int]] = {
     "loop_last": (17, 1),
     "shift": (18, 4),
     "constant_shift": (22, 5),
-    "offset": (27, 4),
-    "levels": (31, 3),
+    "levels": (27, 3),
+    "weight_offset": (30, 2),
+    "operand_offset": (32, 1),
+    "aux_offset": (33, 1),
+    "result_offset": (34, 1),
+    "loop_level": (35, 2),
 }
 
 
@@ -100,15 +109,31 @@ class Level:
         return self.weight, self.operand, self.aux, self.result
 
 
-def _advances(levels: Sequence[Level]) -> list[tuple[int, ...]]:
+def _advances(counts: Sequence[int], strides: Sequence[Sequence[int]]) -> list[list[int]]:
     """Strides to odometer steps: advancing level L also rewinds the levels inside it."""
     return [
-        tuple(
-            level.strides[s] - sum((inner.count - 1) * inner.strides[s] for inner in levels[:k])
-            for s in range(4)
-        )
-        for k, level in enumerate(levels)
+        [
+            step - sum((counts[k] - 1) * strides[k][s] for k in range(level))
+            for s, step in enumerate(strides[level])
+        ]
+        for level in range(len(counts))
     ]
+
+
+def _fused(levels: Sequence[Level]) -> list[Level]:
+    """The same addresses in the same order with as few counters as possible."""
+    out: list[Level] = []
+    for level in levels:
+        if level.count == 1:
+            continue
+        if out and all(
+            outer == out[-1].count * inner
+            for outer, inner in zip(level.strides, out[-1].strides, strict=True)
+        ):
+            out[-1] = replace(out[-1], count=out[-1].count * level.count)
+        else:
+            out.append(level)
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +144,18 @@ class Contract:
     ----------
     summed, kept : tuple of Level
         Counters that are summed over, and the others, each innermost first. Counters of one value
-        cost nothing.
+        cost nothing, and neighbours that together are one run of addresses count once.
     start : tuple of int
         Start address of every stream.
     shift : int
         Right shift of the requantisation.
     evaluation_levels : int
         For logits: the number of ``kept`` levels, from the inside, that make up one evaluation.
+    moves : tuple of tuple of int
+        In a loop: by how much every stream's start address moves with every loop counter,
+        innermost first; counters left out move nothing.
+    loop_level : int
+        In a loop: the innermost counter whose advance calls for another run.
     """
 
     summed: tuple[Level, ...]
@@ -139,8 +169,8 @@ class Contract:
     bias: bool = False
     constant_shift: int = 0
     evaluation_levels: int = 0
-    offset: tuple[bool, bool, bool, bool] = (False, False, False, False)
-    loop_last: bool = False
+    moves: tuple[tuple[int, ...], ...] = ((), (), (), ())
+    loop_level: int = 0
     comment: str = ""
 
     @property
@@ -164,12 +194,14 @@ class Contract:
         """Products in one sum."""
         return self.beats // self.packets
 
-    def rows(self, shifts: Sequence[int]) -> list[int]:
-        """Encode for a chip with this set of shifts."""
-        summed = [level for level in self.summed if level.count > 1]
-        kept = [level for level in self.kept if level.count > 1]
-        evaluation = [level for level in self.kept[: self.evaluation_levels] if level.count > 1]
-        levels = summed + kept
+    def rows(self, shifts: Sequence[int], **loop_fields: int) -> list[int]:
+        """Encode for a chip with this set of shifts.
+
+        ``loop_fields``: the control word's fields that concern the loop around it.
+        """
+        summed = _fused(self.summed)
+        evaluation = _fused(self.kept[: self.evaluation_levels])
+        levels = summed + evaluation + _fused(self.kept[self.evaluation_levels :])
         if len(levels) > MAX_LEVELS:
             raise ValueError(f"A contraction has at most {MAX_LEVELS} counters, got {len(levels)}")
         if self.shift not in shifts:
@@ -178,14 +210,13 @@ class Contract:
             "opcode": Opcode.CONTRACT, "levels": len(levels), "reduce": len(summed),
             "evaluation_level": len(summed) + len(evaluation), "source": self.source,
             "result": self.result, "relu": self.relu, "unit_weight": self.unit_weight,
-            "bias": self.bias, "loop_last": self.loop_last,
-            "shift": list(shifts).index(self.shift), "constant_shift": self.constant_shift,
-            "offset": sum(on << s for s, on in enumerate(self.offset)),
-        }  # fmt: skip
+            "bias": self.bias, "shift": list(shifts).index(self.shift),
+            "constant_shift": self.constant_shift,
+        } | loop_fields  # fmt: skip
         counts = [level.count - 1 for level in levels] + [0] * (MAX_LEVELS - len(levels))
         control = 0
         for name, (low, width) in CONTRACT_FIELDS.items():
-            value = int(values[name])
+            value = int(values.get(name, 0))
             if not 0 <= value < 1 << width:
                 raise ValueError(f"Field {name} has {width} bits, got {value}")
             control |= value << low
@@ -194,43 +225,96 @@ class Contract:
             _row(counts[:4]),
             _row(counts[4:]),
             _row(self.start),
-            *(_row(advance) for advance in _advances(levels)),
+            *map(_row, _advances([level.count for level in levels], [lv.strides for lv in levels])),
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Repeats the contractions of ``body`` over up to three counters, innermost first.
+    """Repeats the contractions of ``body`` over up to four counters, innermost first.
 
-    The strides of ``levels`` move the offset of each stream.
+    The last contraction runs in every trip; the others where their ``loop_level`` says so.
+
+    Raises
+    ------
+    ValueError
+        If the body needs more counters or more offsets than there are.
     """
 
-    levels: tuple[Level, ...]
+    counts: tuple[int, ...]
     body: tuple[Contract, ...]
+
+    def __post_init__(self) -> None:
+        if len(self._levels) > MAX_LOOPS:
+            raise ValueError(f"A loop has at most {MAX_LOOPS} counters, got {len(self._levels)}")
+        if self._level(self.body[-1]):
+            raise ValueError("The last contraction of a loop runs in every trip")
+        self._offsets()
 
     @property
     def trips(self) -> int:
-        return prod(level.count for level in self.levels)
+        return prod(self.counts)
+
+    def runs(self, contract: Contract) -> int:
+        """How often a contraction of the body runs."""
+        return prod(self.counts[contract.loop_level :])
 
     @property
     def beats(self) -> int:
         """Multiply-accumulates per lane of all trips."""
-        return self.trips * sum(c.beats for c in self.body)
+        return sum(self.runs(c) * c.beats for c in self.body)
 
     @property
     def evaluations(self) -> int:
         """Evaluations that all trips complete, if the last results are logits."""
         return self.trips * self.body[-1].evaluations
 
+    @property
+    def _levels(self) -> list[int]:
+        """The levels that count at all."""
+        return [k for k, count in enumerate(self.counts) if count > 1]
+
+    def _level(self, contract: Contract) -> int:
+        """A contraction's ``loop_level`` among these."""
+        return sum(k < contract.loop_level for k in self._levels)
+
+    def _moves(self, contract: Contract, stream: str) -> tuple[int, ...]:
+        """A stream's strides along these; empty if it stays where it is."""
+        strides = contract.moves[STREAMS.index(stream)]
+        used = tuple(strides[k] if k < len(strides) else 0 for k in self._levels)
+        return used if any(used) else ()
+
+    def _offsets(self) -> dict[int, tuple[int, ...]]:
+        """Strides of the offsets in use: one offset for all streams that move alike."""
+        offsets: dict[int, tuple[int, ...]] = {}
+        for stream in ("operand", "aux", "result", "weight"):
+            for contract in self.body:
+                moves = self._moves(contract, stream)
+                if moves and not any(offsets.get(k) == moves for k in OFFSETS[stream]):
+                    free = [k for k in OFFSETS[stream] if k not in offsets]
+                    if not free:
+                        raise ValueError(f"A loop's {stream} addresses move in too many ways")
+                    offsets[free[0]] = moves
+        return offsets
+
     def rows(self, shifts: Sequence[int]) -> list[int]:
-        levels = [level for level in self.levels if level.count > 1]
-        if len(levels) > MAX_LOOPS:
-            raise ValueError(f"A loop has at most {MAX_LOOPS} counters, got {len(levels)}")
-        counts = [level.count - 1 for level in levels] + [0] * (MAX_LOOPS - len(levels))
-        advances = _advances(levels) + [(0, 0, 0, 0)] * (MAX_LOOPS - len(levels))
-        rows = [int(Opcode.LOOP), _row(counts), *(_row(advance) for advance in advances)]
+        levels, offsets = self._levels, self._offsets()
+        counts = [self.counts[k] for k in levels]
+        strides = [
+            [offsets[k][n] if k in offsets else 0 for k in range(4)] for n in range(len(levels))
+        ]
+        counts += [1] * (MAX_LOOPS - len(levels))
+        strides += [[0] * 4] * (MAX_LOOPS - len(levels))
+        rows = [int(Opcode.LOOP), _row([count - 1 for count in counts])]
+        rows += map(_row, _advances(counts, strides))
         for contract in self.body:
-            rows += contract.rows(shifts)
+            fields = {"loop_last": contract is self.body[-1], "loop_level": self._level(contract)}
+            for stream, names in OFFSETS.items():
+                moves = self._moves(contract, stream)
+                chosen = [k for k in names if moves and offsets.get(k) == moves]
+                # Streams with one offset to name have a bit for it.
+                fields[f"{stream}_offset"] = (chosen[0] if len(names) > 1 else 1) if chosen else 0
+            rows += contract.rows(shifts, **fields)
         return rows
 
 
@@ -246,7 +330,7 @@ def encode(section: Sequence[Contract | Loop], shifts: Sequence[int]) -> list[in
 
 def section_length(section: Sequence[Contract | Loop]) -> int:
     """Contractions executed by one run of a section."""
-    return sum(len(i.body) * i.trips if isinstance(i, Loop) else 1 for i in section)
+    return sum(sum(map(item.runs, item.body)) if isinstance(item, Loop) else 1 for item in section)
 
 
 @dataclass(frozen=True, slots=True)
