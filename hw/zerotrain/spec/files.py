@@ -1,10 +1,19 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and where files for later runs are kept."""
 
 import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_atomic"]
+__all__ = ["cache_folder", "write_atomic"]
+
+
+def cache_folder() -> Path:
+    """What later runs can reuse: ``$ZEROTRAIN_CACHE``, or ``zerotrain`` in the user's cache."""
+    named = os.environ.get("ZEROTRAIN_CACHE")
+    if named:
+        return Path(named).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache").resolve() / "zerotrain"
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

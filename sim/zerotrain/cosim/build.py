@@ -14,7 +14,7 @@ from pathlib import Path
 from amaranth import Elaboratable
 from amaranth.back import rtlil, verilog
 
-from zerotrain.cosim.cache import cache_folder, cached, content_key
+from zerotrain.cosim.cache import cached, content_key
 from zerotrain.cosim.tools import (
     BuildError,
     environment,
@@ -23,6 +23,7 @@ from zerotrain.cosim.tools import (
     tool_versions,
     verilator_root,
 )
+from zerotrain.spec.files import cache_folder
 
 __all__ = ["Announce", "build_library", "to_verilog"]
 

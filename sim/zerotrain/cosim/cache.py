@@ -7,7 +7,6 @@ later run could mistake for one.
 
 import fcntl
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -15,19 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["LOCK_SECONDS", "cache_folder", "cached", "content_key"]
+from zerotrain.spec.files import cache_folder
+
+__all__ = ["LOCK_SECONDS", "cached", "content_key"]
 
 #: Longest wait for another process that builds the same thing.
 LOCK_SECONDS = 1800.0
-
-
-def cache_folder() -> Path:
-    """Where build results are kept: ``$ZEROTRAIN_CACHE``, or ``zerotrain`` in the user's cache."""
-    named = os.environ.get("ZEROTRAIN_CACHE")
-    if named:
-        return Path(named).expanduser().resolve()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").resolve() / "zerotrain"
 
 
 def content_key(*parts: str) -> str:

@@ -13,8 +13,9 @@ import cocotb_tools.config
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from zerotrain.cosim.cache import cache_folder, cached, content_key
+from zerotrain.cosim.cache import cached, content_key
 from zerotrain.cosim.tools import BuildError, environment, require_tools, tool_versions
+from zerotrain.spec.files import cache_folder
 
 __all__ = ["run_bench"]
 

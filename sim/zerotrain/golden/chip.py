@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
+from zerotrain.golden.steps import Model, State, cge_step, rge_step
 from zerotrain.golden.tt import Groups
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Loss, Network
@@ -205,16 +205,21 @@ class GoldenChip:
         command = Command(value)
         x, targets = self._batch()
         self._check_evaluations(command)
+        # Numba is slow to import: not before the first step.
+        from zerotrain.golden.fast.engine import engine_of
+
+        engine = engine_of(self.model)
         d = self.network.n_parameters
         lfsr_state = registers["lfsr_lo"] | registers["lfsr_hi"] << 32
         theta, momentum = (self._memories[name][:d] for name in ("parameters", "momentum"))
         state = State(theta.copy(), momentum.copy(), lfsr_state)
         if command == Command.EVALUATE:
-            loss, registers["correct"] = evaluate(self.model, theta, x, targets, flags)
+            loss, registers["correct"] = engine.evaluate(self.model, theta, x, targets, flags)
             losses = np.array([loss])
         else:
             step = rge_step if command == Command.RGE else cge_step
-            state, losses = step(self.model, self._settings(command), state, x, targets, flags)
+            settings = self._settings(command)
+            state, losses = step(self.model, settings, state, x, targets, flags, engine)
             theta[:], momentum[:] = state.theta, state.momentum
             registers["lfsr_lo"] = state.lfsr_state & 0xFFFFFFFF
             registers["lfsr_hi"] = state.lfsr_state >> 32

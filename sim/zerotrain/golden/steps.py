@@ -4,7 +4,7 @@ Functions of integers without hidden state. What a step reads from the world is 
 targets; what it leaves behind is a new :class:`State`, its losses and the sticky flags.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,10 @@ from zerotrain.spec.network import Loss, Network
 from zerotrain.spec.registers import Baseline
 from zerotrain.spec.step import StepSettings
 
-__all__ = ["Model", "State", "cge_step", "evaluate", "naive_cge_losses", "rge_step"]
+__all__ = [
+    "READABLE", "Engine", "Model", "State", "cge_losses", "cge_step", "evaluate", "forward_losses",
+    "naive_cge_losses", "rge_step",
+]  # fmt: skip
 
 Ints = NDArray[np.int64]
 
@@ -104,7 +107,7 @@ def _sample_losses(
     return loss.softmax_loss(z, targets, model.formats, flags, dz, ref)
 
 
-def _losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
+def forward_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
     """Losses of evaluations ``theta [E, d]`` by whole forward passes: int64[E]."""
     out = np.empty(len(theta), np.int64)
     for part in _evaluation_blocks(model, len(theta), len(x)):
@@ -151,34 +154,6 @@ def evaluate(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) ->
     return int(total), loss.correct(z, targets)
 
 
-def rge_step(
-    model: Model, settings: StepSettings, state: State, x: Ints, targets: Ints, flags: Flags
-) -> tuple[State, Ints]:
-    """One randomised gradient estimation step.
-
-    Parameters
-    ----------
-    x, targets
-        As for :func:`evaluate`.
-
-    Returns
-    -------
-    state : State
-    losses : int64[N + 1] (base) or int64[N] (mean)
-        Of the evaluations, 20 fraction bits.
-    """
-    formats, d = model.formats, state.theta.size
-    stream, lfsr_state = lfsr.bits(state.lfsr_state, settings.queries * d, model.lfsr_degree)
-    bits = stream.reshape(settings.queries, d)
-    copies = update.perturb(state.theta, bits, settings.mu, formats, flags)
-    if settings.baseline == Baseline.BASE:
-        copies = np.concatenate([state.theta[None], copies])
-    losses = _losses(model, copies, x, targets, flags)
-    gradient = update.rge_gradient(update.differences(losses, settings.baseline), bits)
-    theta, momentum = update.update(state.theta, state.momentum, gradient, settings, formats, flags)
-    return State(theta, momentum, lfsr_state), losses
-
-
 def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
     """Losses of all CGE evaluations, from environments: int64[d + 1]."""
     network, formats = model.network, model.formats
@@ -195,9 +170,60 @@ def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) 
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How losses are computed. Every engine finds the same numbers and flags.
+
+    Attributes
+    ----------
+    evaluate, forward_losses, cge_losses : callable
+        As the functions of these names.
+    """
+
+    evaluate: Callable[[Model, Ints, Ints, Ints, Flags], tuple[int, int]]
+    forward_losses: Callable[[Model, Ints, Ints, Ints, Flags], Ints]
+    cge_losses: Callable[[Model, Ints, Ints, Ints, Flags], Ints]
+
+
+#: The specification; :mod:`zerotrain.golden.fast` is its twin.
+READABLE = Engine(evaluate, forward_losses, cge_losses)
+
+
+def rge_step(
+    model: Model, settings: StepSettings, state: State, x: Ints, targets: Ints, flags: Flags,
+    engine: Engine = READABLE,
+) -> tuple[State, Ints]:  # fmt: skip
+    """One randomised gradient estimation step.
+
+    Parameters
+    ----------
+    x, targets
+        As for :func:`evaluate`.
+    engine : Engine
+        How to compute the losses.
+
+    Returns
+    -------
+    state : State
+    losses : int64[N + 1] (base) or int64[N] (mean)
+        Of the evaluations, 20 fraction bits.
+    """
+    formats, d = model.formats, state.theta.size
+    stream, lfsr_state = lfsr.bits(state.lfsr_state, settings.queries * d, model.lfsr_degree)
+    bits = stream.reshape(settings.queries, d)
+    copies = update.perturb(state.theta, bits, settings.mu, formats, flags)
+    if settings.baseline == Baseline.BASE:
+        copies = np.concatenate([state.theta[None], copies])
+    losses = engine.forward_losses(model, copies, x, targets, flags)
+    gradient = update.rge_gradient(update.differences(losses, settings.baseline), bits)
+    theta, momentum = update.update(state.theta, state.momentum, gradient, settings, formats, flags)
+    return State(theta, momentum, lfsr_state), losses
+
+
 def cge_step(
-    model: Model, settings: StepSettings, state: State, x: Ints, targets: Ints, flags: Flags
-) -> tuple[State, Ints]:
+    model: Model, settings: StepSettings, state: State, x: Ints, targets: Ints, flags: Flags,
+    engine: Engine = READABLE,
+) -> tuple[State, Ints]:  # fmt: skip
     """One coordinate-wise gradient estimation step.
 
     Parameters
@@ -206,6 +232,8 @@ def cge_step(
         ``queries``, ``baseline`` and ``mu`` play no part: mu is the formats' ``cge_mu_shift``.
     x, targets
         As for :func:`evaluate`.
+    engine : Engine
+        How to compute the losses.
 
     Returns
     -------
@@ -213,7 +241,7 @@ def cge_step(
     losses : int64[d + 1]
         At theta, then with each parameter raised by mu; 20 fraction bits.
     """
-    losses = cge_losses(model, state.theta, x, targets, flags)
+    losses = engine.cge_losses(model, state.theta, x, targets, flags)
     theta, momentum = update.update(
         state.theta, state.momentum, update.cge_gradient(losses), settings, model.formats, flags
     )
@@ -248,5 +276,5 @@ def naive_cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: F
         for row, e in enumerate(range(start, start + len(copies))):
             if e:
                 copies[row, e - 1] = min(theta[e - 1] + (1 << shift), formats.weight.raw_max)
-        out[start : start + len(copies)] = _losses(single, copies, x, targets, flags)
+        out[start : start + len(copies)] = forward_losses(single, copies, x, targets, flags)
     return out

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from zerotrain.cosim.cache import cache_folder
 from zerotrain.cosim.tools import missing_tools
 from zerotrain.data.mnist import find_directory
+from zerotrain.spec.files import cache_folder
 
 __all__ = ["Finding", "examine", "show"]
 

@@ -1,0 +1,144 @@
+"""Twin of :mod:`zerotrain.golden.loss`: losses of whole evaluations, one after the other.
+
+Rows hold one word per sample, so that the inner loops run over samples. Nothing is kept but the
+sums of the samples: memory does not grow with the evaluations.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerotrain.golden.fast.kernel import kernel
+from zerotrain.golden.loss import check_squared_error
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.network import Loss
+from zerotrain.spec.registers import Saturation
+from zerotrain.spec.tables import EXP2, FINE_BITS, LN2, LN2_BITS, LOG2, LOG2E
+
+__all__ = ["evaluation_losses"]
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.int32]
+
+_EXP2, _LOG2 = np.array(EXP2, np.int64), np.array(LOG2, np.int64)
+#: As in the readable functions: beyond these the loss has saturated, whatever else is added.
+_EXP_TOP = 12
+_SUM_MAX = (1 << 32) - 1
+_ROOT_MAX = 1 << 31
+
+
+def evaluation_losses(
+    loss: Loss, formats: Formats, lanes: int, z: Words, dz: Words, targets: Ints, out: Ints
+) -> Saturation:
+    """Losses of the evaluations with outputs ``z + dz[i, :, e]``, and the flags that they set.
+
+    Parameters
+    ----------
+    lanes : int
+        Samples per pass.
+    z : int32[n_outputs, batch]
+        Logits of evaluation 0, raw in ``logit``. Their largest is the reference of all.
+    dz : int32[i, n_outputs, n, batch]
+        Differences, raw in ``dlogit``.
+    targets : int64[batch] (labels) or int64[batch, n_outputs] (raw in ``logit``)
+    out : int64[i, n]
+        Receives the losses.
+    """
+    low, high = formats.loss.raw_min, formats.loss.raw_max
+    z_frac, dz_frac = formats.logit.frac_bits, formats.dlogit.frac_bits
+    if loss == Loss.MEAN_SQUARED_ERROR:
+        check_squared_error(formats)
+        clamped = _squared_errors(
+            z, dz, targets.T, 17 - z_frac, 17 - dz_frac, lanes, low, high, out
+        )
+    else:
+        clamped = _cross_entropies(
+            z, dz, targets, FINE_BITS - z_frac, FINE_BITS - dz_frac, lanes, low, high, _EXP2,
+            _LOG2, out,
+        )  # fmt: skip
+    return Saturation.LOSS if clamped else Saturation(0)
+
+
+@kernel
+def _interpolate(table: Ints, k: int, r: int) -> int:
+    return table[k] + (((table[k + 1] - table[k]) * r) >> 12)
+
+
+@kernel
+def _exp2(t: int, table: Ints) -> int:
+    """Of an exponent with 18 fraction bits."""
+    m = _interpolate(table, (t >> 12) & 63, t & 4095)
+    i = t >> 18
+    return (m << min(max(i, 0), _EXP_TOP)) >> min(max(-i, 0), 31)
+
+
+@kernel
+def _log2(s: int, table: Ints) -> int:
+    """Of a sum ``0 <= s < 2**32``."""
+    # n = bit_length(s) - 1, by halves
+    n, t = 0 if s else -1, s
+    for bits in (16, 8, 4, 2, 1):
+        step = bits if t >= 1 << bits else 0
+        n, t = n + step, t >> step
+    q = (s << (31 - n)) & ((1 << 31) - 1)
+    return ((n - FINE_BITS) << FINE_BITS) + _interpolate(table, q >> 25, (q >> 13) & 4095)
+
+
+@kernel
+def _accumulate(losses: Ints, lanes: int, low: int, high: int) -> tuple[int, bool]:
+    """Sum over the passes, saturated after each."""
+    total, clamped = 0, False
+    for first in range(0, len(losses), lanes):
+        for s in range(first, min(first + lanes, len(losses))):
+            total += losses[s]
+        clamped |= total < low or total > high
+        total = min(max(total, low), high)
+    return total, clamped
+
+
+@kernel
+def _cross_entropies(
+    z: Words, dz: Words, labels: Ints, z_shift: int, dz_shift: int, lanes: int, low: int,
+    high: int, exp2_table: Ints, log2_table: Ints, out: Ints,
+) -> bool:  # fmt: skip
+    outputs, batch = z.shape
+    base, ref = np.empty((outputs, batch), np.int64), np.empty(batch, np.int64)
+    total, losses = np.empty(batch, np.int64), np.empty(batch, np.int64)
+    for s in range(batch):
+        for c in range(outputs):
+            base[c, s] = np.int64(z[c, s]) << z_shift
+        ref[s] = base[:, s].max()
+    clamped = False
+    for i, e in np.ndindex(out.shape):
+        total[:] = 0
+        for c in range(outputs):
+            for s in range(batch):
+                u = base[c, s] + (np.int64(dz[i, c, e, s]) << dz_shift)
+                total[s] += _exp2(((u - ref[s]) * LOG2E) >> 14, exp2_table)
+        for s in range(batch):
+            clamped |= total[s] > _SUM_MAX
+            lg = _log2(min(total[s], _SUM_MAX), log2_table)
+            true = base[labels[s], s] + (np.int64(dz[i, labels[s], e, s]) << dz_shift)
+            losses[s] = ref[s] - true + ((lg * LN2) >> LN2_BITS)
+        out[i, e], saturated = _accumulate(losses, lanes, low, high)
+        clamped |= saturated
+    return clamped
+
+
+@kernel
+def _squared_errors(
+    z: Words, dz: Words, targets: Ints, z_shift: int, dz_shift: int, lanes: int, low: int,
+    high: int, out: Ints,
+) -> bool:  # fmt: skip
+    outputs, batch = z.shape
+    losses, clamped = np.empty(batch, np.int64), False
+    for i, e in np.ndindex(out.shape):
+        losses[:] = 0
+        for c in range(outputs):
+            for s in range(batch):
+                d = (z[c, s] - targets[c, s]) << z_shift
+                d += np.int64(dz[i, c, e, s]) << dz_shift
+                d = min(max(d, -_ROOT_MAX), _ROOT_MAX)
+                losses[s] += (d * d) >> 14
+        out[i, e], saturated = _accumulate(losses, lanes, low, high)
+        clamped |= saturated
+    return clamped
