@@ -57,7 +57,7 @@ def draw_chip(index: int) -> Chip:
 
 
 def draw_network(rng: np.random.Generator, loss: Loss) -> Network:
-    """1 to 3 layers of 1 to 5 modes of 1 to 5, ranks 1 to 8."""
+    """1 to 4 layers of 1 to 5 modes of 1 to 5, ranks 1 to 8."""
 
     def modes(d: int, limit: int) -> tuple[int, ...]:
         while True:
@@ -66,7 +66,7 @@ def draw_network(rng: np.random.Generator, loss: Loss) -> Network:
                 return found
 
     layers: list[Layer] = []
-    count = draw.pick(rng, 1, 3)
+    count = draw.pick(rng, 1, 4)
     for n in range(count):
         last, d = n == count - 1, draw.pick(rng, 1, 5)
         size = layers[-1].n_outputs if layers else 0
@@ -138,23 +138,26 @@ def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:
     return results, memory, driver.lfsr_state
 
 
+def compare(bus: Bus, case: Case) -> None:
+    """Losses, parameters, momentum, generator and saturation flags after every step."""
+    golden = GoldenChip(case.plan.chip, case.plan.network, case.plan.groups)
+    (got, memory, state), (want, expected, end) = run(bus, case), run(golden, case)
+    for ours, theirs in zip(got, want, strict=True):
+        where = f"case {case.seed}, {theirs.command.name}, {case.plan.network}"
+        assert np.array_equal(ours.losses, theirs.losses), where
+        assert ours.saturation == theirs.saturation, where
+        assert ours.correct == theirs.correct, where
+    assert all(np.array_equal(a, b) for a, b in zip(memory, expected, strict=True)), case.seed
+    assert state == end
+
+
 @pytest.mark.parametrize("index", range(CHIPS))
 def test_networks_on_chip(index: int) -> None:
-    """Losses, parameters, momentum, generator and saturation flags after every step."""
     chip = draw_chip(index)
     bus = VerilatedChip(chip)
     try:
         for k in range(CASES):
-            case = draw_case(chip, 10_000 * index + k)
-            golden = GoldenChip(chip, case.plan.network, case.plan.groups)
-            (got, memory, state), (want, expected, end) = run(bus, case), run(golden, case)
-            for ours, theirs in zip(got, want, strict=True):
-                where = f"case {k}, {theirs.command.name}, {case.plan.network}"
-                assert np.array_equal(ours.losses, theirs.losses), where
-                assert ours.saturation == theirs.saturation, where
-                assert ours.correct == theirs.correct, where
-            assert all(np.array_equal(a, b) for a, b in zip(memory, expected, strict=True)), k
-            assert state == end
+            compare(bus, draw_case(chip, 10_000 * index + k))
     finally:
         bus.close()
 
