@@ -1,6 +1,7 @@
 """The fast engine against the readable functions: losses, state and flags must be equal."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from zerotrain.golden.steps import READABLE, Engine, Model, State, cge_step, eva
 from zerotrain.spec.config import Config
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Network, dense
+from zerotrain.spec.registers import Saturation
 from zerotrain.spec.step import StepSettings
 
 from . import draw
@@ -107,10 +109,17 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tasks_run_once(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEROTRAIN_THREADS", str(threads))
     ran: list[int] = []
-    run_tasks(50, ran.append)
+
+    def task(k: int, flags: Flags) -> None:
+        ran.append(k)
+        flags.value |= Saturation.LOSS if k == 7 else Saturation.MERGE
+
+    flags = Flags()
+    flags.value = Saturation.PREACT
+    run_tasks([partial(task, k) for k in range(50)], flags)
     assert sorted(ran) == list(range(50))
-    run_tasks(0, ran.append)
-    assert len(ran) == 50
+    assert flags.value == Saturation.PREACT | Saturation.LOSS | Saturation.MERGE
+    run_tasks([], flags)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -118,13 +127,13 @@ def test_task_that_fails(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEROTRAIN_THREADS", str(threads))
     ran: list[int] = []
 
-    def task(k: int) -> None:
+    def task(k: int, flags: Flags) -> None:
         ran.append(k)
         if k >= 5:
             raise ArithmeticError("out of luck")
 
     with pytest.raises(ArithmeticError, match=r"^out of luck$"):
-        run_tasks(1000, task)
+        run_tasks([partial(task, k) for k in range(1000)], Flags())
     assert len(ran) < 20
 
 

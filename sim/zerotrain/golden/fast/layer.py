@@ -1,19 +1,35 @@
 """Twin of :mod:`zerotrain.golden.tt`: merged TT-cores and the forward pass of one evaluation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.golden.fast.contract import contract
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.tt import TTLayer
+from zerotrain.golden.steps import Model
+from zerotrain.golden.tt import TTLayer, unpack
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.registers import Saturation
 
-__all__ = ["layer_forward", "merge", "noted"]
+__all__ = ["layer_forward", "layers_of", "merge", "noted"]
 
+Ints = NDArray[np.int64]
 Words = NDArray[np.int32]
+
+
+def layers_of(model: Model, theta: Ints) -> list[TTLayer]:
+    """The network's layers at parameters ``theta [d]``, their arrays int32."""
+    found = unpack(model.network, model.formats, theta)
+    return [
+        replace(
+            part,
+            cores=[np.ascontiguousarray(core, np.int32) for core in part.cores],
+            bias=None if part.bias is None else part.bias.astype(np.int32),
+        )
+        for part in found
+    ]
 
 
 def noted(result: tuple[Words, bool], kind: Saturation, flags: Flags) -> Words:

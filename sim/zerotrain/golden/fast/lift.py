@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from zerotrain.golden.fast.contract import Carried, add_products, largest
 from zerotrain.golden.fast.kernel import kernel
 from zerotrain.golden.fast.rounding import fits_int32, requantize_row
+from zerotrain.golden.fixed import Flags
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Activation
 from zerotrain.spec.registers import Saturation
@@ -50,21 +51,21 @@ class Lift:
         source = formats.dlogit if to_logits else formats.delta
         self.shift = formats.lane_shift(formats.delta, source)
 
-    def __call__(self, dy: Words, outputs: Ints) -> tuple[Words, Saturation]:
-        """Differences above, and the flags that their rounding sets.
+    def __call__(self, dy: Words, outputs: Ints, flags: Flags) -> Words:
+        """Differences above.
 
         Parameters
         ----------
-        dy : int32[outputs, n, batch]
-            Raw in ``delta``.
-        outputs : int64[i, outputs]
-            Which of this layer's outputs change, for every i.
+        dy : int32[o, n, p, batch]
+            Differences of outputs (o, p), raw in ``delta``; the
+        outputs : int64[i, (o, p)]
+            Which of this layer's outputs these are, for every i.
 
         Returns
         -------
         int32[i, n_outputs above, n, batch]
         """
-        _, n, batch = dy.shape
+        _, n, _, batch = dy.shape
         count, n_above = outputs.shape[1], len(self.w)
         # |dh| <= |dy|, whatever the activation.
         bound = int(np.abs(self.w[:, outputs]).sum(axis=-1, dtype=np.int64).max()) * largest(dy)
@@ -77,23 +78,25 @@ class Lift:
         out = np.empty((len(outputs), n_above, n * batch), np.int32)
         low, high = float(self.target.raw_min), float(self.target.raw_max)
         clamped = _lift(
-            dy.reshape(-1, n * batch), outputs, self.minus_y, self.relu, w, 0.5**self.shift,
+            np.ascontiguousarray(dy), outputs, self.minus_y, self.relu, w, 0.5**self.shift,
             low, high, dh, acc, out,
         )  # fmt: skip
-        return out.reshape(*out.shape[:2], n, batch), self.kind if clamped else Saturation(0)
+        if clamped:
+            flags.value |= self.kind
+        return out.reshape(*out.shape[:2], n, batch)
 
 
 @kernel
-def _moved(change: Words, minus_y: Words, relu: bool, out: Carried) -> None:
+def _moved(dy: Words, o: int, p: int, minus_y: Words, relu: bool, out: Carried) -> None:
     """``max(Y + dy, 0) - max(Y, 0)`` of one output, without the addition; ``dy`` if not ReLU."""
-    if not relu:
-        out[:] = change
-        return
     batch = len(minus_y)
-    for first in range(0, len(out), batch):
-        dy, dh = change[first : first + batch], out[first : first + batch]
-        for s in range(batch):
-            dh[s] = max(dy[s], minus_y[s]) - max(minus_y[s], np.int32(0))
+    for e in range(dy.shape[1]):
+        change, dh = dy[o, e, p], out[e * batch : (e + 1) * batch]
+        if relu:
+            for s in range(batch):
+                dh[s] = max(change[s], minus_y[s]) - max(minus_y[s], np.int32(0))
+        else:
+            dh[:] = change
 
 
 @kernel
@@ -102,12 +105,13 @@ def _lift(
     high: float, dh: Carried, acc: Carried, out: Words,
 ) -> bool:  # fmt: skip
     """Whether any result was clamped. ``dh`` and ``acc`` are scratch memory."""
-    clamped = False
+    clamped, inner = False, dy.shape[2]
     for i in range(len(outputs)):
         acc[:] = 0
         for first in range(0, outputs.shape[1], 4):
             for k in range(min(4, outputs.shape[1] - first)):
-                _moved(dy[first + k], minus_y[outputs[i, first + k]], relu, dh[k])
+                o, p = (first + k) // inner, (first + k) % inner
+                _moved(dy, o, p, minus_y[outputs[i, first + k]], relu, dh[k])
             for c in range(0, len(acc), 2):
                 add_products(w[i], c, first, dh, 0, acc[c], acc[c + 1])
         for c in range(out.shape[1]):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.golden.fast.kernel import kernel
+from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import check_squared_error
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Loss
@@ -27,9 +28,9 @@ _ROOT_MAX = 1 << 31
 
 
 def evaluation_losses(
-    loss: Loss, formats: Formats, lanes: int, z: Words, dz: Words, targets: Ints, out: Ints
-) -> Saturation:
-    """Losses of the evaluations with outputs ``z + dz[i, :, e]``, and the flags that they set.
+    loss: Loss, formats: Formats, lanes: int, z: Words, dz: Words, targets: Ints, flags: Flags
+) -> Ints:
+    """Losses ``int64[i, n]`` of the evaluations with outputs ``z + dz[i, :, e]``.
 
     Parameters
     ----------
@@ -40,9 +41,8 @@ def evaluation_losses(
     dz : int32[i, n_outputs, n, batch]
         Differences, raw in ``dlogit``.
     targets : int64[batch] (labels) or int64[batch, n_outputs] (raw in ``logit``)
-    out : int64[i, n]
-        Receives the losses.
     """
+    out = np.empty((dz.shape[0], dz.shape[2]), np.int64)
     low, high = formats.loss.raw_min, formats.loss.raw_max
     z_frac, dz_frac = formats.logit.frac_bits, formats.dlogit.frac_bits
     if loss == Loss.MEAN_SQUARED_ERROR:
@@ -55,7 +55,9 @@ def evaluation_losses(
             z, dz, targets, FINE_BITS - z_frac, FINE_BITS - dz_frac, lanes, low, high, _EXP2,
             _LOG2, out,
         )  # fmt: skip
-    return Saturation.LOSS if clamped else Saturation(0)
+    if clamped:
+        flags.value |= Saturation.LOSS
+    return out
 
 
 @kernel

@@ -1,11 +1,12 @@
 """Tasks that threads share."""
 
 import os
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Sequence
 from threading import Thread
 
-__all__ = ["run_tasks", "thread_count"]
+from zerotrain.golden.fixed import Flags
+
+__all__ = ["Task", "run_tasks", "thread_count"]
 
 
 def thread_count() -> int:
@@ -26,23 +27,32 @@ def thread_count() -> int:
     return int(named)
 
 
-def run_tasks(tasks: int, run: Callable[[int], None]) -> None:
-    """``run(0) .. run(tasks - 1)``, each once, in any order, on :func:`thread_count` threads.
+#: Something to do; clamps are noted in the flags that it is given.
+Task = Callable[[Flags], None]
+
+
+def run_tasks(tasks: Sequence[Task], flags: Flags) -> None:
+    """Do all tasks, in any order, on :func:`thread_count` threads.
 
     The threads live for this call only: nothing is left that a fork could break. An exception of a
     task ends the call once the tasks under way are done.
     """
-    turn = count()
+    turns = iter(tasks)  # taken one at a time, under the interpreter lock
     failed: list[BaseException] = []
+    noted: list[Flags] = []
 
     def work() -> None:
-        while (k := next(turn)) < tasks and not failed:
+        mine = Flags()
+        noted.append(mine)
+        for task in turns:
             try:
-                run(k)
+                task(mine)
             except BaseException as error:  # carried to the caller's thread
                 failed.append(error)
+            if failed:
+                return
 
-    others = [Thread(target=work) for _ in range(min(thread_count(), tasks) - 1)]
+    others = [Thread(target=work) for _ in range(min(thread_count(), len(tasks)) - 1)]
     for thread in others:
         thread.start()
     work()
@@ -50,3 +60,5 @@ def run_tasks(tasks: int, run: Callable[[int], None]) -> None:
         thread.join()
     if failed:
         raise failed[0]
+    for one in noted:
+        flags.value |= one.value
