@@ -2,18 +2,19 @@
 
 from abc import abstractmethod
 
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import Array, Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, saturate
+from zerotrain.gateware.interpolate import Interpolator
 from zerotrain.gateware.logits import LogitPort, LogitSweep
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
-from zerotrain.gateware.softmax import SoftmaxWay
+from zerotrain.gateware.softmax import Logarithm, SoftmaxSums
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import register
+from zerotrain.spec.tables import EXP2, LOG2
 
 __all__ = ["LossUnit", "SoftmaxLoss", "SquaredErrorLoss", "loss_unit"]
 
@@ -29,8 +30,8 @@ class LossUnit(wiring.Component):
     ``first_evaluation`` in the order of their arrival, and each adds the sum over the active lanes
     to its word of the losses memory.
 
-    Throughput and latency: with G = ceil(active_lanes / ways), see the two units. Evaluations
-    follow one another without a pause.
+    Throughput: one evaluation of differences in ``chip.loss_cycles(n_outputs)`` cycles. Evaluations
+    follow one another without a pause, but none begins before a base evaluation is complete.
 
     Parameters
     ----------
@@ -46,8 +47,7 @@ class LossUnit(wiring.Component):
     reserve_base, reserve_delta : In(1)
         Pulse before the first write of an evaluation: its buffer is claimed.
     base_free, delta_free : Out(1)
-        A claim may be made in this cycle. The base buffer is free when no evaluation that uses it
-        is reserved or pending, a difference buffer when fewer than two are.
+        A claim may be made in this cycle: fewer than two evaluations are reserved or pending.
     pass_start : In(1)
         Pulse before the first reservation of a pass, while not ``busy``. The next five members are
         valid with it and hold still until the next one.
@@ -97,7 +97,7 @@ class LossUnit(wiring.Component):
     saturated: Signal
     busy: Signal
 
-    #: Evaluations of which a sweep has begun and the loss is not yet complete.
+    #: Most evaluations of which a sweep has begun and the loss is not yet complete.
     _in_flight = 31
 
     def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
@@ -146,11 +146,6 @@ class LossUnit(wiring.Component):
         if a value was clamped.
         """
 
-    def _sweep(self, *, two_passes: bool, gap: int, outputs_per_row: bool) -> LogitSweep:
-        return LogitSweep(
-            self._chip, two_passes=two_passes, gap=gap, outputs_per_row=outputs_per_row
-        )
-
     def _target(self, way: int) -> Value:
         width = self._target_width
         return self.targets.data[way * width : (way + 1) * width]
@@ -188,13 +183,13 @@ class LossUnit(wiring.Component):
         m.submodules.sweep = sweep = self._make_sweep()
         wiring.connect(m, wiring.flipped(self.logits), sweep.logits)
         m.d.comb += [
-            sweep.reserve_base.eq(self.reserve_base),
-            sweep.reserve_delta.eq(self.reserve_delta),
-            self.base_free.eq(sweep.base_free),
-            self.delta_free.eq(sweep.delta_free),
+            sweep.reserve.eq(self.reserve_base | self.reserve_delta),
+            self.base_free.eq(sweep.free),
+            self.delta_free.eq(sweep.free),
             sweep.target_row.eq(self.target_row),
             sweep.active_lanes.eq(self.active_lanes),
             sweep.n_outputs.eq(self.n_outputs),
+            sweep.turns.eq(self._turns()),
             self.targets.addr.eq(sweep.target_addr),
         ]
 
@@ -225,6 +220,7 @@ class LossUnit(wiring.Component):
         m.d.sync += in_flight.eq(in_flight + sweep.started - p2_done)
         m.d.comb += [
             sweep.stall.eq(in_flight == self._in_flight),
+            sweep.drained.eq(in_flight == 0),
             self.busy.eq(sweep.busy | (in_flight != 0)),
         ]
         return m
@@ -233,59 +229,96 @@ class LossUnit(wiring.Component):
     def _make_sweep(self) -> LogitSweep:
         """The walk over the logits that this loss needs."""
 
+    @abstractmethod
+    def _turns(self) -> Value:
+        """Cycles per group of the sweep, as in ``chip.loss_cycles``."""
+
 
 class SoftmaxLoss(LossUnit):
     """Softmax cross-entropy and number of correct predictions.
 
     Golden model: :func:`zerotrain.golden.loss.softmax_loss`, ``reference`` and ``correct``.
 
-    A base evaluation takes ``2 G (C + 1)`` cycles, one of differences ``G (C + 1)``. At most four
-    evaluations are under way in the pipelines, which limits the rate where ``3 G (C + 1)`` is less
-    than their latency of about 35 cycles.
+    The loss of a lane is ``tail - head``: ``head = u_t - ref`` of the true output, and ``tail`` the
+    logarithm of the sum of exponentials. The ways sum exponentials side by side; one logarithm,
+    shared by all, takes one sum per cycle. A single way also shares its interpolator: the logarithm
+    takes the idle cycle between two groups.
+
+    A base evaluation takes ``G n_outputs`` cycles longer than one of differences, with
+    G = ceil(active_lanes / ways).
     """
 
-    _in_flight = 4  # a power of two: places in the queue of heads wrap around
+    _in_flight = 2  # one bit tells the places of their heads apart
 
     def _make_sweep(self) -> LogitSweep:
-        return self._sweep(two_passes=True, gap=1, outputs_per_row=False)
+        width = self._chip.formats.logit.width
+        return LogitSweep(self._chip, twice=True, outputs_per_row=False, kept_width=width)
+
+    def _turns(self) -> Value:
+        ways = self._chip.loss_ways
+        if ways == 1:
+            return self.n_outputs + 1
+        return Mux(self.n_outputs > ways, self.n_outputs, ways)
 
     def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
-        chip = self._chip
-        width = chip.formats.logit.width
-        ways = []
-        for k in range(chip.loss_ways):
-            m.submodules[f"way{k}"] = way = SoftmaxWay(chip, fabric_multiplier=self._fabric)
-            ways.append(way)
-            m.d.comb += [
-                getattr(way, name).eq(getattr(sweep, name))
-                for name in ("find", "valid", "first", "last", "end")
-            ]
-            m.d.comb += [
-                way.z.eq(sweep.z[k]),
-                way.dz.eq(sweep.dz[k]),
-                way.active.eq(sweep.active[k]),
-                way.match.eq(self._target(k) == sweep.index),
-            ]
-
-        # References of every group. The sweep for the maximum ends 2 cycles before the next begins:
-        # a group's reference is written one cycle before its first read at the earliest.
-        m.submodules.references = references = Memory(
-            shape=unsigned(width * len(ways)), depth=max(2, self._groups), init=[]
-        )
-        reference_r, reference_w = references.read_port(), references.write_port()
-        found = pipe(m, sweep.find & sweep.last, 1, "found")
+        ways = self._chip.loss_ways
+        m.submodules.sums = sums = SoftmaxSums(self._chip)
+        m.submodules.logarithm = logarithm = Logarithm()
         m.d.comb += [
-            reference_r.addr.eq(sweep.group),
-            reference_w.en.eq(found),
-            reference_w.addr.eq(pipe(m, sweep.group, 1, "found_group", reset_less=True)),
-            reference_w.data.eq(Cat(way.maximum for way in ways)),
+            getattr(sums, name).eq(getattr(sweep, name))
+            for name in ("find", "valid", "first", "last", "base")
         ]
-        for k, way in enumerate(ways):
-            m.d.comb += way.reference.eq(reference_r.data[k * width : (k + 1) * width])
+        for k in range(ways):
+            m.d.comb += [
+                sums.match[k].eq(self._target(k) == sweep.index),
+                sums.word[k].eq(sweep.word[k]),
+                sums.kept[k].eq(sweep.kept[k]),
+                sweep.keep[k].eq(sums.keep[k]),
+            ]
+        self._interpolators(m, sums, logarithm)
+        self._count_hits(m, sweep, sums)
 
-        # Correct predictions.
+        active = pipe(m, sweep.active, 3, "head_active", reset_less=True)
+        head_done, head = self._lane_sum(
+            m,
+            "head",
+            pipe(m, sweep.valid & sweep.last, 3, "head_valid"),
+            pipe(m, sweep.end, 3, "head_end", reset_less=True),
+            [Mux(active[k], sums.head[k], 0) for k in range(ways)],
+            self._groups,
+        )
+        tail_done, tail, saturated = self._tails(m, sums, logarithm)
+        # A head is complete long before its tail.
+        heads = [Signal(head.shape(), name=f"head_{k}", reset_less=True) for k in range(2)]
+        arriving, leaving = Signal(), Signal()
+        m.d.sync += [arriving.eq(arriving ^ head_done), leaving.eq(leaving ^ tail_done)]
+        for k, place in enumerate(heads):
+            with m.If(head_done & (arriving == k)):
+                m.d.sync += place.eq(head)
+        return tail_done, tail - Mux(leaving, heads[1], heads[0]), saturated
+
+    def _interpolators(self, m: Module, sums: SoftmaxSums, logarithm: Logarithm) -> None:
+        fabric = self._fabric
+        if self._chip.loss_ways == 1:
+            m.submodules.interpolator = shared = Interpolator(EXP2, LOG2, fabric=fabric)
+            m.d.comb += [
+                shared.curve.eq(~sums.request),
+                shared.argument.eq(Mux(sums.request, sums.argument[0], logarithm.argument)),
+                sums.value[0].eq(shared.value),
+                logarithm.value.eq(shared.value),
+            ]
+            return
+        units = [(EXP2, sums.argument[k], sums.value[k]) for k in range(self._chip.loss_ways)]
+        units.append((LOG2, logarithm.argument, logarithm.value))
+        for k, (curve, argument, value) in enumerate(units):
+            m.submodules[f"interpolator{k}"] = unit = Interpolator(curve, fabric=fabric)
+            m.d.comb += [unit.argument.eq(argument), value.eq(unit.value)]
+
+    def _count_hits(self, m: Module, sweep: LogitSweep, sums: SoftmaxSums) -> None:
+        """Correct predictions, by the maxima of base evaluations."""
+        found = pipe(m, sweep.find & sweep.last, 1, "found")
         active = pipe(m, sweep.active, 1, "found_active", reset_less=True)
-        hits = [way.maximum_match & active[k] for k, way in enumerate(ways)]
+        hits = list(sums.maximum_hit & active)
         hit_count = pipe(m, sum(hits[1:], hits[0]), 1, "hit_count", reset_less=True)
         counted = pipe(m, found, 1, "counted")
         with m.If(self.clear):
@@ -293,39 +326,50 @@ class SoftmaxLoss(LossUnit):
         with m.Elif(counted & self.score):
             m.d.sync += self.correct.eq(self.correct + hit_count)
 
-        # The heads of an evaluation are complete long before the tails.
-        first_way = ways[0]
-        head_done, head = self._lane_sum(
-            m,
-            "head",
-            first_way.head_valid,
-            first_way.head_end,
-            [way.head for way in ways],
-            self._groups,
+    def _tails(
+        self, m: Module, sums: SoftmaxSums, logarithm: Logarithm
+    ) -> tuple[Value, Value, Value]:
+        """Logarithms of all sums, one after the other, and their sum over the active lanes.
+
+        Returns a pulse per evaluation, the sum, and a pulse for each that is held at the limit.
+        """
+        ways = self._chip.loss_ways
+        # Sums wait here while those of the next group are being formed.
+        totals = [Signal(32, name=f"waiting{k}", reset_less=True) for k in range(ways)]
+        full = Signal(ways, reset_less=True)
+        waiting, way = Signal(range(ways + 1)), Signal(range(ways))
+        remaining = Signal.like(self.active_lanes)
+        issue, end = Signal(), Signal()
+        # With an interpolator of its own the logarithm need not wait for an idle one.
+        m.d.comb += [
+            issue.eq(waiting.any() & (~sums.soon if ways == 1 else 1)),
+            end.eq((waiting == 1) & (remaining <= 1)),
+        ]
+        with m.If(issue):
+            m.d.sync += [waiting.eq(waiting - 1), way.eq(way + 1)]
+            with m.If(remaining.any()):
+                m.d.sync += remaining.eq(remaining - 1)
+        with m.If(sums.done):
+            m.d.sync += [waiting.eq(ways), way.eq(0), full.eq(sums.full)]
+            m.d.sync += [totals[k].eq(sums.total[k]) for k in range(ways)]
+        with m.If((issue & end) | ~self.busy):
+            m.d.sync += remaining.eq(self.active_lanes)
+
+        m.d.comb += logarithm.total.eq(pipe(m, Array(totals)[way], 1, "issued", reset_less=True))
+        valid = pipe(m, issue, 1 + logarithm.latency, "tail_valid")
+        tags = pipe(
+            m, Cat(end, remaining.any()), 1 + logarithm.latency, "tail_tags", reset_less=True
         )
-        tail_done, tail = self._lane_sum(
+        done, total = self._lane_sum(
             m,
             "tail",
-            first_way.tail_valid,
-            first_way.tail_end,
-            [way.tail for way in ways],
-            self._groups,
+            valid,
+            tags[0],
+            [Mux(tags[1], logarithm.result, 0)],
+            self._groups * ways,
         )
-        # A queue: a head waits some 20 cycles for its tail, so that the word at the read address is
-        # always an old one. Tails may follow one another without a pause (one whose logarithm had
-        # to wait for a gap between exponentials, and the next): the read address runs one ahead.
-        m.submodules.heads = heads = Memory(
-            shape=unsigned(len(head)), depth=self._in_flight, init=[]
-        )
-        heads_r, heads_w = heads.read_port(), heads.write_port()
-        m.d.comb += [heads_w.en.eq(head_done), heads_w.data.eq(head)]
-        for port, step in ((heads_w, head_done), (heads_r, tail_done)):
-            place = Signal.like(port.addr)
-            following = place + step
-            m.d.comb += port.addr.eq(following if port is heads_r else place)
-            m.d.sync += place.eq(following)
-        saturated = Cat(way.saturated for way in ways).any()
-        return tail_done, tail - heads_r.data.as_signed(), saturated
+        saturated = issue & remaining.any() & full.bit_select(way, 1)
+        return done, total, saturated
 
 
 class SquaredErrorLoss(LossUnit):
@@ -333,7 +377,7 @@ class SquaredErrorLoss(LossUnit):
 
     Golden model: :func:`zerotrain.golden.loss.squared_error_loss`.
 
-    An evaluation takes ``G C`` cycles, base or not; ``correct`` stays 0.
+    What is kept of a logit is its error. ``correct`` stays 0.
     """
 
     #: A difference beyond 2**31 (17 fraction bits) saturates every loss.
@@ -349,7 +393,11 @@ class SquaredErrorLoss(LossUnit):
         super().__init__(chip, fabric_multiplier=fabric_multiplier)
 
     def _make_sweep(self) -> LogitSweep:
-        return self._sweep(two_passes=False, gap=0, outputs_per_row=True)
+        width = self._chip.formats.logit.width + 1
+        return LogitSweep(self._chip, twice=False, outputs_per_row=True, kept_width=width)
+
+    def _turns(self) -> Value:
+        return self.n_outputs
 
     def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
         f = self._chip.formats
@@ -358,9 +406,18 @@ class SquaredErrorLoss(LossUnit):
         for k in range(self._chip.loss_ways):
             # Stage 1: error of the logit. Stage 2: with its difference. Stage 3: clamp.
             error = pipe(
-                m, sweep.z[k] - self._target(k).as_signed(), 1, f"error{k}", reset_less=True
+                m,
+                Mux(
+                    sweep.base,
+                    sweep.word[k] - self._target(k).as_signed(),
+                    sweep.kept[k].as_signed(),
+                ),
+                1,
+                f"error{k}",
+                reset_less=True,
             )
-            dz = pipe(m, sweep.dz[k], 1, f"dz{k}", reset_less=True)
+            m.d.comb += sweep.keep[k].eq(error)
+            dz = pipe(m, Mux(sweep.base, 0, sweep.word[k]), 1, f"dz{k}", reset_less=True)
             d = pipe(m, (error << shift) + (dz << delta_shift), 1, f"d{k}", reset_less=True)
             root = pipe(m, saturate(d, self._ROOT_WIDTH)[0], 1, f"root{k}", reset_less=True)
             # Stages 4 and 5: the registers inside DSP blocks. Stage 6: shift and mask.

@@ -100,6 +100,22 @@ class Chip:
         if self.query_depth > 64:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
 
+    def loss_cycles(self, n_outputs: int) -> int:
+        """Cycles that the loss unit needs for each evaluation of CGE, all lanes in use.
+
+        A way takes an output of one lane per cycle. For softmax the logarithms of all ways follow
+        one another, one per cycle: a single way leaves a cycle between lanes for it, several
+        take at least as many cycles as there are ways. At most two evaluations are under way, so
+        that very short ones also wait for their losses.
+        """
+        groups = -(-self.lanes // self.loss_ways)
+        if self.loss == Loss.MEAN_SQUARED_ERROR:
+            return groups * n_outputs
+        single = self.loss_ways == 1
+        turns = groups * (n_outputs + 1 if single else max(n_outputs, self.loss_ways))
+        latency = 36 + (n_outputs if single else 0)
+        return max(turns, (turns + latency) // 2)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and the configuration hash."""
         return asdict(self) | {"formats": self.formats.to_dict(), "loss": str(self.loss)}

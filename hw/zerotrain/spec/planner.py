@@ -90,10 +90,9 @@ class Plan:
     def _loss_wait(self, section: Section) -> int:
         """Cycles of one run in which the engine waits for the loss unit.
 
-        A loss takes ``outputs + 1`` cycles for each group of ``loss_ways`` lanes, next to the
-        products of the following evaluation.
+        A loss is computed next to the products of the following evaluation.
         """
-        loss = -(-self.chip.lanes // self.chip.loss_ways) * (self.network.n_outputs + 1)
+        loss = self.chip.loss_cycles(self.network.n_outputs)
         wait = 0
         for item in self.sections[section]:
             last = item.body[-1] if isinstance(item, Loop) else item
@@ -440,12 +439,13 @@ def chip_for(
     Parameters
     ----------
     loss_ways : int, optional
-        By default 2, or 1 on a chip of one lane.
+        By default one for every 8 lanes, so that a loss takes 8 cycles per output however many
+        lanes there are; but 2 on a chip of 2 to 23 lanes.
     overrides
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
     """
     formats = formats or Formats()
-    ways = min(2, lanes) if loss_ways is None else loss_ways
+    ways = max(min(2, lanes), lanes // 8) if loss_ways is None else loss_ways
     roomy = Chip(
         lanes=lanes,
         formats=formats,

@@ -1,0 +1,79 @@
+"""Interpolation in the tables of the base-2 exponential and logarithm."""
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Signal, Value, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import fabric_product, pipe
+from zerotrain.spec.tables import FINE_BITS, TABLE_BITS
+
+__all__ = ["FRACTION", "Interpolator"]
+
+#: Fraction bits of an argument: table index and interpolation.
+FRACTION = 18
+_REST = FRACTION - TABLE_BITS
+
+
+class Interpolator(wiring.Component):
+    """Fraction bits of the curves at ``argument``, linear between 64 points.
+
+    Golden model: :func:`zerotrain.golden.loss.exp2_fraction`, and the last line of ``log2``
+    (bit-exact).
+
+    Throughput: 1 argument/cycle. Latency: ``LATENCY`` cycles. Cost: a table in block RAM and a
+    multiplier.
+
+    Parameters
+    ----------
+    curves : sequence of sequence of int
+        One or two curves, 65 values each, 20 fraction bits; their whole part is left out.
+    fabric : bool
+        Multiply without a DSP block.
+
+    Members
+    -------
+    curve : In(1)
+        Which curve; 0 if there is only one.
+    argument : In(18)
+        The fraction of the way through the curve.
+    value : Out(20)
+        Fraction bits of the curve.
+    """
+
+    LATENCY = 4
+
+    curve: Signal
+    argument: Signal
+    value: Signal
+
+    def __init__(self, *curves: Sequence[int], fabric: bool = False) -> None:
+        if len(curves) not in (1, 2):
+            raise ValueError(f"An interpolator has one or two curves, not {len(curves)}")
+        self._curves = [[value - curve[0] for value in curve] for curve in curves]
+        self._fabric = fabric
+        super().__init__({"curve": In(1), "argument": In(FRACTION), "value": Out(FINE_BITS)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # A word is (slope, value) of one interval. All values but the last of a curve fit 20 bits.
+        pairs = [pair for c in self._curves for pair in zip(c, c[1:], strict=False)]
+        slope_width = max(b - a for a, b in pairs).bit_length()
+        m.submodules.table = table = Memory(
+            shape=unsigned(slope_width + FINE_BITS),
+            depth=len(pairs),
+            init=[(b - a) << FINE_BITS | a for a, b in pairs],
+        )
+        port = table.read_port()
+        # Stage 1: table. Stages 2 and 3: the input and output registers of a DSP block.
+        m.d.comb += port.addr.eq(Cat(self.argument[_REST:], self.curve))
+        rest = pipe(m, self.argument[:_REST], 2, "rest", reset_less=True)
+        slope = pipe(m, port.data[FINE_BITS:], 1, "slope", reset_less=True)
+        value = pipe(m, port.data[:FINE_BITS], 2, "value", reset_less=True)
+        product: Value = fabric_product(slope, rest) if self._fabric else slope * rest
+        p3_product = pipe(m, product, 1, "product", reset_less=True)
+        # Below the next table entry, so that it fits 20 bits.
+        m.d.sync += self.value.eq(value + (p3_product >> _REST))
+        return m
