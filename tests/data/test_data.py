@@ -72,7 +72,7 @@ def test_random_streams() -> None:
 
 def test_check() -> None:
     split = Split(np.zeros((4, 3)), np.zeros(4, np.int64))
-    data = Dataset("toy", split, split, split, 2)
+    data = Dataset("toy", split, split, split, 2, (1, 3))
     data.check(Network((dense(3, 2),)))
     with pytest.raises(ValueError, match=r"^Data set toy has 3 inputs and 2 classes, network "
                        r"network has 4 inputs and 2 outputs$"):  # fmt: skip

@@ -32,6 +32,7 @@ lanes = 3
 dataset = "small"
 batch = 8
 evaluate_every = 4
+shift = 1
 [training.rge]
 steps = 9
 queries = 4
@@ -74,7 +75,7 @@ def dataset() -> Dataset:
     """100 points in three classes, told apart by the largest of three pairs of inputs."""
     x = uniform(600, 5).reshape(100, 6)
     labels = np.argmax(x[:, :3] + x[:, 3:], axis=1).astype(np.int64)
-    return Dataset.split("small", Split(x, labels), 3, test=23, validation=10, seed=3)
+    return Dataset.split("small", Split(x, labels), 3, (2, 3), test=23, validation=10, seed=3)
 
 
 @contextmanager

@@ -54,7 +54,8 @@ class Dataset:
     """A data set of labelled samples.
 
     ``validation`` is for choosing hyper-parameters. A final run trains on ``training`` and
-    ``validation`` together; ``test`` is for its result only.
+    ``validation`` together; ``test`` is for its result only. Samples are images of
+    ``image_shape`` (height, width), row by row.
     """
 
     name: str
@@ -62,16 +63,25 @@ class Dataset:
     validation: Split
     test: Split
     n_classes: int
+    image_shape: tuple[int, int]
 
     @classmethod
     def split(
-        cls, name: str, samples: Split, n_classes: int, *, test: int, validation: int, seed: int
+        cls,
+        name: str,
+        samples: Split,
+        n_classes: int,
+        image_shape: tuple[int, int],
+        *,
+        test: int,
+        validation: int,
+        seed: int,
     ) -> "Dataset":
         """Draw the test and validation parts at random: the same ones for the same seed."""
         order = permutation(len(samples), seed)
         parts = np.split(order, [test, test + validation])
         tests, validations, trainings = (samples.take(np.sort(part)) for part in parts)
-        return cls(name, trainings, validations, tests, n_classes)
+        return cls(name, trainings, validations, tests, n_classes, image_shape)
 
     @property
     def n_inputs(self) -> int:

@@ -19,4 +19,6 @@ def load_digits() -> Dataset:
 
     bunch = datasets.load_digits()
     samples = Split(bunch.data.astype(np.float64) / 8.0, bunch.target.astype(np.int64))
-    return Dataset.split("digits", samples, 10, test=_TEST, validation=_VALIDATION, seed=_SEED)
+    return Dataset.split(
+        "digits", samples, 10, (8, 8), test=_TEST, validation=_VALIDATION, seed=_SEED
+    )

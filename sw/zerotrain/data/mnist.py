@@ -111,4 +111,5 @@ def load_mnist(directory: Path | None = None) -> Dataset:
     place = find_directory(directory)
     rest, test = _read_split(place, "train"), _read_split(place, "t10k")
     validation, training = np.split(permutation(len(rest), _SEED), [_VALIDATION])
-    return Dataset("mnist", rest.take(np.sort(training)), rest.take(np.sort(validation)), test, 10)
+    parts = rest.take(np.sort(training)), rest.take(np.sort(validation)), test
+    return Dataset("mnist", *parts, 10, (28, 28))

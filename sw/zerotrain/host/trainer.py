@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.data.augment import shift_images
 from zerotrain.data.dataset import Dataset, Split, quantize
 from zerotrain.data.mixing import permutation
 from zerotrain.host.checkpoint import Checkpoint, fingerprint
@@ -22,7 +23,7 @@ from zerotrain.spec.training import Training
 __all__ = ["Counters", "Row", "Trainer"]
 
 #: First part of the keys of the random streams drawn from a run's seed.
-_PARAMETER_STREAM, _ORDER_STREAM = 0, 1
+_PARAMETER_STREAM, _ORDER_STREAM, _SHIFT_STREAM = 0, 1, 2
 
 
 @dataclass
@@ -150,7 +151,11 @@ class Trainer:
         bank = step % 2
         if self._banked[bank] != step:
             index = self.batch_indices(step)
-            self.driver.load_batch(self._train.x[index], self._train.labels[index], bank)
+            x, reach = self._train.x[index], self.training.shift
+            if reach:
+                key = (self.training.seed, _SHIFT_STREAM, step)
+                x = shift_images(x, self.dataset.image_shape, reach, *key)
+            self.driver.load_batch(x, self._train.labels[index], bank)
             self._banked[bank] = step
         return bank
 
