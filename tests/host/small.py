@@ -32,7 +32,6 @@ lanes = 3
 dataset = "small"
 batch = 8
 evaluate_every = 4
-shift = 1
 [training.rge]
 steps = 9
 queries = 4

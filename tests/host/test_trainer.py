@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from zerotrain.cli.options import override
 from zerotrain.data.mixing import words as random_words
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.driver import Evaluation, StepResult
@@ -46,10 +47,10 @@ def end_state(trainer: Trainer) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def folder_run(path: Path, cuts: Sequence[int]) -> tuple[object, ...]:
+def folder_run(path: Path, cuts: Sequence[int], *changes: str) -> tuple[object, ...]:
     """A run that is interrupted at the given steps and resumed from its folder each time."""
     folder = RunFolder(path)
-    folder.begin(small.config())
+    folder.begin(override(small.config(), list(changes)))
     for turn, cut in enumerate([*cuts, STEPS + 1]):
         folder = RunFolder(path)
         saved = folder.resume()[1] if turn else None
@@ -84,6 +85,14 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     log = (tmp_path / "log.csv").read_text()
     assert log == (path / "log.csv").read_text()
     assert len(log.splitlines()) == STEPS + 2
+
+
+def test_shifted_images_are_the_same_after_an_interruption(
+    tmp_path: Path, reference: tuple[Path, tuple[object, ...]]
+) -> None:
+    state = folder_run(tmp_path / "whole", [], "training.shift=1")
+    assert state != reference[1]
+    assert folder_run(tmp_path / "cut", [3, 12], "training.shift=1") == state
 
 
 def test_a_crash_between_log_and_checkpoint_is_no_loss(
