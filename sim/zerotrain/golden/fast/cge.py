@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zerotrain.golden.cge import ForwardLayer
 from zerotrain.golden.fast.environments import left_half, right_half
-from zerotrain.golden.fast.layer import layer_forward, layers_of, merge
+from zerotrain.golden.fast.layer import layer_forward, layers_of, merge, merge_groups
 from zerotrain.golden.fast.lift import Lift
 from zerotrain.golden.fast.losses import evaluation_losses
 from zerotrain.golden.fast.threads import Task, run_tasks
@@ -52,7 +52,8 @@ def _forward(model: Model, theta: Ints, x: Ints, flags: Flags) -> list[ForwardLa
     """The unperturbed forward pass; all arrays int32."""
     v, out = np.ascontiguousarray(x.T, np.int32), []
     for part, groups in zip(layers_of(model, theta), model.groups, strict=True):
-        y = layer_forward(part, groups, v, model.formats, flags)
+        merged = merge_groups(part, groups, model.formats, flags)
+        y = layer_forward(part, merged, v, model.formats, flags)
         out.append(ForwardLayer(part, v, y))
         v = activate(y, part.layer.activation)
     return out

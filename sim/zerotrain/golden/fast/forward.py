@@ -1,12 +1,11 @@
 """Twin of whole forward passes: losses of many parameter vectors, and evaluation."""
 
 from functools import partial
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zerotrain.golden.fast.layer import layer_forward, layers_of
+from zerotrain.golden.fast.layer import layer_forward, layers_of, merge_groups
 from zerotrain.golden.fast.losses import evaluation_losses
 from zerotrain.golden.fast.threads import run_tasks
 from zerotrain.golden.fixed import Flags
@@ -20,8 +19,9 @@ __all__ = ["evaluate", "forward_losses"]
 Ints = NDArray[np.int64]
 Words = NDArray[np.int32]
 
-#: Samples that a task handles together: rows long enough to amortise a loop over them.
-_TASK_SAMPLES = 64
+#: Samples that go through the layers together: few enough for the second cache to hold what lies
+#: between two contractions, enough to make rows long.
+_PIECE = 32
 
 
 def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
@@ -30,15 +30,20 @@ def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
     samples = np.ascontiguousarray(x.T, np.int32)
     out = np.empty((len(theta), model.network.n_outputs, len(x)), np.int32)
 
-    def run(e: int, first: int, flags: Flags) -> None:
-        y = samples[:, first : first + _TASK_SAMPLES]
-        for part, groups in zip(layers_of(model, theta[e]), model.groups, strict=True):
-            y = layer_forward(part, groups, y, formats, flags)
-            y = activate(y, part.layer.activation)
-        out[e, :, first : first + _TASK_SAMPLES] = y
+    def run(e: int, flags: Flags) -> None:
+        layers = layers_of(model, theta[e])
+        merged = [
+            merge_groups(part, groups, formats, flags)
+            for part, groups in zip(layers, model.groups, strict=True)
+        ]
+        for first in range(0, len(x), _PIECE):
+            y = samples[:, first : first + _PIECE]
+            for part, arrays in zip(layers, merged, strict=True):
+                y = layer_forward(part, arrays, y, formats, flags)
+                y = activate(y, part.layer.activation)
+            out[e, :, first : first + _PIECE] = y
 
-    pieces = product(range(len(theta)), range(0, len(x), _TASK_SAMPLES))
-    run_tasks([partial(run, e, first) for e, first in pieces], flags)
+    run_tasks([partial(run, e) for e in range(len(theta))], flags)
     return out
 
 

@@ -13,7 +13,7 @@ from zerotrain.golden.tt import TTLayer, unpack
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.registers import Saturation
 
-__all__ = ["layer_forward", "layers_of", "merge", "noted"]
+__all__ = ["layer_forward", "layers_of", "merge", "merge_groups", "noted"]
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.int32]
@@ -55,8 +55,19 @@ def merge(cores: Sequence[Words], lo: int, hi: int, formats: Formats, flags: Fla
     return np.ascontiguousarray(out.swapaxes(2, 3)).reshape(a, i * i2, j * j2, c)
 
 
+def merge_groups(
+    part: TTLayer, groups: tuple[int, ...], formats: Formats, flags: Flags
+) -> list[Words]:
+    """Every group of the forward pass as one array ``[a, i, j, b]``."""
+    ends = np.cumsum(groups)
+    return [
+        merge(part.cores, int(hi - size), int(hi), formats, flags)
+        for size, hi in zip(groups, ends, strict=True)
+    ]
+
+
 def layer_forward(
-    part: TTLayer, groups: tuple[int, ...], x: Words, formats: Formats, flags: Flags
+    part: TTLayer, merged: Sequence[Words], x: Words, formats: Formats, flags: Flags
 ) -> Words:
     """One layer of the forward pass, before the activation.
 
@@ -64,6 +75,8 @@ def layer_forward(
     ----------
     part : TTLayer
         Its arrays are int32.
+    merged : sequence
+        Of :func:`merge_groups`.
     x : int32[n_inputs, batch]
         Raw in ``part.source``.
 
@@ -72,14 +85,12 @@ def layer_forward(
     int32[n_outputs, batch]
         Raw in ``part.target``.
     """
-    batch, source, hi = x.shape[-1], part.source, part.layer.n_tt_cores
+    batch, source = x.shape[-1], part.source
     v, done = x, 1  # [J, b, I_done, batch], flat
-    for size in reversed(groups):
-        merged = merge(part.cores, hi - size, hi, formats, flags)
-        a, i, j, b = merged.shape
-        w, v = merged.reshape(a * i, j * b), v.reshape(-1, j * b, done * batch)
-        hi -= size
-        if hi:
+    for left in range(len(merged) - 1, -1, -1):
+        a, i, j, b = merged[left].shape
+        w, v = merged[left].reshape(a * i, j * b), v.reshape(-1, j * b, done * batch)
+        if left:
             found = contract(w, v, formats.lane_shift(source, formats.tt), formats.tt)
             v, source, done = noted(found, Saturation.SCRATCH, flags), formats.tt, done * i
     bias = part.bias
