@@ -1,7 +1,8 @@
 """Speeds of the simulated chip and of the golden model, in one run: ``make bench``.
 
 Both do the same steps of the digits preset on the same data, in turns, so that what else the
-machine does meets both alike. Nothing here is a test; numbers go to ``build/bench.json``.
+machine does meets both alike; then the golden model does steps of the paper's size. Nothing here is
+a test; numbers go to ``build/bench.json``.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from zerotrain.cosim.tools import BuildError
 from zerotrain.data.dataset import quantize
 from zerotrain.data.digits import load_digits
 from zerotrain.golden.chip import GoldenChip
+from zerotrain.host.bench_golden import measure_golden
 from zerotrain.host.driver import Driver, StepResult
 from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.session import Session
@@ -117,6 +119,7 @@ def main() -> int:
         if options.turns < 1:
             raise ValueError(f"--turns is at least 1, not {options.turns}")
         found = measure(options.lanes, options.turns)
+        found["golden"] = measure_golden(4 * options.turns)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(options.output, json.dumps(found, indent=2) + "\n")
     except (BuildError, ValueError, RuntimeError, OSError) as error:
@@ -129,6 +132,14 @@ def main() -> int:
             f"used; simulated in {row['verilated_seconds'] * 1e3:.1f} ms "
             f"({row['cycles_per_cpu_second'] / 1e6:.2f} M cycles/s), golden model "
             f"{row['golden_seconds'] * 1e3:.1f} ms ({row['golden_speedup']:.1f} times as fast)"
+        )
+    golden = found["golden"]
+    for kind in _KINDS.values():
+        row = golden[kind]
+        print(
+            f"{golden['preset']} {kind.upper()} step, batch {golden['batch']}, golden model: "
+            f"{row['wall_seconds'] * 1e3:.1f} ms on {golden['threads']} threads "
+            f"({row['processor_seconds'] * 1e3:.1f} ms of processor time)"
         )
     print(f"Written to {options.output}")
     return 0

@@ -18,9 +18,13 @@ Carried = NDArray[np.int32] | NDArray[np.float64]
 _TILE_WORDS = 6144
 
 
+@kernel
 def largest(values: Words) -> int:
-    """The largest magnitude."""
-    return max(int(values.max()), -int(values.min()))
+    """The largest magnitude of a row."""
+    low, high = np.int32(0), np.int32(0)
+    for n in range(len(values)):
+        low, high = min(low, values[n]), max(high, values[n])
+    return int(max(-np.int64(low), np.int64(high)))
 
 
 def contract(
@@ -44,7 +48,8 @@ def contract(
     clamped : bool
     """
     rows, terms = w.shape
-    bound = int(np.abs(w).sum(axis=1, dtype=np.int64).max()) * largest(x)
+    x = np.ascontiguousarray(x)
+    bound = int(np.abs(w).sum(axis=1, dtype=np.int64).max()) * largest(x.reshape(-1))
     if bias is not None:
         bound += int(np.abs(bias).max())
     carrier = np.int32 if fits_int32(bound) else np.float64
@@ -65,9 +70,7 @@ def contract(
     part = np.zeros((matrix.shape[1], tile), carrier)
     acc = np.empty((2, tile), carrier)
     low, high = float(target.raw_min), float(target.raw_max)
-    clamped = _contract(
-        matrix, start, repeat, np.ascontiguousarray(x), 0.5**shift, low, high, part, acc, out
-    )
+    clamped = _contract(matrix, start, repeat, x, 0.5**shift, low, high, part, acc, out)
     return out, clamped
 
 
@@ -107,7 +110,10 @@ def _contract(
             groups = min(blocks, count - g0)
             for k in range(terms):
                 for g in range(groups):
-                    part[k, g * width : (g + 1) * width] = x[g0 + g, k, n0 : n0 + width]
+                    source = x[g0 + g, k, n0 : n0 + width]
+                    to = part[k, g * width : (g + 1) * width]
+                    for n in range(width):  # several times as fast as an assignment of slices
+                        to[n] = source[n]
             a, b = acc[0, : groups * width], acc[1, : groups * width]
             for r in range(0, len(w), 2):
                 for n in range(0, len(a), min(repeat, width)):

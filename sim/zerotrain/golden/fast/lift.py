@@ -65,10 +65,13 @@ class Lift:
         -------
         int32[i, n_outputs above, n, batch]
         """
+        dy = np.ascontiguousarray(dy)
         _, n, _, batch = dy.shape
         count, n_above = outputs.shape[1], len(self.w)
         # |dh| <= |dy|, whatever the activation.
-        bound = int(np.abs(self.w[:, outputs]).sum(axis=-1, dtype=np.int64).max()) * largest(dy)
+        bound = int(np.abs(self.w[:, outputs]).sum(axis=-1, dtype=np.int64).max()) * largest(
+            dy.reshape(-1)
+        )
         carrier = np.int32 if fits_int32(bound) else np.float64
         # Rows are taken by twos, outputs by fours: zeros make up the numbers.
         w = np.zeros((len(outputs), n_above + n_above % 2, count + -count % 4), carrier)
@@ -78,7 +81,7 @@ class Lift:
         out = np.empty((len(outputs), n_above, n * batch), np.int32)
         low, high = float(self.target.raw_min), float(self.target.raw_max)
         clamped = _lift(
-            np.ascontiguousarray(dy), outputs, self.minus_y, self.relu, w, 0.5**self.shift,
+            dy, outputs, self.minus_y, self.relu, w, 0.5**self.shift,
             low, high, dh, acc, out,
         )  # fmt: skip
         if clamped:
