@@ -1,9 +1,11 @@
 """The chip's register bank: everything that the bus reaches."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.memory import address_bits
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
@@ -27,6 +29,10 @@ READ_LATENCY = 2
 SETTINGS = tuple(
     r for r in REGISTERS if r.access == "rw" and r.name not in ("command", "lfsr_lo", "lfsr_hi")
 )
+
+
+#: Registers whose words are read from a memory: constants, and what only the bus writes.
+_STORED = ("identifier", "version", "config_hash", "command", *(r.name for r in SETTINGS))
 
 
 class WindowPort(wiring.Signature):
@@ -77,6 +83,9 @@ class RegisterBank(wiring.Component):
     register or window answers, or a write that does not select all four byte lanes, is ignored,
     reads 0 and sets BAD_ADDRESS. Writes of read-only registers and of ``losses`` are ignored.
 
+    Units see every setting all the time, in flip-flops; the bus reads it from a small memory that
+    is written together with them, so that no wide multiplexer is needed. A reset keeps both.
+
     While a step runs, settings hold still: writing one is ignored and sets BUSY_ACCESS. A command
     while busy, or one that does not exist, is ignored and sets BAD_COMMAND.
 
@@ -111,7 +120,7 @@ class RegisterBank(wiring.Component):
         Replace ``lfsr``, at the end of a step.
     settings
         One output for each of :data:`SETTINGS` (``n_parameters`` ... ``program_cge``), under the
-        register's name and with its width; 0 at reset.
+        register's name and with its width; 0 until written.
     windows
         One ``Out(WindowPort(window))`` for each of ``spec.registers.windows(chip)``, by name.
     """
@@ -202,7 +211,8 @@ class RegisterBank(wiring.Component):
         running = Signal()
         m.d.comb += running.eq(self.busy | self.start)
         write = w_stb & whole & in_registers
-        values = self._values(m, write, adr, dat_w, running, bad_command)
+        values = self._live(m, write, adr, dat_w, running, bad_command)
+        stored = self._stored(m, write & ~running, adr, dat_w)
         held = write & (adr >= SETTINGS[0].address // 4)
         m.d.comb += busy_access.eq(Cat(*refused).any() | (held & running))
         events = {
@@ -215,18 +225,19 @@ class RegisterBank(wiring.Component):
             with m.If(event):
                 m.d.sync += values["error"][bit.bit_length() - 1].eq(1)
 
-        # Reads: the register or window word, in the cycle before `ack`.
-        register_word, window_word = Signal(32), Signal(32)
+        # Reads. Where a register is not stored, the memory holds zero.
+        live_word, window_word = Signal(32), Signal(32)
         with m.Switch(adr[: address_bits(len(REGISTERS))]):
             for r in REGISTERS:
-                with m.Case(r.address // 4):
-                    m.d.comb += register_word.eq(values[r.name])
+                if r.name not in _STORED:
+                    with m.Case(r.address // 4):
+                        m.d.comb += live_word.eq(values[r.name])
         with m.Switch(r_granted):
             for k, port in enumerate(ports.values()):
                 with m.Case("".join("1" if b == k else "-" for b in reversed(range(len(ports))))):
                     m.d.comb += window_word.eq(port.r_data)
         with m.If(waiting == 1):
-            m.d.sync += bus.dat_r.eq(Mux(in_registers, register_word, window_word))
+            m.d.sync += bus.dat_r.eq(Mux(in_registers, live_word | stored, window_word))
         return m
 
     def _hit(self, adr: Value, window: Window) -> Value:
@@ -242,7 +253,37 @@ class RegisterBank(wiring.Component):
             found &= adr[: address_bits(rows)] < rows
         return found
 
-    def _values(
+    def _stored(self, m: Module, write: Value, adr: Value, dat_w: Value) -> Value:
+        """What the memory holds for the register at ``adr``, two cycles later; else 0."""
+        constants = {
+            "identifier": IDENTIFIER,
+            "version": VERSION,
+            "config_hash": self._chip.config_hash,
+        }
+        m.submodules.stored = memory = Memory(
+            shape=32, depth=len(REGISTERS), init=[constants.get(r.name, 0) for r in REGISTERS]
+        )
+        r, w = memory.read_port(), memory.write_port()
+        m.d.comb += [r.addr.eq(adr), w.addr.eq(adr)]
+        # Words are read long after they were written: an access takes cycles.
+        for setting in (register("command"), *SETTINGS):
+            held = Signal(setting.width, name=f"{setting.name}_held", reset_less=True)
+            accepted = write & (adr == setting.address // 4)
+            if setting.name == "command":
+                accepted &= self._known_command(dat_w)
+            m.d.comb += getattr(self, setting.name).eq(held)
+            with m.If(accepted):
+                m.d.sync += held.eq(dat_w)
+                m.d.comb += [w.en.eq(1), w.data.eq(dat_w[: setting.width])]
+        # Registered again: block RAM is slow.
+        return pipe(m, r.data, 1, "stored", reset_less=True)
+
+    @staticmethod
+    def _known_command(dat_w: Value) -> Value:
+        width = register("command").width
+        return Cat(dat_w[:width] == c for c in Command if c).any()
+
+    def _live(
         self,
         m: Module,
         write: Value,
@@ -251,7 +292,7 @@ class RegisterBank(wiring.Component):
         running: Signal,
         bad_command: Signal,
     ) -> dict[str, Value]:
-        """What each register reads, by name; makes the registers that are written."""
+        """What the registers outside ``_STORED`` read, by name; makes those that are written."""
         accepted = Signal()
         error = Signal(register("error").width)
         saturation = Signal(register("saturation").width)
@@ -259,10 +300,10 @@ class RegisterBank(wiring.Component):
         with m.If(write):
             with m.Switch(adr):
                 with m.Case(register("command").address // 4):
-                    with m.If(running | ~Cat(dat_w[:4] == c for c in Command if c).any()):
+                    with m.If(running | ~self._known_command(dat_w)):
                         m.d.comb += bad_command.eq(1)
                     with m.Else():
-                        m.d.sync += [self.command.eq(dat_w), self.start.eq(1), accepted.eq(1)]
+                        m.d.sync += [self.start.eq(1), accepted.eq(1)]
                 with m.Case(register("error").address // 4):
                     m.d.sync += error.eq(error & ~dat_w)
                 # Clearing a bit that an event sets in the same cycle leaves it set.
@@ -270,9 +311,6 @@ class RegisterBank(wiring.Component):
                     m.d.sync += saturation.eq((saturation & ~dat_w) | self.saturated)
         with m.If(write & ~running):
             with m.Switch(adr):
-                for r in SETTINGS:
-                    with m.Case(r.address // 4):
-                        m.d.sync += getattr(self, r.name).eq(dat_w)
                 with m.Case(register("lfsr_lo").address // 4):
                     m.d.sync += self.lfsr[:32].eq(dat_w)
                 with m.Case(register("lfsr_hi").address // 4):
@@ -281,10 +319,6 @@ class RegisterBank(wiring.Component):
             m.d.sync += self.lfsr.eq(self.lfsr_w_data)
 
         return {
-            "identifier": Const(IDENTIFIER, 32),
-            "version": Const(VERSION, 32),
-            "config_hash": Const(self._chip.config_hash, 32),
-            "command": self.command,
             # Every accepted command ends, so the chip is either busy or done from the first one on.
             "status": Cat(running, accepted & ~running),
             "error": error,
@@ -297,5 +331,4 @@ class RegisterBank(wiring.Component):
             "correct": self.correct,
             "lfsr_lo": self.lfsr[:32],
             "lfsr_hi": self.lfsr[32:],
-            **{r.name: getattr(self, r.name) for r in SETTINGS},
         }

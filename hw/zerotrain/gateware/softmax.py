@@ -126,12 +126,13 @@ class SoftmaxSums(wiring.Component):
     def _distance(self, m: Module, k: int) -> Value:
         """``u - ref`` in stage 2."""
         word, maximum = self.word[k], Signal(self._word, name=f"maximum{k}", reset_less=True)
-        with m.If(self.find & (self.first | (word > maximum))):
+        below = maximum - word
+        with m.If(self.find & (self.first | below[-1])):
             m.d.sync += [maximum.eq(word), self.maximum_hit[k].eq(self.match[k])]
         # Stage 1: below the maximum, by the logits alone. The maximum is complete by then.
         dz = Signal(self._word, name=f"dz{k}", reset_less=True)
         m.d.sync += [
-            self.keep[k].eq(Mux(self.base, maximum - word, self.kept[k])),
+            self.keep[k].eq(Mux(self.base, below, self.kept[k])),
             dz.eq(Mux(self.base, 0, word)),
         ]
         d = Signal(signed(self._fine), name=f"d{k}", reset_less=True)
