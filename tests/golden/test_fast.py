@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zerotrain.golden.fast import contract, lift
-from zerotrain.golden.fast.engine import engine_of
+from zerotrain.golden.fast.engine import FAST, engine_of
 from zerotrain.golden.fast.threads import run_tasks, thread_count
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import READABLE, Engine, Model, State, cge_step, evaluate, rge_step
@@ -41,7 +41,9 @@ def outcome(
 @pytest.mark.parametrize("seed", range(CASES))
 def test_drawn_networks(seed: int) -> None:
     model, _, settings, state, x, targets = case(seed)
+    assert engine_of(model) is not READABLE
     expected = outcome(READABLE, model, settings, state, x, targets)
+    assert outcome(FAST, model, settings, state, x, targets) == expected
     assert outcome(engine_of(model), model, settings, state, x, targets) == expected
 
 
@@ -65,7 +67,7 @@ def larger(seed: int) -> tuple[Model, StepSettings, State, Ints, Ints]:
 @pytest.mark.parametrize("seed", range(4))
 def test_larger_networks(seed: int) -> None:
     given = larger(seed)
-    assert outcome(engine_of(given[0]), *given) == outcome(READABLE, *given)
+    assert outcome(FAST, *given) == outcome(READABLE, *given)
 
 
 def test_both_carriers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,7 @@ def test_both_carriers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "fits_int32", fits)
     for seed in range(4):
         model, settings, state, x, targets = larger(seed)
-        outcome(engine_of(model), model, settings, state, x, targets)
+        outcome(FAST, model, settings, state, x, targets)
     assert len(seen) == 4 and min(seen.values()) > 10
 
 
@@ -92,7 +94,8 @@ def test_paper_network() -> None:
     targets, theta = rng.integers(0, 10, 40), rng.integers(-4000, 4000, network.n_parameters)
     settings = StepSettings(queries=3, gradient_shift=12, decay=14, step_mantissa=16)
     given = model, settings, State(theta, np.zeros_like(theta), 5), x, targets
-    assert outcome(engine_of(model), *given) == outcome(READABLE, *given)
+    assert engine_of(model) is FAST
+    assert outcome(FAST, *given) == outcome(READABLE, *given)
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +104,7 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for threads in (1, 2, 5):
         monkeypatch.setenv("ZEROTRAIN_THREADS", str(threads))
         assert thread_count() == threads
-        found.append(outcome(engine_of(given[0]), *given))
+        found.append(outcome(FAST, *given))
     assert found[0] == found[1] == found[2]
 
 
@@ -153,5 +156,6 @@ def test_wide_sums_stay_readable() -> None:
         weight=QFormat(24, 20), input=wide, tt=wide, preact=wide, delta=QFormat(24, 17)
     )
     assert engine_of(Model(Network((dense(4000, 2),)), formats, ((1,),), 1)) is READABLE
-    assert engine_of(Model(Network((dense(4, 2),)), formats, ((1,),), 1)) is not READABLE
-    assert READABLE.evaluate is evaluate
+    small, large = (Network((dense(size, 2),)) for size in (4, 2048))
+    assert engine_of(Model(large, Formats(), ((1,),), 1)) is FAST
+    assert engine_of(Model(small, Formats(), ((1,),), 1)).evaluate is evaluate

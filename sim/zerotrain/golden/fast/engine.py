@@ -1,4 +1,6 @@
-"""The fast engine of whole steps."""
+"""The fast engine of whole steps, and when it is used."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -7,11 +9,22 @@ from zerotrain.golden.fast.forward import evaluate, forward_losses
 from zerotrain.golden.fixed import carrier
 from zerotrain.golden.steps import READABLE, Engine, Model
 
-__all__ = ["engine_of"]
+__all__ = ["FAST", "engine_of"]
 
-_FAST = Engine(evaluate, forward_losses, cge_losses)
+#: For models whose sums fit float64 (:func:`zerotrain.golden.fixed.carrier`).
+FAST = Engine(evaluate, forward_losses, cge_losses)
+#: Small forward passes go through NumPy, many evaluations at once, sooner than through tasks.
+_SMALL = replace(READABLE, cge_losses=cge_losses)
+#: Words of the largest intermediate of a sample, below which a network is small.
+_SMALL_WORDS = 2048
 
 
 def engine_of(model: Model) -> Engine:
-    """The fast engine, or the readable one where sums of the model do not fit float64."""
-    return _FAST if carrier(model.network, model.formats) is np.float64 else READABLE
+    """The engine that suits a model: the numbers are the same."""
+    if carrier(model.network, model.formats) is not np.float64:
+        return READABLE
+    words = max(
+        max(layer.n_inputs, layer.n_outputs) * max(layer.all_ranks)
+        for layer in model.network.layers
+    )
+    return FAST if words >= _SMALL_WORDS else _SMALL
