@@ -51,7 +51,7 @@ def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) 
 def _forward(model: Model, theta: Ints, x: Ints, flags: Flags) -> list[ForwardLayer]:
     """The unperturbed forward pass; all arrays int32."""
     v, out = np.ascontiguousarray(x.T, np.int32), []
-    for part, groups in zip(layers_of(model, theta), model.groups, strict=True):
+    for part, groups in zip(layers_of(model, theta[None])[0], model.groups, strict=True):
         merged = merge_groups(part, groups, model.formats, flags)
         y = layer_forward(part, merged, v, model.formats, flags)
         out.append(ForwardLayer(part, v, y))

@@ -30,8 +30,10 @@ def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
     samples = np.ascontiguousarray(x.T, np.int32)
     out = np.empty((len(theta), model.network.n_outputs, len(x)), np.int32)
 
+    evaluations = layers_of(model, theta)
+
     def run(e: int, flags: Flags) -> None:
-        layers = layers_of(model, theta[e])
+        layers = evaluations[e]
         merged = [
             merge_groups(part, groups, formats, flags)
             for part, groups in zip(layers, model.groups, strict=True)

@@ -19,16 +19,26 @@ Ints = NDArray[np.int64]
 Words = NDArray[np.int32]
 
 
-def layers_of(model: Model, theta: Ints) -> list[TTLayer]:
-    """The network's layers at parameters ``theta [d]``, their arrays int32."""
-    found = unpack(model.network, model.formats, theta)
-    return [
+def layers_of(model: Model, theta: Ints) -> list[list[TTLayer]]:
+    """The network's layers at each of the parameter vectors ``theta [E, d]``, arrays int32."""
+    found = [
         replace(
             part,
             cores=[np.ascontiguousarray(core, np.int32) for core in part.cores],
             bias=None if part.bias is None else part.bias.astype(np.int32),
         )
-        for part in found
+        for part in unpack(model.network, model.formats, theta)
+    ]
+    return [
+        [
+            replace(
+                part,
+                cores=[core[e] for core in part.cores],
+                bias=None if part.bias is None else part.bias[e],
+            )
+            for part in found
+        ]
+        for e in range(len(theta))
     ]
 
 
