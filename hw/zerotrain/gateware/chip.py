@@ -23,9 +23,11 @@ from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine import Engine
 from zerotrain.gateware.loss import loss_unit
 from zerotrain.gateware.memory import address_bits
+from zerotrain.gateware.merge import MergeUnit
 from zerotrain.gateware.perturb import Perturb
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
 from zerotrain.gateware.update import Update
+from zerotrain.gateware.weights import WeightMemory
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
@@ -89,6 +91,7 @@ class TrainingChip(wiring.Component):
         m.submodules.controller = controller = Controller(chip)
         m.submodules.perturb = perturb = Perturb(chip)
         m.submodules.engine = engine = Engine(chip)
+        m.submodules.weights = weights = WeightMemory(chip)
         m.submodules.loss = loss = loss_unit(chip)
         update = Update(chip)
         m.submodules.update = _resting(
@@ -110,8 +113,11 @@ class TrainingChip(wiring.Component):
             perturb.perturb.eq(controller.perturb),
             perturb.query.eq(controller.query),
             controller.perturb_busy.eq(perturb.busy),
-            engine.start.eq(controller.engine_start),
-            engine.pc.eq(controller.engine_pc),
+            engine.merged.eq(controller.engine_merged),
+            controller.takes_merged.eq(engine.takes_merged),
+            weights.banked.eq(bank.command != Command.CGE),
+            weights.read_bank.eq(controller.evaluation_bank),
+            weights.write_bank.eq(controller.copy_bank),
             engine.input_base.eq(controller.input_base),
             engine.active_lanes.eq(controller.active_lanes),
             controller.engine_busy.eq(engine.busy),
@@ -129,11 +135,15 @@ class TrainingChip(wiring.Component):
             update.start.eq(controller.update_start),
             update.cge.eq(controller.update_cge),
             controller.update_busy.eq(update.busy),
-            bank.bad_program.eq(engine.bad_program),
             bank.correct.eq(loss.correct),
             loss.score.eq(evaluate),
         ]
         wiring.connect(m, engine.logits, loss.logits)
+        wiring.connect(m, engine.weight, weights.read)
+        merge = self._merging(m, controller, engine, weights)
+        m.d.comb += bank.bad_program.eq(
+            engine.bad_program | (merge.bad_program if merge else Const(0))
+        )
         # The generator runs on from the register's state; only RGE moves it.
         m.d.comb += [
             perturb.load.eq(bank.start),
@@ -142,9 +152,35 @@ class TrainingChip(wiring.Component):
             bank.lfsr_w_data.eq(perturb.state),
         ]
         self._count(m, bank, controller, engine)
-        self._flags(m, bank, engine, perturb, loss, update)
-        self._memories(m, bank, controller, engine, perturb, loss, update)
+        self._flags(m, bank, engine, merge, perturb, loss, update)
+        self._memories(m, bank, controller, engine, merge, weights, perturb, loss, update)
         return m
+
+    def _merging(
+        self, m: Module, controller: Controller, engine: Engine, weights: WeightMemory
+    ) -> MergeUnit | None:
+        """What merges TT-cores: a unit of its own, or the engine between two evaluations."""
+        if not self._chip.merge_depth:
+            m.d.comb += [
+                engine.start.eq(controller.engine_start | controller.merge_start),
+                engine.pc.eq(
+                    Mux(controller.merge_start, controller.merge_pc, controller.engine_pc)
+                ),
+                controller.merge_busy.eq(engine.busy),
+            ]
+            return None
+        m.submodules.merge = merge = MergeUnit(self._chip)
+        wiring.connect(m, merge.left, weights.left)
+        wiring.connect(m, merge.right, weights.right)
+        m.d.comb += [
+            engine.start.eq(controller.engine_start),
+            engine.pc.eq(controller.engine_pc),
+            merge.start.eq(controller.merge_start),
+            merge.pc.eq(controller.merge_pc),
+            controller.merge_busy.eq(merge.busy),
+            controller.merged.eq(merge.merged),
+        ]
+        return merge
 
     @staticmethod
     def _count(m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
@@ -165,6 +201,7 @@ class TrainingChip(wiring.Component):
         m: Module,
         bank: RegisterBank,
         engine: Engine,
+        merge: MergeUnit | None,
         perturb: Perturb,
         loss: wiring.Component,
         update: Update,
@@ -176,6 +213,8 @@ class TrainingChip(wiring.Component):
             Saturation.GRADIENT: update.saturated_gradient,
             Saturation.PARAMETER: update.saturated_parameter,
         }
+        if merge:
+            pulses[Saturation.MERGE] = merge.saturated
         bits: list[Value] = [
             pulses.get(flag, engine.saturation[k]) for k, flag in enumerate(Saturation)
         ]
@@ -187,6 +226,8 @@ class TrainingChip(wiring.Component):
         bank: RegisterBank,
         controller: Controller,
         engine: Engine,
+        merge: MergeUnit | None,
+        weights: WeightMemory,
         perturb: Perturb,
         loss: wiring.Component,
         update: Update,
@@ -209,7 +250,7 @@ class TrainingChip(wiring.Component):
             for _, user in users:
                 m.d.comb += user.data.eq(port.data)
 
-        def write(port: WritePort, *users: wiring.PureInterface) -> None:
+        def write(port: WritePort | wiring.PureInterface, *users: wiring.PureInterface) -> None:
             """Give the write port to whichever user enables it; they never do so at once."""
             for user in users:
                 with m.If(user.en):
@@ -239,9 +280,7 @@ class TrainingChip(wiring.Component):
         write(w, loss.losses_w)
         window("losses", w, r)
 
-        w, r = memory("weight", f.weight.width, chip.weight_depth)
-        read(r, (always, engine.weight))
-        write(w, perturb.weight, engine.weight_w)
+        write(weights.write, perturb.weight, merge.weight_w if merge else engine.weight_w)
         lanes = chip.lanes * f.lane_width
         w, r = memory("scratch", lanes, chip.scratch_depth)
         read(r, (always, engine.scratch))
@@ -253,6 +292,8 @@ class TrainingChip(wiring.Component):
         # The program's rows are two bus words wide.
         w, r = memory("program", 64, chip.program_depth, part=32, init=self._program.rows)
         read(r, (always, engine.program))
+        if merge:
+            read(m.submodules.program_memory.read_port(), (always, merge.program))
         host = bank.program
         m.d.comb += host.granted.eq(idle)
         with m.If(idle):

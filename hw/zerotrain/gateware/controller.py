@@ -18,12 +18,21 @@ _SETTINGS = (
 
 
 class Controller(wiring.Component):
-    """Sequences perturbation, engine, loss unit and update.
+    """Sequences perturbation, merging, engine, loss unit and update.
 
-    A step evaluates one copy of the parameters after the other: perturb, merge, then a forward pass
-    for every group of ``lanes`` samples. The loss unit works on one pass while the engine is
-    already in the next; the controller opens a pass in the loss unit as soon as that is idle, and
-    withholds the loss unit's credits until then.
+    A step evaluates one copy of the parameters after the other. Two threads share the work:
+
+    * one *prepares* copies: perturb, then merge;
+    * the other *evaluates* them: a forward pass for every group of ``lanes`` samples, in a CGE step
+      followed by the section of all coordinates.
+
+    With a merge unit there are two banks of weights. The next copy is prepared while one is
+    evaluated, and an evaluation begins as soon as the first of its weights are merged: the engine
+    waits where it needs others (``engine_merged``). Without, the engine merges, and the threads
+    take turns.
+
+    The loss unit works on one pass while the engine is already in the next; the controller opens a
+    pass in the loss unit as soon as that is idle, and withholds the loss unit's credits until then.
 
     Parameters
     ----------
@@ -39,8 +48,18 @@ class Controller(wiring.Component):
     busy : Out(1)
     perturb_start, perturb_busy, perturb, query
         :class:`~zerotrain.gateware.perturb.Perturb`; ``perturb`` low copies theta.
+    merge_start, merge_pc, merge_busy
+        What runs the merge sections: the merge unit, or the engine.
+    merged : In(1)
+        Pulse: something that a contraction of the engine waits for is merged.
+    copy_bank, evaluation_bank : Out(1)
+        Banks of the weight memory: of the copy in preparation, of the one under evaluation.
     engine_start, engine_pc, engine_busy, input_base, active_lanes
         :class:`~zerotrain.gateware.engine.Engine`.
+    engine_merged : Out(1)
+        A contraction that waits for merging may begin.
+    takes_merged : In(1)
+        Pulse: it does.
     pass_start, first_evaluation, first_pass, target_row, loss_lanes, loss_clear, loss_busy
         The loss unit.
     pass_open : Out(1)
@@ -62,9 +81,17 @@ class Controller(wiring.Component):
                 "perturb_busy": In(1),
                 "perturb": Out(1),
                 "query": Out(range(chip.query_depth)),
+                "merge_start": Out(1),
+                "merge_pc": Out(rows),
+                "merge_busy": In(1),
+                "merged": In(1),
+                "copy_bank": Out(1),
+                "evaluation_bank": Out(1),
                 "engine_start": Out(1),
                 "engine_pc": Out(rows),
                 "engine_busy": In(1),
+                "engine_merged": Out(1),
+                "takes_merged": In(1),
                 "input_base": Out(range(2 * chip.sample_depth)),
                 "active_lanes": Out(range(chip.lanes + 1)),
                 "pass_start": Out(1),
@@ -83,25 +110,109 @@ class Controller(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        rge, cge = Signal(), Signal()
+        m.d.comb += [
+            rge.eq(self.command == Command.RGE),
+            cge.eq(self.command == Command.CGE),
+            self.update_cge.eq(cge),
+        ]
+        copies = Signal(range(self._chip.evaluation_depth + 1))
+        m.d.comb += copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1))
+
+        # Copies of which the preparation has begun and the evaluation has not ended.
+        held = Signal(range(3))
+        preparing = Signal()
+        begin, finish = Signal(), Signal()
+        with m.If(begin != finish):
+            m.d.sync += held.eq(Mux(begin, held + 1, held - 1))
+        with m.If(begin):
+            m.d.sync += preparing.eq(1)
+
+        # Merged weights that the evaluation may read before their copy is complete.
+        complete = Signal()
+        parts = Signal(16)
+        m.d.comb += [
+            complete.eq((held != 0) & ~(preparing & (held == 1))),
+            self.engine_merged.eq(complete | ((held != 0) & parts.any())),
+        ]
+        with m.If(begin):
+            m.d.sync += parts.eq(0)
+        with m.Elif(self.merged != (self.takes_merged & ~complete)):
+            m.d.sync += parts.eq(Mux(self.merged, parts + 1, parts - 1))
+
+        self._prepare(m, rge, cge, copies, held, preparing, begin)
+        self._evaluate(m, rge, cge, copies, preparing, finish)
+        return m
+
+    def _prepare(
+        self,
+        m: Module,
+        rge: Signal,
+        cge: Signal,
+        copies: Signal,
+        held: Signal,
+        preparing: Signal,
+        begin: Signal,
+    ) -> None:
+        """Perturbs and merges one copy after the other, as far as there are banks."""
+        banks = 2 if self._chip.merge_depth else 1
+        begun = Signal.like(copies)
+        base = rge & (self.baseline == Baseline.BASE)
+        # Evaluation 0 of the base baseline is theta itself.
+        m.d.comb += [
+            self.perturb.eq(rge & ~(base & (begun == 1))),
+            self.query.eq(begun - 1 - base),
+        ]
+        with m.If(self.start):
+            m.d.sync += [begun.eq(0), self.copy_bank.eq(banks - 1)]
+        with m.FSM(name="prepare"):
+            with m.State("Idle"):
+                with m.If(self.busy & (begun != copies) & (held < banks)):
+                    m.d.comb += begin.eq(1)
+                    m.d.sync += begun.eq(begun + 1)
+                    if banks > 1:
+                        m.d.sync += self.copy_bank.eq(~self.copy_bank)
+                    m.next = "Perturb"
+            with m.State("Perturb"):
+                m.d.comb += self.perturb_start.eq(1)
+                m.next = "Perturb Wait"
+            with m.State("Perturb Wait"):
+                with m.If(~self.perturb_busy):
+                    m.next = "Merge"
+            with m.State("Merge"):
+                m.d.comb += [self.merge_start.eq(1), self.merge_pc.eq(self.program_merge)]
+                m.next = "Merge Wait"
+            with m.State("Merge Wait"):
+                with m.If(~self.merge_busy):
+                    m.next = "Complete"
+                    with m.If(cge):
+                        m.next = "Merge More"
+            with m.State("Merge More"):
+                m.d.comb += [self.merge_start.eq(1), self.merge_pc.eq(self.program_cge_merge)]
+                m.next = "Merge More Wait"
+            with m.State("Merge More Wait"):
+                with m.If(~self.merge_busy):
+                    m.next = "Complete"
+            with m.State("Complete"):
+                m.d.sync += preparing.eq(0)
+                m.next = "Idle"
+
+    def _evaluate(
+        self,
+        m: Module,
+        rge: Signal,
+        cge: Signal,
+        copies: Signal,
+        preparing: Signal,
+        finish: Signal,
+    ) -> None:
+        """Evaluates one copy after the other, then updates."""
         chip = self._chip
         groups = -(-chip.lanes // chip.loss_ways)
         target_step = groups if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else groups * self.n_outputs
 
-        rge, cge = Signal(), Signal()
-        query = Signal.like(self.first_evaluation)
-        last_query, unperturbed = Signal(), Signal()
-        m.d.comb += [
-            rge.eq(self.command == Command.RGE),
-            cge.eq(self.command == Command.CGE),
-            # Query 0 of the base baseline is theta itself.
-            unperturbed.eq(~rge | ((self.baseline == Baseline.BASE) & (query == 0))),
-            last_query.eq(~rge | (query == self.queries - (self.baseline == Baseline.MEAN))),
-            self.perturb.eq(~unperturbed),
-            self.query.eq(query - (rge & (self.baseline == Baseline.BASE))),
-            self.update_cge.eq(cge),
-        ]
-
         # The pass that the engine is in, and the one announced to the loss unit.
+        evaluation = Signal.like(self.first_evaluation)
         pass_index = Signal.like(self.passes)
         last_pass = Signal()
         input_base = Signal.like(self.input_base)
@@ -118,59 +229,58 @@ class Controller(wiring.Component):
             m.d.sync += [
                 self.pass_start.eq(1),
                 announced.eq(0),
-                self.first_evaluation.eq(Mux(rge, query, 0)),
+                self.first_evaluation.eq(evaluation),
                 self.first_pass.eq(pass_index == 0),
                 self.target_row.eq(target_row),
                 self.loss_lanes.eq(self.active_lanes),
             ]
 
-        with m.FSM() as fsm:
+        with m.FSM(name="evaluate") as fsm:
             with m.State("Idle"):
                 with m.If(self.start):
-                    m.d.sync += query.eq(0)
+                    m.d.sync += [evaluation.eq(0), self.evaluation_bank.eq(0)]
                     m.d.comb += self.loss_clear.eq(1)
-                    m.next = "Perturb"
-            with m.State("Perturb"):
-                m.d.comb += self.perturb_start.eq(1)
-                m.next = "Perturb Wait"
-            with m.State("Perturb Wait"):
-                with m.If(~self.perturb_busy):
-                    m.next = "Merge"
-            with m.State("Merge"):
-                m.d.comb += [
-                    self.engine_start.eq(1),
-                    self.engine_pc.eq(Mux(cge, self.program_cge_merge, self.program_merge)),
-                ]
+                    m.next = "Copy"
+            with m.State("Copy"):
                 m.d.sync += [
                     pass_index.eq(0),
                     input_base.eq(Mux(self.bank, chip.sample_depth, 0)),
                     target_row.eq(Mux(self.bank, chip.target_depth, 0)),
                 ]
-                m.next = "Merge Wait"
-            with m.State("Merge Wait"):
-                with m.If(~self.engine_busy):
+                with m.If(self.engine_merged):
                     m.next = "Pass"
             with m.State("Pass"):
-                m.d.comb += [
-                    self.engine_start.eq(1),
-                    self.engine_pc.eq(Mux(cge, self.program_cge, self.program_forward)),
-                ]
+                m.d.comb += [self.engine_start.eq(1), self.engine_pc.eq(self.program_forward)]
                 m.d.sync += announced.eq(1)
                 m.next = "Pass Wait"
             with m.State("Pass Wait"):
                 # A section without logits would end while its pass is still announced.
                 with m.If(~self.engine_busy & self.pass_open):
-                    m.d.sync += [
-                        pass_index.eq(pass_index + 1),
-                        input_base.eq(input_base + self.n_inputs),
-                        target_row.eq(target_row + target_step),
-                    ]
-                    m.next = "Pass"
-                    with m.If(last_pass):
-                        m.d.sync += query.eq(query + 1)
-                        m.next = "Perturb"
-                        with m.If(last_query):
-                            m.next = "Losses"
+                    m.next = "Next"
+                    with m.If(cge):
+                        m.next = "Coordinates"
+            with m.State("Coordinates"):
+                with m.If(~preparing):
+                    m.d.comb += [self.engine_start.eq(1), self.engine_pc.eq(self.program_cge)]
+                    m.next = "Coordinates Wait"
+            with m.State("Coordinates Wait"):
+                with m.If(~self.engine_busy):
+                    m.next = "Next"
+            with m.State("Next"):
+                m.d.sync += [
+                    pass_index.eq(pass_index + 1),
+                    input_base.eq(input_base + self.n_inputs),
+                    target_row.eq(target_row + target_step),
+                ]
+                m.next = "Pass"
+                with m.If(last_pass):
+                    m.d.comb += finish.eq(1)
+                    m.d.sync += evaluation.eq(evaluation + 1)
+                    if chip.merge_depth:
+                        m.d.sync += self.evaluation_bank.eq(~self.evaluation_bank)
+                    m.next = "Copy"
+                    with m.If(evaluation + 1 == copies):
+                        m.next = "Losses"
             with m.State("Losses"):
                 with m.If(~self.loss_busy):
                     m.next = "Done"
@@ -185,4 +295,3 @@ class Controller(wiring.Component):
             with m.State("Done"):
                 m.next = "Idle"
         m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
-        return m

@@ -43,6 +43,10 @@ class Engine(wiring.Component):
     logits : Out
         Results for the loss unit: ``en``, ``delta`` (differences), ``index`` (output), ``data``
         (all lanes), ``last`` (completes an evaluation).
+    merged : In(1)
+        What the next ``sync`` contraction reads is merged; the contraction waits for it.
+    takes_merged : Out(1)
+        Pulse: a ``sync`` contraction begins.
     base_free, delta_free, reserve_base, reserve_delta
         The loss unit's credits, see :class:`~zerotrain.gateware.loss.LossUnit`.
     saturation : Out(8)
@@ -88,6 +92,8 @@ class Engine(wiring.Component):
                         }
                     )
                 ),
+                "merged": In(1),
+                "takes_merged": Out(1),
                 "base_free": In(1),
                 "delta_free": In(1),
                 "reserve_base": Out(1),
@@ -109,6 +115,8 @@ class Engine(wiring.Component):
         m.d.comb += [
             seq.start.eq(self.start),
             seq.pc.eq(self.pc),
+            seq.drained.eq(~seq.control.sync | self.merged),
+            self.takes_merged.eq(seq.begins & seq.control.sync),
             seq.base_free.eq(self.base_free),
             seq.delta_free.eq(self.delta_free),
             self.reserve_base.eq(seq.reserve_base),
@@ -155,7 +163,7 @@ class Engine(wiring.Component):
 
         clamped = Signal(chip.lanes)
         for k in range(chip.lanes):
-            lane = Lane(chip, merges=k == 0)
+            lane = Lane(chip, merges=k == 0 and not chip.merge_depth)
             m.submodules[f"lane_{k}"] = lane
             m.d.comb += [
                 lane.weight.eq(weight),

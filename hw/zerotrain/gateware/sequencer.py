@@ -65,10 +65,15 @@ class Sequencer(wiring.Component):
         Program memory, 64-bit rows.
     base_free, delta_free : In(1)
         The loss unit can take another evaluation of logits or of differences.
+    drained : In(1)
+        The results of all beats so far can be read by a beat that is issued in the next cycle.
+        A contraction begins only then.
     reserve_base, reserve_delta : Out(1)
         Pulse: an evaluation begins.
+    begins : Out(1)
+        Pulse: a contraction begins.
     control : Out(CONTROL)
-        Control word of the running contraction.
+        Control word of the contraction that runs or waits to begin.
     beat : Out(BEAT)
         The beat whose addresses are presented in this cycle.
     address : Out
@@ -89,6 +94,8 @@ class Sequencer(wiring.Component):
                 "program": Out(ReadPort(row_bits, 64)),
                 "base_free": In(1),
                 "delta_free": In(1),
+                "drained": In(1),
+                "begins": Out(1),
                 "reserve_base": Out(1),
                 "reserve_delta": Out(1),
                 "control": Out(CONTROL),
@@ -228,9 +235,10 @@ class Sequencer(wiring.Component):
                 m.d.sync += [count[4 + k].eq(row[k]) for k in range(MAX_LEVELS - 4)]
                 m.next = "Base"
             with m.State("Base"):
-                m.d.comb += load.eq(1)
+                m.d.comb += [load.eq(1), self.program.addr.eq(pc + 3), self.begins.eq(self.drained)]
                 m.d.sync += [packet_start.eq(1), bias_done.eq(0), evaluation_start.eq(to_loss)]
-                m.next = "Run"
+                with m.If(self.drained):
+                    m.next = "Run"
             with m.State("Run"):
                 m.d.comb += [running.eq(1), self.program.addr.eq(pc + 4 + level)]
                 with m.If(issue & ~bias_beat & (level == _END)):

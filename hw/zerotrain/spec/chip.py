@@ -35,7 +35,11 @@ class Chip:
     parameter_depth : int
         Words of the parameter and momentum memories.
     weight_depth : int
-        Words of the weight memory: the perturbed parameters, then merged TT-cores.
+        Words of the weight memory: the perturbed parameters, then merged TT-cores; of both banks.
+    merge_depth : int
+        Words of the merge unit's copy of the weights: parameters, then merged TT-cores of which
+        others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
+        while the lanes work with the other. 0: no such unit, the lanes merge.
     sample_depth : int
         Input words per lane, of one half of the double buffer.
     target_depth : int
@@ -63,6 +67,7 @@ class Chip:
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
     parameter_depth: int = 512
     weight_depth: int = 2048
+    merge_depth: int = 0
     sample_depth: int = 256
     target_depth: int = 32
     scratch_depth: int = 1024
@@ -93,6 +98,14 @@ class Chip:
             depth = getattr(self, name)
             if not 2 <= depth <= 1 << 16:
                 raise ValueError(f"{name} is 2 to 65536 words, not {depth!r}")
+        if self.merge_depth:
+            bank = self.weight_depth // 2
+            if self.weight_depth % 2 or not self.parameter_depth <= self.merge_depth <= bank:
+                raise ValueError(
+                    "With a merge unit, weight_depth is even and merge_depth between "
+                    f"parameter_depth ({self.parameter_depth}) and half of weight_depth "
+                    f"({self.weight_depth}), not {self.merge_depth!r}"
+                )
         if not _power_of_two(self.output_depth) or self.output_depth > 64:
             raise ValueError(
                 f"output_depth is a power of two of at most 64, not {self.output_depth!r}"

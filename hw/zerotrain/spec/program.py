@@ -91,6 +91,7 @@ CONTRACT_FIELDS: dict[str, tuple[int, int]] = {
     "aux_offset": (33, 1),
     "result_offset": (34, 1),
     "loop_level": (35, 2),
+    "sync": (37, 1),
 }
 
 
@@ -150,7 +151,11 @@ class Contract:
     shift : int
         Right shift of the requantisation.
     evaluation_levels : int
-        For logits: the number of ``kept`` levels, from the inside, that make up one evaluation.
+        For logits, and for merging with ``sync``: the number of ``kept`` levels, from the inside,
+        that make up one evaluation.
+    sync : bool
+        On a chip with a merge unit. Merging: each complete evaluation is announced to the engine.
+        Elsewhere: before each run, wait for one announcement, or for the end of all merging.
     moves : tuple of tuple of int
         In a loop: by how much every stream's start address moves with every loop counter,
         innermost first; counters left out move nothing.
@@ -169,6 +174,7 @@ class Contract:
     bias: bool = False
     constant_shift: int = 0
     evaluation_levels: int = 0
+    sync: bool = False
     moves: tuple[tuple[int, ...], ...] = ((), (), (), ())
     loop_level: int = 0
     comment: str = ""
@@ -194,14 +200,25 @@ class Contract:
         """Products in one sum."""
         return self.beats // self.packets
 
+    def _nest(self) -> tuple[list[Level], list[Level], list[Level]]:
+        """Counters that are summed over, that make up one evaluation, and the others."""
+        evaluation, others = (
+            self.kept[: self.evaluation_levels], self.kept[self.evaluation_levels :]
+        )  # fmt: skip
+        return _fused(self.summed), _fused(evaluation), _fused(others)
+
+    @property
+    def counters(self) -> int:
+        """Counters that it takes; ``MAX_LEVELS`` can be encoded."""
+        return sum(map(len, self._nest()))
+
     def rows(self, shifts: Sequence[int], **loop_fields: int) -> list[int]:
         """Encode for a chip with this set of shifts.
 
         ``loop_fields``: the control word's fields that concern the loop around it.
         """
-        summed = _fused(self.summed)
-        evaluation = _fused(self.kept[: self.evaluation_levels])
-        levels = summed + evaluation + _fused(self.kept[self.evaluation_levels :])
+        summed, evaluation, others = self._nest()
+        levels = summed + evaluation + others
         if len(levels) > MAX_LEVELS:
             raise ValueError(f"A contraction has at most {MAX_LEVELS} counters, got {len(levels)}")
         if self.shift not in shifts:
@@ -211,7 +228,7 @@ class Contract:
             "evaluation_level": len(summed) + len(evaluation), "source": self.source,
             "result": self.result, "relu": self.relu, "unit_weight": self.unit_weight,
             "bias": self.bias, "shift": list(shifts).index(self.shift),
-            "constant_shift": self.constant_shift,
+            "constant_shift": self.constant_shift, "sync": self.sync,
         } | loop_fields  # fmt: skip
         counts = [level.count - 1 for level in levels] + [0] * (MAX_LEVELS - len(levels))
         control = 0
@@ -337,8 +354,8 @@ def section_length(section: Sequence[Contract | Loop]) -> int:
 class Program:
     """An encoded program and the first row of each of its sections.
 
-    ``merge`` runs once per perturbed copy, ``forward`` once per pass; ``cge_merge`` once per CGE
-    step, ``cge`` once per CGE pass.
+    ``merge`` runs once per copy of the parameters, ``forward`` once per pass; in a CGE step,
+    ``cge_merge`` runs after ``merge`` and ``cge`` after ``forward``.
     """
 
     rows: tuple[int, ...] = (0,)

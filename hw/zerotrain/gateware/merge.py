@@ -1,0 +1,139 @@
+"""The merge unit: multiplies neighbouring TT-cores while the lanes work on something else."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import pipe, saturate
+from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.sequencer import BEAT, Sequencer
+from zerotrain.spec.chip import Chip
+
+__all__ = ["MergeUnit"]
+
+
+class MergeUnit(wiring.Component):
+    """Executes a program section whose contractions multiply weights with weights.
+
+    Golden model: :func:`zerotrain.golden.tt.merge` (bit-exact).
+
+    The weight stream of a contraction addresses its left factor, the operand stream its right
+    factor, the result stream the weight memory; all other fields but ``sync`` are ignored. Results
+    are requantised from twice the fraction bits of a weight to those of one.
+
+    Throughput: 1 product/cycle. A result is written 6 cycles after the last beat of its sum; a
+    contraction begins when all results of the one before can be read.
+
+    Parameters
+    ----------
+    chip : Chip
+        One with ``merge_depth``.
+
+    Members
+    -------
+    start, pc, busy
+        Run the section at row ``pc``; ``busy`` falls when every result is written.
+    program : Out(ReadPort)
+        Program memory.
+    left, right : Out(ReadPort)
+        The factors: two ports of the weights that are being prepared.
+    weight_w : Out(WritePort)
+        Results.
+    merged : Out(1)
+        Pulse: with this cycle's result, one more evaluation of a ``sync`` contraction is complete.
+    saturated : Out(1)
+        Pulse: this cycle's result was clamped.
+    bad_program : Out(1)
+        Pulse: a row was no instruction.
+    """
+
+    start: Signal
+    pc: Signal
+    busy: Signal
+    program: wiring.PureInterface
+    left: wiring.PureInterface
+    right: wiring.PureInterface
+    weight_w: wiring.PureInterface
+    merged: Signal
+    saturated: Signal
+    bad_program: Signal
+
+    #: Stages of a beat: addresses, words, operands, product, sum, shifted sum, result.
+    _STAGES = 7
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+        rows, width = address_bits(chip.program_depth), chip.formats.weight.width
+        factors = address_bits(chip.merge_depth)
+        super().__init__(
+            {
+                "start": In(1),
+                "pc": In(rows),
+                "busy": Out(1),
+                "program": Out(ReadPort(rows, 64)),
+                "left": Out(ReadPort(factors, signed(width))),
+                "right": Out(ReadPort(factors, signed(width))),
+                "weight_w": Out(WritePort(address_bits(chip.weight_depth), signed(width))),
+                "merged": Out(1),
+                "saturated": Out(1),
+                "bad_program": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chip, fmt = self._chip, self._chip.formats.weight
+        m.submodules.sequencer = seq = Sequencer(len(self.pc), len(self.weight_w.addr))
+        wiring.connect(m, wiring.flipped(self.program), seq.program)
+        m.d.comb += [
+            seq.start.eq(self.start),
+            seq.pc.eq(self.pc),
+            self.bad_program.eq(seq.bad_program),
+            self.left.addr.eq(seq.address.weight),
+            self.right.addr.eq(seq.address.operand),
+        ]
+
+        beats = [seq.beat]
+        for k in range(1, self._STAGES):
+            beat = Signal(BEAT, name=f"s{k}_beat")
+            m.d.sync += beat.eq(beats[-1])
+            beats.append(beat)
+        # The control word of the next contraction arrives before the last results of this one.
+        sync = Signal(reset_less=True)
+        with m.If(seq.beat.valid):
+            m.d.sync += sync.eq(seq.control.sync)
+        in_flight = Cat(beat.valid for beat in beats).any()
+        target = pipe(m, seq.address.result, self._STAGES - 1, "target", reset_less=True)
+        m.d.comb += [seq.drained.eq(~in_flight), self.busy.eq(seq.busy | in_flight)]
+
+        # A register behind the memories, and both registers of a DSP block.
+        s2_left = Signal(signed(fmt.width), reset_less=True)
+        s2_right = Signal(signed(fmt.width), reset_less=True)
+        s3_prod = Signal(signed(2 * fmt.width), reset_less=True)
+        m.d.sync += [
+            s2_left.eq(self.left.data),
+            s2_right.eq(self.right.data),
+            s3_prod.eq(s2_left * s2_right),
+        ]
+        # Exact: the planner keeps sums of products within acc_width. It begins with the half that
+        # rounds.
+        acc = Signal(signed(chip.acc_width), reset_less=True)
+        half = 1 << fmt.frac_bits >> 1
+        m.d.sync += acc.eq(Mux(beats[3].first, half, acc) + s3_prod)
+        s5_shifted = Signal(signed(chip.acc_width - fmt.frac_bits), reset_less=True)
+        m.d.sync += s5_shifted.eq(acc >> fmt.frac_bits)
+        word, clamped = saturate(s5_shifted, fmt.width)
+        s6_word = Signal(signed(fmt.width), reset_less=True)
+        s6_clamped = Signal(reset_less=True)
+        m.d.sync += [s6_word.eq(word), s6_clamped.eq(clamped)]
+
+        done = beats[-1]
+        write = done.valid & done.last
+        m.d.comb += [
+            self.weight_w.en.eq(write),
+            self.weight_w.addr.eq(target),
+            self.weight_w.data.eq(s6_word),
+            self.saturated.eq(write & s6_clamped),
+            self.merged.eq(write & done.evaluation & sync),
+        ]
+        return m

@@ -1,0 +1,138 @@
+"""The merge unit against the golden model."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth import Module, signed
+from amaranth.sim import Simulator
+
+from zerotrain.gateware.merge import MergeUnit
+from zerotrain.golden.fixed import Flags
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.program import Contract, Level, Result, Source, encode
+from zerotrain.spec.registers import Saturation
+
+Attach = Callable[..., Any]
+Draw = Callable[..., Formats]
+
+#: Words of the weight memory, and of the merge unit's copy.
+WEIGHTS, FACTORS = 1024, 256
+
+
+def merging(
+    left: tuple[int, tuple[int, ...]],
+    right: tuple[int, tuple[int, ...]],
+    target: int,
+    fmt: Any,
+    *,
+    tiles: bool,
+) -> Contract:
+    """``[a, i, j, b] x [b, i2, j2] -> [a, (i, i2), (j, j2)]``, announced tile by tile or once."""
+    (left_at, (a, i, j, b)), (right_at, (_, i2, j2)) = left, right
+    columns = j * j2
+    kept = (
+        Level(j2, operand=1, result=1),
+        Level(j, weight=b, result=j2),
+        Level(a, weight=i * j * b, result=i * i2 * columns),
+        Level(i2, operand=j2, result=columns),
+        Level(i, weight=j * b, result=i2 * columns),
+    )
+    return Contract(
+        summed=(Level(b, weight=1, operand=i2 * j2),),
+        kept=kept,
+        start=(left_at, right_at, 0, target),
+        source=Source.SCRATCH,
+        result=Result.WEIGHT,
+        shift=fmt.frac_bits,
+        evaluation_levels=3 if tiles else 5,
+        sync=tiles,
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sections(seed: int, attach: Attach, draw_formats: Draw) -> None:
+    """Two contractions, the second with the result of the first as a factor."""
+    rng = Random(seed)
+    formats = draw_formats(rng)
+    fmt = formats.weight
+    chip = Chip(
+        lanes=1, loss_ways=1, formats=formats, parameter_depth=FACTORS, merge_depth=FACTORS,
+        weight_depth=WEIGHTS, program_depth=64, acc_width=48,
+    )  # fmt: skip
+    a, b, c = (rng.randint(1, 3) for _ in range(3))
+    i, j, i2, j2, i3, j3 = (rng.randint(1, 2) for _ in range(6))
+    array = np.random.default_rng(seed)
+    first = array.integers(fmt.raw_min, fmt.raw_max, (a, i, j, b), endpoint=True)
+    # The columns of the second factor hold its right rank, the fastest index.
+    second = array.integers(fmt.raw_min, fmt.raw_max, (b, i2, j2 * c), endpoint=True)
+    third = array.integers(fmt.raw_min, fmt.raw_max, (c, i3, j3), endpoint=True) >> 2
+    words = [*first.ravel(), *second.ravel(), *third.ravel()]
+    at = np.cumsum([0, first.size, second.size, third.size])
+    merged_at, target = int(at[3]), FACTORS + 7
+    # The second contraction reads the result of the first as [(a, I), (j, j2), c].
+    section = [
+        merging((0, (a, i, j, b)), (int(at[1]), (b, i2, j2 * c)), merged_at, fmt, tiles=False),
+        merging(
+            (merged_at, (a, i * i2, j * j2, c)), (int(at[2]), (c, i3, j3)), target, fmt, tiles=True
+        ),
+    ]  # fmt: skip
+
+    flags = Flags()
+
+    def product(left: Any, right: Any) -> Any:
+        exact = np.einsum("aijb,bkl->aikjl", left.astype(object), right.astype(object))
+        rounded = (exact.astype(np.int64) + (1 << fmt.frac_bits >> 1)) >> fmt.frac_bits
+        return flags.saturate(rounded, fmt.width, Saturation.MERGE)
+
+    one = product(first, second)
+    two = product(one.reshape(a, i * i2, j * j2, c), third)
+
+    m = Module()
+    m.submodules.dut = dut = MergeUnit(chip)
+    word = signed(fmt.width)
+    init = [int(w) for w in words]
+    weights = attach(m, "weights", word, WEIGHTS, [], write=dut.weight_w)
+    for side in ("left", "right"):
+        # As in the chip: the lowest results are written to both copies.
+        memory = attach(m, side, word, FACTORS, init, read=getattr(dut, side))
+        port = memory.write_port()
+        m.d.comb += [
+            port.addr.eq(dut.weight_w.addr),
+            port.data.eq(dut.weight_w.data),
+            port.en.eq(dut.weight_w.en & (dut.weight_w.addr < FACTORS)),
+        ]
+    attach(m, "program", 64, 64, [0, *encode(section, formats.shifts)], read=dut.program)
+    results: list[int] = []
+    clamped = False
+
+    async def testbench(ctx: Any) -> None:
+        nonlocal clamped
+        ctx.set(dut.pc, 1)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        announced = written = cycles = 0
+        while ctx.get(dut.busy):
+            clamped |= bool(ctx.get(dut.saturated))
+            written += ctx.get(dut.weight_w.en)
+            if ctx.get(dut.merged):
+                announced += 1
+                assert written == one.size + announced * a * j * j2 * j3
+            cycles += 1
+            assert cycles < sum(c.beats for c in section) + 50, "The merge unit does not finish"
+            await ctx.tick()
+        assert announced == i * i2 * i3 and written == one.size + two.size
+        results.extend(ctx.get(weights.data[merged_at + k]) for k in range(one.size))
+        results.extend(ctx.get(weights.data[target + k]) for k in range(two.size))
+        assert not ctx.get(dut.bad_program)
+
+    sim = Simulator(m)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()  # ends with the testbench, whose loop has a deadline
+    assert results == [*one.ravel().tolist(), *two.ravel().tolist()]
+    assert clamped == bool(flags.value)
