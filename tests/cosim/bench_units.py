@@ -197,12 +197,15 @@ def drive(tb: Testbench, settings: StepSettings) -> None:
         tb.set(**{f"update_{name}": getattr(settings, name)})
 
 
-async def run_pass(tb: Testbench, merge: int, section: int) -> list[dict[int, list[int]]]:
+async def run_pass(
+    tb: Testbench, merging: list[int], sections: list[int]
+) -> list[dict[int, list[int]]]:
     """Merge, then one pass; what the engine sent to the loss unit, evaluation by evaluation."""
     width = F.logit.width
     evaluations: list[dict[int, list[int]]] = []
-    for pc, is_pass in ((merge, False), (section, True)):
-        if is_pass:
+    for pc in (*merging, *sections):
+        is_pass = pc in sections
+        if pc == sections[0]:
             await tb.pulse("loss_pass_start")
         tb.set(engine_pc=pc)
         await tb.pulse("engine_start")
@@ -253,7 +256,7 @@ async def engine_and_loss_of_a_forward_pass(dut: Any) -> None:
     for _ in range(3):
         theta, x, targets = load(tb, rng)
         program = PLAN.program
-        (base,) = await run_pass(tb, program.merge, program.forward)
+        (base,) = await run_pass(tb, [program.merge], [program.forward])
         flags = Flags()
         z = forward(NETWORK, F, PLAN.groups, theta, x, flags)
         assert [base[c] for c in range(NETWORK.n_outputs)] == z.T.tolist()
@@ -268,7 +271,10 @@ async def engine_and_losses_of_a_cge_pass(dut: Any) -> None:
     tb, rng = Testbench(dut), np.random.default_rng(4)
     await tb.start()
     theta, x, targets = load(tb, rng)
-    base, *rest = await run_pass(tb, PLAN.program.cge_merge, PLAN.program.cge)
+    program = PLAN.program
+    base, *rest = await run_pass(
+        tb, [program.merge, program.cge_merge], [program.forward, program.cge]
+    )
     flags = Flags()
     layers = cge_forward(NETWORK, F, PLAN.groups, theta, x, flags)
     z = layers[-1].y.T.astype(np.int64)  # [sample, output]

@@ -15,12 +15,13 @@ from zerotrain.spec.planner import chip_for, plan
 
 __all__ = ["CHIP", "NETWORK", "PLAN", "Units"]
 
-#: Two layers, ranks, biases, a mode of size 1 and an activation: every kind of instruction.
+#: Two layers, ranks, biases, a mode of size 1 and an activation: every kind of instruction, merging
+#: on the lanes included.
 NETWORK = Network(
     (Layer((2, 3, 1), (2, 1, 3), (2, 2), True, Activation.RELU), dense(6, 3, bias=True)),
     name="bench",
 )
-PLAN = plan(NETWORK, chip_for(NETWORK, lanes=3, batch=9, queries=16), batch=9)
+PLAN = plan(NETWORK, chip_for(NETWORK, lanes=3, batch=9, queries=16, merge_depth=0), batch=9)
 CHIP = PLAN.chip
 
 

@@ -1,7 +1,7 @@
 """The most lanes that a chip has: the paper's modes at a small rank, and random networks.
 
 The memories of samples, intermediates and pre-activations are those of a chip for the paper's
-networks; a CGE step then works tile by tile.
+networks, and it has a merge unit; a CGE step then works tile by tile.
 """
 
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ CHIP = Chip(
     parameter_depth=1500,
     evaluation_depth=1501,
     weight_depth=1 << 14,
+    merge_depth=1 << 12,
     sample_depth=784,
     target_depth=24,
     scratch_depth=1024,

@@ -35,6 +35,8 @@ def draw_chip(index: int) -> Chip:
     rng = np.random.default_rng(1000 + index)
     formats = draw.formats(rng) if index % 2 else Formats()
     softmax = index % 4 != 3
+    # A merge unit, or merging on the lanes, with the formats of either kind.
+    unit = index // 2 % 2 == 0
     lanes = LANES[index]
     return Chip(
         lanes=lanes,
@@ -45,7 +47,8 @@ def draw_chip(index: int) -> Chip:
         acc_width=48,
         parameter_depth=700,
         evaluation_depth=701,
-        weight_depth=3000,
+        weight_depth=(3000, 6000)[unit],
+        merge_depth=(0, 1500)[unit],
         sample_depth=400,
         target_depth=90,
         scratch_depth=3000,

@@ -17,7 +17,7 @@ from zerotrain.golden.tt import forward
 from zerotrain.spec.lowering import Lowering
 from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Network
-from zerotrain.spec.planner import Plan, chip_for, plan
+from zerotrain.spec.planner import SECTIONS, Plan, chip_for, plan
 
 
 class Bench(Elaboratable):
@@ -144,7 +144,9 @@ def draw(seed: int) -> tuple[Plan, np.ndarray, np.ndarray]:
         rng.choice([(1,) * d, (d,), (1, d - 1) if d > 1 else (1,)])
         for d in (layer.n_tt_cores for layer in network.layers)
     )
-    chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups, program_depth=1000)
+    chip = chip_for(
+        network, lanes=lanes, batch=lanes, groups=groups, merge_depth=0, program_depth=1000
+    )
     array = np.random.default_rng(seed)
     scale = array.choice([0.3, 1.0, 4.0])
     theta = (array.normal(0, 1, network.n_parameters) * scale * 2**13).clip(-(2**15), 2**15 - 1)
@@ -198,7 +200,8 @@ def test_cge_forms(form: CgeForm, seed: int) -> None:
 
 def check_cge(found: Plan, theta: np.ndarray, x: np.ndarray) -> None:
     """Every evaluation of a CGE pass, and its saturation flags, against the golden model."""
-    evaluations, flags = run(found, theta, x, [found.program.cge_merge, found.program.cge])
+    sections = [getattr(found.program, section) for section in SECTIONS]
+    evaluations, flags = run(found, theta, x, sections)
     golden_flags = Flags()
     formats = found.chip.formats
     layers = cge_forward(found.network, formats, found.groups, theta, x, golden_flags)

@@ -7,8 +7,9 @@ import pytest
 
 from zerotrain.spec.config import Config
 from zerotrain.spec.network import Activation, Layer, Network, dense
+from zerotrain.spec.overlap import Overlap
 from zerotrain.spec.planner import candidates, chip_for, plan
-from zerotrain.spec.program import Loop, Result
+from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 
 
 def forward_macs(layer: Layer, sizes: tuple[int, ...]) -> int:
@@ -46,10 +47,10 @@ def test_digits_counts() -> None:
 def test_presets_plan(name: str) -> None:
     network = Config.preset(name).network
     found = plan(network, chip_for(network, lanes=8, batch=8), batch=8)
-    # Every parameter is evaluated once, and the base loss.
+    # The forward section makes the base loss; then every parameter is evaluated once.
     evaluations = sum(
         item.evaluations
-        for item in found.sections["cge"]
+        for item in found.sections["forward"] + found.sections["cge"]
         if (item.body[-1] if isinstance(item, Loop) else item).result
         in (Result.LOGIT, Result.DLOGIT)
     )
@@ -59,7 +60,7 @@ def test_presets_plan(name: str) -> None:
 def test_choice_is_the_cheapest_candidate() -> None:
     network = Config.preset("digits").network
     chip = chip_for(network, lanes=8, batch=32)
-    rows = candidates(network, chip.formats, 32, 8)
+    rows = candidates(network, chip, 32)
     found = plan(network, chip, batch=32)
     for index, sizes in enumerate(found.groups):
         best = min((r for r in rows if r["layer"] == index), key=lambda r: r["cycles"])
@@ -89,3 +90,41 @@ def test_groups_must_cover() -> None:
     network = Config.preset("digits").network
     with pytest.raises(ValueError, match=r"^Groups split the TT-cores of each layer, \(4, 4\)"):
         plan(network, chip_for(network), groups=((1, 1, 1), (2, 2)))
+
+
+def test_merge_unit_where_it_pays() -> None:
+    """Many lanes need weights faster than one lane merges them; few do not."""
+    network = Config.preset("mnist-3962").network
+    many, few = chip_for(network, lanes=64, batch=64), chip_for(network, lanes=4, batch=64)
+    assert many.merge_depth and not few.merge_depth
+    unit, lanes = (
+        plan(network, chip, batch=64).step_cost("rge", queries=10)
+        for chip in (many, chip_for(network, lanes=64, batch=64, merge_depth=0))
+    )
+    assert unit.use(64) > 0.95
+    assert unit.hidden > 0 and not lanes.hidden
+    assert unit.parts["preparing"] < 0.002 * unit.cycles < lanes.parts["preparing"]
+
+
+def test_copies_follow_one_another() -> None:
+    """With two banks, the third copy is prepared when the first is evaluated, and so on."""
+    work = Contract((), (Level(1000, result=1),), (0, 0, 0, 0), Source.INPUT, Result.LOGIT, 0)
+    merge = replace(work, kept=(Level(10, result=1), Level(20, result=10)), evaluation_levels=1)
+    short = Overlap((merge,), (work,), n_parameters=50, passes=1, gap=0)
+    prepared = short.preparing_cycles
+    assert 250 < prepared < 300
+    assert short.evaluated(4) == prepared + 4 * 1000
+    # Evaluations shorter than preparations wait for every one of them.
+    tiny = replace(short, forward=(replace(work, kept=(Level(100, result=1),)),))
+    assert tiny.evaluated(4) == 4 * prepared + 100
+    # What is announced part by part is waited for part by part.
+    waits = replace(work, kept=(Level(5, result=1),), sync=True)
+    parts = replace(
+        short,
+        merge=(replace(merge, sync=True),),
+        forward=(Loop((20,), (waits,)),),
+    )
+    assert parts.evaluated(1) == prepared + 5
+    # Work that waits for nothing begins with the first part, and the others come meanwhile.
+    early = replace(parts, forward=(work, *[waits] * 20))
+    assert early.evaluated(1) == prepared - 19 * 10 + 1000 + 20 * 5

@@ -110,7 +110,6 @@ def chip_memories(chip: Chip) -> list[MemoryNeed]:
         ("parameter", chip.parameter_depth, f.weight.width),
         ("momentum", chip.parameter_depth, f.momentum.width),
         ("loss", chip.evaluation_depth, f.loss.width),
-        ("weight", chip.weight_depth, f.weight.width),
         ("scratch", chip.scratch_depth, lane_row),
         ("preact", chip.preact_depth, lane_row),
     ]
@@ -119,6 +118,13 @@ def chip_memories(chip: Chip) -> list[MemoryNeed]:
         ("input", 2 * chip.sample_depth, lane_row, f.lane_width),
         ("target", 2 * chip.target_depth, chip.loss_ways * target, target),
     ]
+    if chip.merge_depth:
+        # Two reads at a time of one memory are two memories.
+        whole += [("weight", chip.weight_depth // 2, f.weight.width)] * 2
+        whole += [("factors", chip.merge_depth, f.weight.width)] * 2
+        parts.append(("program of the merge unit", chip.program_depth, 64, 32))
+    else:
+        whole.append(("weight", chip.weight_depth, f.weight.width))
     return [MemoryNeed(n, d, w, w) for n, d, w in whole] + [MemoryNeed(*row) for row in parts]
 
 

@@ -34,9 +34,9 @@ __all__ = ["c_header", "csr_csv", "csr_json", "write_artefacts"]
 
 #: Depths and sizes of the chip that host software needs, besides its windows.
 _SIZES = (
-    "lanes", "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
-    "preact_depth", "program_depth", "output_depth", "evaluation_depth", "query_depth",
-    "loss_ways", "lfsr_degree",
+    "lanes", "parameter_depth", "weight_depth", "merge_depth", "sample_depth", "target_depth",
+    "scratch_depth", "preact_depth", "program_depth", "output_depth", "evaluation_depth",
+    "query_depth", "loss_ways", "lfsr_degree",
 )  # fmt: skip
 #: Enumerations by their prefix in the C header.
 _ENUMS: dict[str, type[IntEnum] | type[IntFlag]] = {

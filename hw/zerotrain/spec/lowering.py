@@ -6,15 +6,17 @@ input mode. A level's count comes first, then its strides by stream.
 """
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import prod
 from typing import TypeAlias
 
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.memory import Allocator
+from zerotrain.spec.merging import Key, Merging
 from zerotrain.spec.network import Activation, Network
 from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 
-__all__ = ["Factor", "Groups", "Lowering", "Operand"]
+__all__ = ["Groups", "Lowering", "Operand"]
 
 #: Sizes of the TT-core groups of every layer, from the left.
 Groups: TypeAlias = tuple[tuple[int, ...], ...]
@@ -30,17 +32,6 @@ class Operand:
     relu: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """Where a TT-core or merged array lies in the weight memory, and the stride of each index."""
-
-    address: int
-    a: int
-    i: int
-    j: int
-    b: int
-
-
 class Lowering:
     """Lowers one section of the program.
 
@@ -50,14 +41,15 @@ class Lowering:
     formats : Formats
     scratch : Allocator
         Lane scratch memory, shared by all sections (they never run at once).
+    merge_unit : bool
+        The chip has a merge unit.
 
     Attributes
     ----------
-    weight : Allocator
-        Weight memory behind the parameters.
+    merging : Merging
+        What is merged, where it lies, and how it is made.
     merged : dict
-        Factor of ``merge(lo, hi)`` of a layer, by (layer, lo, hi): TT-cores as they are stored,
-        merged arrays in C order of ``[a, i, j, b]``.
+        Its factors, by (layer, lo, hi).
     bias : dict
         Weight address of each layer's bias.
     preact : list
@@ -66,16 +58,14 @@ class Lowering:
         Words per lane of the pre-activation memory.
     """
 
-    def __init__(self, network: Network, formats: Formats, scratch: Allocator) -> None:
+    def __init__(
+        self, network: Network, formats: Formats, scratch: Allocator, *, merge_unit: bool
+    ) -> None:
         self.network = network
         self.formats = formats
         self.scratch = scratch
-        self.weight = Allocator(network.n_parameters)
-        self.merged: dict[tuple[int, int, int], Factor] = {
-            (b.layer, b.tt_core, b.tt_core + 1): Factor(b.offset, *b.strides)
-            for b in network.blocks()
-            if b.tt_core is not None
-        }
+        self.merging = Merging(network, formats, scratch, unit=merge_unit)
+        self.merged = self.merging.at
         self.bias = {b.layer: b.offset for b in network.blocks() if b.tt_core is None}
         self.preact: list[int] = []
         end = 0
@@ -86,69 +76,34 @@ class Lowering:
 
     # -- merging -------------------------------------------------------------------------------
 
-    def merge(self, index: int, lo: int, hi: int) -> list[Contract]:
-        """Make ``merge(lo, hi)`` of a layer available in the weight memory."""
-        if (index, lo, hi) in self.merged:
-            return []
-        mid = (lo + hi) // 2
-        code = self.merge(index, lo, mid) + self.merge(index, mid, hi)
-        layer, bits = self.network.layers[index], self.formats.weight.frac_bits
-        ranks = layer.all_ranks
-        a, b, c = ranks[lo], ranks[mid], ranks[hi]
-        i, i2 = prod(layer.out_modes[lo:mid]), prod(layer.out_modes[mid:hi])
-        j, j2 = prod(layer.in_modes[lo:mid]), prod(layer.in_modes[mid:hi])
-        left, right = self.merged[index, lo, mid], self.merged[index, mid, hi]
-        copy = self.scratch.allocate(b * i2 * j2 * c)
-        name = f"layer {index + 1} TT-cores {lo + 1}..{hi}"
-        code.append(
-            Contract(
-                summed=(),
-                kept=(
-                    Level(c, weight=right.b, result=1),
-                    Level(j2, weight=right.j, result=c),
-                    Level(i2, weight=right.i, result=j2 * c),
-                    Level(b, weight=right.a, result=i2 * j2 * c),
-                ),
-                start=(right.address, 0, 0, copy),
-                source=Source.CONSTANT,
-                constant_shift=bits,
-                result=Result.SCRATCH,
-                shift=bits,
-                comment=f"{name}: right factor to the lanes",
-            )
-        )
-        target = self.weight.allocate(a * i * i2 * j * j2 * c)
-        code.append(
-            Contract(
-                summed=(Level(b, weight=left.b, operand=i2 * j2 * c),),
-                kept=(
-                    Level(j2 * c, operand=1, result=1),
-                    Level(j, weight=left.j, result=j2 * c),
-                    Level(i2, operand=j2 * c, result=j * j2 * c),
-                    Level(i, weight=left.i, result=i2 * j * j2 * c),
-                    Level(a, weight=left.a, result=i * i2 * j * j2 * c),
-                ),
-                start=(left.address, copy, 0, target),
-                source=Source.SCRATCH,
-                result=Result.WEIGHT,
-                shift=bits,
-                comment=f"{name}: merge",
-            )
-        )
-        self.scratch.free(copy)
-        columns = j * j2 * c
-        self.merged[index, lo, hi] = Factor(target, i * i2 * columns, columns, c, 1)
-        return code
+    @staticmethod
+    def groups_of(index: int, sizes: tuple[int, ...]) -> list[Key]:
+        """A layer's groups of TT-cores, from the left."""
+        ends = list(accumulate(sizes))
+        return [(index, end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
-    def merge_groups(self, groups: Groups) -> list[Contract]:
-        """Merge every group of a forward pass."""
-        code = []
+    def merge_groups(self, groups: Groups, tiled: tuple[bool, ...]) -> list[Contract]:
+        """Merge every group of a forward pass, in the order in which the lanes need them.
+
+        What the lanes do not wait for is merged before anything is announced.
+        """
+        before: list[Contract] = []
+        code: list[Contract] = []
         for index, sizes in enumerate(groups):
-            lo = 0
-            for size in sizes:
-                code += self.merge(index, lo, lo + size)
-                lo += size
-        return code
+            *others, first = self.groups_of(index, sizes)
+            merging = [] if tiled[index] else self._announced(first)
+            for key in reversed(others):
+                merging += self.merging.make(key) if tiled[index] else self._announced(key)
+            if tiled[index] and sizes[-1] == 1:
+                before += merging
+            elif tiled[index]:
+                code += merging + self._announced(first, tiles=True)
+            else:
+                code += merging
+        return before + code
+
+    def _announced(self, key: Key, *, tiles: bool = False) -> list[Contract]:
+        return self.merging.make(key, sync=self.merging.unit, tiles=tiles)
 
     # -- forward -------------------------------------------------------------------------------
 
@@ -239,6 +194,7 @@ class Lowering:
                     bias=bias,
                     constant_shift=operand.fmt.frac_bits if bias else 0,
                     evaluation_levels=len(levels) if result == Result.LOGIT else 0,
+                    sync=self._waits(size, tiled=tiled, first=hi == layer.n_tt_cores),
                     shift=self.formats.lane_shift(operand.fmt, fmt),
                     comment=f"layer {index + 1} TT-cores {lo + 1}..{hi}: apply",
                 )
@@ -248,6 +204,10 @@ class Lowering:
                 operands.append(operand)
             hi, done = lo, done * i
         return code, operands
+
+    def _waits(self, size: int, *, tiled: bool, first: bool) -> bool:
+        """Whether the application of a group waits for an announcement (:meth:`merge_groups`)."""
+        return self.merging.unit and size > 1 and (first or not tiled)
 
     def _forward_target(self, index: int, lo: int, words: int) -> tuple[int, Result, QFormat]:
         if lo > 0:

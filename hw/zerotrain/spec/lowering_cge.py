@@ -20,7 +20,8 @@ from enum import StrEnum
 from math import prod
 from typing import Any
 
-from zerotrain.spec.lowering import Factor, Groups, Lowering, Operand
+from zerotrain.spec.lowering import Lowering, Operand
+from zerotrain.spec.merging import Factor, Key
 from zerotrain.spec.network import Activation, Network
 from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 
@@ -152,28 +153,29 @@ class CgeLowering(Lowering):
         deep = index < len(network.layers) - 2
         return not (deep and network.layers[index + 1].n_tt_cores == 1)
 
-    def merge_environments(self) -> list[Contract]:
-        """Merge halves, what lies beyond a TT-core, and whole layers after a hidden one."""
-        code = []
+    def environments(self) -> list[Key]:
+        """Halves, what lies beyond a TT-core, and whole layers after a hidden one."""
+        keys: list[Key] = []
         for index, layer in enumerate(self.network.layers):
             d = layer.n_tt_cores
             for k in range(d) if d > 1 else ():
                 view = _View(self, index, k)
-                code += self.merge(index, *view.steps[0])
+                keys.append((index, *view.steps[0]))
                 if not view.ends:
-                    code += self.merge(index, *view.beyond)
+                    keys.append((index, *view.beyond))
             if index > 0:
-                code += self.merge(index, 0, d)
-        return code
+                keys.append((index, 0, d))
+        return keys
 
-    def cge(
-        self, groups: Groups, tiled: tuple[bool, ...], forms: CgeForms
-    ) -> list[Contract | Loop]:
-        """The base loss, then every parameter's evaluation in parameter order."""
-        program = self.forward(groups, tiled)
-        for index, form in enumerate(forms):
-            program += self.layer_differences(index, form)
-        return program
+    def merge_environments(self) -> list[Contract]:
+        """Merge what the environments need besides the groups."""
+        return [contract for key in self.environments() for contract in self.merging.make(key)]
+
+    def coordinates(self, forms: CgeForms) -> list[Contract | Loop]:
+        """After the base loss, every parameter's evaluation in parameter order."""
+        return [
+            item for index, form in enumerate(forms) for item in self.layer_differences(index, form)
+        ]
 
     def layer_differences(self, index: int, form: CgeForm) -> list[Contract | Loop]:
         """Every evaluation of one layer's parameters."""

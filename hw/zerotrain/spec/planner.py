@@ -7,6 +7,7 @@ allocates the memories and counts multiply-accumulates and cycles.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from operator import itemgetter
 from typing import Any, Literal
 
 from zerotrain.spec.chip import Chip
@@ -15,6 +16,7 @@ from zerotrain.spec.lowering import Groups, Lowering
 from zerotrain.spec.lowering_cge import CgeForm, CgeForms, CgeLowering
 from zerotrain.spec.memory import Allocator
 from zerotrain.spec.network import Network
+from zerotrain.spec.overlap import Overlap
 from zerotrain.spec.program import Contract, Loop, Program, Result, encode, section_length
 from zerotrain.spec.registers import Baseline
 
@@ -30,7 +32,15 @@ _DEPTHS = (
     "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
     "preact_depth", "program_depth", "evaluation_depth",
 )  # fmt: skip
+#: Words of the merge unit's copy of the weights, at most: half of the largest weight memory.
+_MOST_FACTORS = 1 << 15
 SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
+#: What a step runs once per pass, and what once per copy of the parameters.
+SECTIONS_OF: dict[StepKind, tuple[tuple[Section, ...], tuple[Section, ...]]] = {
+    "evaluate": (("forward",), ("merge",)),
+    "rge": (("forward",), ("merge",)),
+    "cge": (("forward", "cge"), ("merge", "cge_merge")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +50,20 @@ class StepCost:
     Attributes
     ----------
     macs : int
-        Useful multiply-accumulates: one per sample for lane work, one in all for merging (whose
-        result is the same in every lane).
+        Useful multiply-accumulates: one per sample for lane work, one in all for merging on the
+        lanes (whose result is the same in every lane).
     parts : dict
         Estimated cycles, by what they go to: ``products`` of samples, ``idle_lanes`` in a last pass
-        that is not full, ``merging``, ``fetching`` contractions, waiting for the ``loss_unit``,
-        ``perturbing``, ``updating``. What the chip really needs is in its counters.
+        that is not full, ``fetching`` contractions, waiting for the ``loss_unit``, ``preparing``
+        copies of the parameters (perturbing and merging) while the lanes wait, ``updating``. What
+        the chip really needs is in its counters.
+    hidden : int
+        Cycles of preparing copies while the lanes work on others; not among the parts.
     """
 
     macs: int
     parts: dict[str, int]
+    hidden: int
 
     @property
     def cycles(self) -> int:
@@ -110,29 +124,50 @@ class Plan:
     ) -> StepCost:
         """MACs and estimated cycles of one step."""
         batch = self.batch if batch is None else batch
-        passes, d = -(-batch // self.chip.lanes), self.network.n_parameters
-        merge: Section = "cge_merge" if kind == "cge" else "merge"
-        run: Section = "cge" if kind == "cge" else "forward"
+        lanes, d = self.chip.lanes, self.network.n_parameters
+        passes = -(-batch // lanes)
         copies = queries + (baseline == Baseline.BASE) if kind == "rge" else 1
-        products = batch * self.beats(run) // self.chip.lanes
-        fetches = section_length(self.sections[merge]) + passes * section_length(self.sections[run])
-        updating = {"evaluate": 0, "rge": d * max(queries, 10), "cge": d * 7}[kind]
+        run, _ = SECTIONS_OF[kind]
+        beats = sum(self.beats(section) for section in run)
+        products = copies * batch * beats // lanes
+        gap = FETCH_CYCLES + 1
+        fetches = passes * sum(section_length(self.sections[section]) for section in run)
+        preparing, hidden = self._preparing(kind, passes, copies)
         parts = {
-            "products": copies * products,
-            "idle_lanes": copies * (passes * self.beats(run) - products),
-            "merging": copies * self.beats(merge),
-            "fetching": copies * (FETCH_CYCLES + 1) * fetches,
-            "loss_unit": copies * passes * self._loss_wait(run),
-            "perturbing": copies * d,
-            "updating": updating,
+            "products": products,
+            "idle_lanes": copies * passes * beats - products,
+            "fetching": copies * gap * fetches,
+            "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run),
+            "preparing": preparing,
+            "updating": {"evaluate": 0, "rge": d * max(queries, 10), "cge": d * 7}[kind],
         }
-        return StepCost(self.step_macs(kind, batch, copies), parts)
+        return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
+
+    def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
+        """Cycles of preparing copies while the lanes wait, and while they work."""
+        d, gap = self.network.n_parameters, FETCH_CYCLES + 1
+        merging = SECTIONS_OF[kind][1]
+        if not self.chip.merge_depth:
+            contracts = sum(section_length(self.sections[section]) for section in merging)
+            macs = sum(self.beats(section) for section in merging)
+            return copies * (d + macs + gap * contracts), 0
+        overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap)
+        waiting = overlap.evaluated(copies) - copies * passes * overlap.forward_cycles
+        total = copies * overlap.preparing_cycles
+        if kind == "cge":
+            more = Overlap(self.sections["cge_merge"], (), 0, 1, gap).preparing_cycles
+            total += more
+            # The coordinates of the first pass wait for everything.
+            waiting += max(0, total - waiting - overlap.forward_cycles)
+        return waiting, total - waiting
 
     def step_macs(self, kind: StepKind, batch: int, evaluations: int) -> int:
         """Useful MACs of a step, for multiplier use from the chip's counters."""
-        if kind == "cge":
-            return self.beats("cge_merge") + batch * self.beats("cge")
-        return evaluations * (self.beats("merge") + batch * self.beats("forward"))
+        run, merging = SECTIONS_OF[kind]
+        macs = batch * sum(self.beats(section) for section in run)
+        if not self.chip.merge_depth:
+            macs += sum(self.beats(section) for section in merging)
+        return evaluations * macs
 
     def report(self) -> dict[str, Any]:
         """The plan as plain values, for JSON and tables."""
@@ -149,15 +184,19 @@ class Plan:
             "macs_per_sample": {
                 "forward": self.beats("forward"),
                 "dense": dense,
-                "cge": self.beats("cge"),
+                "cge": self.beats("forward") + self.beats("cge"),
             },
-            "macs_merge": {"query": self.beats("merge"), "cge_step": self.beats("cge_merge")},
+            "macs_merge": {
+                "query": self.beats("merge"),
+                "cge_step": self.beats("merge") + self.beats("cge_merge"),
+            },
             "steps": {
                 kind: {
                     "macs": cost.macs,
                     "estimated_cycles": cost.cycles,
                     "estimated_use": round(cost.use(self.chip.lanes), 4),
                     "estimated_parts": cost.parts,
+                    "estimated_hidden": cost.hidden,
                 }
                 for kind, cost in costs.items()
             },
@@ -178,12 +217,14 @@ def _compositions(n: int) -> Iterator[tuple[int, ...]]:
             yield head, *tail
 
 
-def candidates(network: Network, formats: Formats, batch: int, lanes: int) -> list[dict[str, Any]]:
+def candidates(network: Network, chip: Chip, batch: int) -> list[dict[str, Any]]:
     """Every choice of groups, layer by layer, with its cost per loss evaluation.
 
-    ``cycles`` is per query: merging once, and the layer's share of ``ceil(batch / lanes)`` passes.
+    ``cycles`` is per query: the layer's share of ``ceil(batch / lanes)`` passes, and merging once.
+    A merge unit works at the same time; then an eighth of merging counts, as if the lanes waited
+    for it in one of eight queries.
     """
-    passes = -(-batch // lanes)
+    passes = -(-batch // chip.lanes)
     rows = []
     for index, layer in enumerate(network.layers):
         shapes = _compositions(layer.n_tt_cores)
@@ -191,14 +232,16 @@ def candidates(network: Network, formats: Formats, batch: int, lanes: int) -> li
             if tiled and not Lowering.can_tile(network, index, sizes):
                 continue
             scratch = Allocator()
-            lowering = Lowering(network, formats, scratch)
-            merging, lo = [], 0
-            for size in sizes:
-                merging += lowering.merge(index, lo, lo + size)
-                lo += size
+            lowering = Lowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
+            keys = lowering.groups_of(index, sizes)
+            lowering.merging.place_factors(keys)
+            lowering.merging.place(keys)
+            merging = [contract for key in keys for contract in lowering.merging.make(key)]
             applied = lowering.forward_layer(index, sizes, tiled=tiled)
             merge_macs = sum(c.beats for c in merging)
             macs = sum(c.beats for c in applied)
+            once = merge_macs + (FETCH_CYCLES + 1) * len(merging)
+            applying = passes * (macs + (FETCH_CYCLES + 1) * section_length(applied))
             rows.append(
                 {
                     "layer": index,
@@ -207,10 +250,10 @@ def candidates(network: Network, formats: Formats, batch: int, lanes: int) -> li
                     "macs": macs,
                     "merge_macs": merge_macs,
                     "scratch": scratch.peak,
-                    "weights": lowering.weight.peak,
-                    "cycles": merge_macs
-                    + (FETCH_CYCLES + 1) * (len(merging) + passes * section_length(applied))
-                    + passes * macs,
+                    "weights": _banks(chip) * lowering.merging.words,
+                    "cycles": max(applying, once) + once // 8
+                    if chip.merge_depth
+                    else applying + once,
                 }
             )
     return rows
@@ -227,35 +270,48 @@ def _choose(
 
     ``groups`` and ``tiled``, where given, are kept.
     """
-    rows = candidates(network, chip.formats, batch, chip.lanes)
-    chosen = []
-    for index in range(len(network.layers)):
-        found = [
+    rows = candidates(network, chip, batch)
+    open_to = [
+        [
             r
             for r in rows
             if r["layer"] == index
             and (groups is None or r["groups"] == groups[index])
             and (tiled is None or r["tiled"] == tiled[index])
         ]
+        for index in range(len(network.layers))
+    ]
+    for index, found in enumerate(open_to):
         if not found:
             raise ValueError(f"Layer {index + 1} cannot be tiled with these groups")
-        chosen.append(_best(found, chip))
+    chosen = [_best(found, chip) for found in open_to]
+    # Each layer fits alone. Where they do not fit together, give way where that costs the least.
+    parameters = _banks(chip) * network.n_parameters
+    while sum(r["weights"] - parameters for r in chosen) + parameters > chip.weight_depth:
+        smaller = [
+            ((r["cycles"] - now["cycles"]) / (now["weights"] - r["weights"]), index, r)
+            for index, now in enumerate(chosen)
+            for r in open_to[index]
+            if r["weights"] < now["weights"]
+        ]
+        if not smaller:
+            break
+        _, index, row = min(smaller, key=itemgetter(0))
+        chosen[index] = row
     return tuple(r["groups"] for r in chosen), tuple(r["tiled"] for r in chosen)
 
 
-def cge_candidates(
-    network: Network, formats: Formats, batch: int, lanes: int
-) -> list[dict[str, Any]]:
+def cge_candidates(network: Network, chip: Chip, batch: int) -> list[dict[str, Any]]:
     """Every form of each layer's CGE evaluations, with its cost per step."""
-    passes = -(-batch // lanes)
+    passes = -(-batch // chip.lanes)
     rows = []
     for index, form in product(range(len(network.layers)), CgeForm):
         if form == CgeForm.TILES and not CgeLowering.has_tiles(network, index):
             continue
         scratch = Allocator()
-        lowering = CgeLowering(network, formats, scratch)
-        lowering.merge_environments()
-        scratch.peak = 0
+        lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
+        lowering.merging.place_factors(lowering.environments())
+        lowering.merging.place(lowering.environments())
         code = lowering.layer_differences(index, form)
         macs = sum(item.beats for item in code)
         rows.append(
@@ -264,6 +320,7 @@ def cge_candidates(
                 "form": form,
                 "macs": macs,
                 "scratch": scratch.peak,
+                "weights": lowering.merging.words,
                 "cycles": passes * (macs + (FETCH_CYCLES + 1) * section_length(code)),
             }
         )
@@ -272,42 +329,55 @@ def cge_candidates(
 
 def _choose_forms(network: Network, chip: Chip, batch: int) -> CgeForms:
     """The form of every layer: by the same rule as its groups (:func:`_choose`)."""
-    rows = cge_candidates(network, chip.formats, batch, chip.lanes)
+    rows = cge_candidates(network, chip, batch)
     layers = range(len(network.layers))
     return tuple(_best([r for r in rows if r["layer"] == n], chip)["form"] for n in layers)
 
 
 def _best(rows: list[dict[str, Any]], chip: Chip) -> dict[str, Any]:
     """Of the candidates that the chip's memories hold, those within 2 % of the fewest cycles, and
-    of these the one with the least scratch memory; the smallest of all where none fits."""
+    of these the one that needs the fewest memory words, those of all lanes together; where none
+    fits, the one with the least scratch memory."""
     fitting = [
-        r
-        for r in rows
-        if r["scratch"] <= chip.scratch_depth and r.get("weights", 0) <= chip.weight_depth
+        r for r in rows if r["scratch"] <= chip.scratch_depth and r["weights"] <= chip.weight_depth
     ]
     if not fitting:
         return min(rows, key=lambda r: r["scratch"])
     near = [r for r in fitting if r["cycles"] <= 1.02 * min(r["cycles"] for r in fitting)]
-    return min(near, key=lambda r: (r["scratch"], r["cycles"]))
+    return min(near, key=lambda r: (r["weights"] + chip.lanes * r["scratch"], r["cycles"]))
+
+
+def _banks(chip: Chip) -> int:
+    """Banks of the weight memory in an RGE step."""
+    return 2 if chip.merge_depth else 1
 
 
 def _lower(
-    network: Network, formats: Formats, groups: Groups, tiled: tuple[bool, ...], forms: CgeForms
+    network: Network, chip: Chip, groups: Groups, tiled: tuple[bool, ...], forms: CgeForms
 ) -> tuple[dict[Section, Any], dict[str, int]]:
     """Lower all sections and count the memory words they need."""
     scratch = Allocator()
-    rge, cge = Lowering(network, formats, scratch), CgeLowering(network, formats, scratch)
+    lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
+    merging, environments = lowering.merging, lowering.environments()
+    keys = [key for n, sizes in enumerate(groups) for key in lowering.groups_of(n, sizes)]
+    merging.place_factors(keys + environments)
+    merging.place(keys)
+    bank = merging.words
+    merging.place(environments)
     sections: dict[Section, Any] = {
-        "merge": rge.merge_groups(groups),
-        "forward": rge.forward(groups, tiled),
-        "cge_merge": cge.merge_groups(groups) + cge.merge_environments(),
-        "cge": cge.cge(groups, tiled, forms),
+        "merge": lowering.merge_groups(groups, tiled),
+        "forward": lowering.forward(groups, tiled),
+        "cge_merge": lowering.merge_environments(),
+        "cge": lowering.coordinates(forms),
     }
     words = {
-        "weight_depth": max(rge.weight.peak, cge.weight.peak),
+        "weight_depth": max(_banks(chip) * bank, merging.words),
         "scratch_depth": scratch.peak,
-        "preact_depth": rge.preact_words,
+        "preact_depth": lowering.preact_words,
     }
+    if chip.merge_depth:
+        words["weight_depth"] += words["weight_depth"] % 2
+        words["merge_depth"] = merging.factor_words
     return sections, words
 
 
@@ -394,7 +464,7 @@ def plan(
     groups, tiled = _choose(network, chip, batch, groups, tiled)
     if forms is None:
         forms = _choose_forms(network, chip, batch)
-    sections, words = _lower(network, chip.formats, groups, tiled, forms)
+    sections, words = _lower(network, chip, groups, tiled, forms)
     program = _program(sections, chip.formats)
     passes = -(-batch // chip.lanes)
     ways = -(-chip.lanes // chip.loss_ways)
@@ -457,8 +527,20 @@ def chip_for(
         **dict.fromkeys(_DEPTHS, 1 << 16),
     )
     found = plan(network, roomy, batch=batch, groups=groups)
+    if overrides.get("merge_depth", _MOST_FACTORS) and network.n_parameters <= _MOST_FACTORS:
+        unit = replace(roomy, parameter_depth=_MOST_FACTORS, merge_depth=_MOST_FACTORS)
+        with_unit = plan(network, unit, batch=batch, groups=groups)
+        if overrides.get("merge_depth") or _pays(with_unit, found, queries):
+            found = with_unit
     depths = {name: max(2, need) for name, need in found.words.items()}
     depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
     depths["acc_width"] = max(40, _acc_width(formats, found.sections))
     return replace(roomy, **(depths | overrides))
+
+
+def _pays(with_unit: Plan, without: Plan, queries: int) -> bool:
+    """Whether a merge unit, which costs a sequencer and the memory of a second copy of the weights,
+    makes RGE steps at least 3 % faster."""
+    one, other = (p.step_cost("rge", queries=max(2, queries)).cycles for p in (with_unit, without))
+    return one < 0.97 * other

@@ -123,10 +123,15 @@ REGISTERS = _layout(
     ("step_shift", 5, "rw", "step size: right shift (linear rule)"),
     ("lfsr_lo", 32, "rw", "perturbation generator state, low word"),
     ("lfsr_hi", 32, "rw", "perturbation generator state, high word"),
-    ("program_merge", 16, "rw", "first program row of the per-query merge section"),
+    (
+        "program_merge",
+        16,
+        "rw",
+        "first program row of the merge section, per copy of theta",
+    ),
     ("program_forward", 16, "rw", "first program row of the per-pass forward section"),
-    ("program_cge_merge", 16, "rw", "first program row of CGE's per-step merge section"),
-    ("program_cge", 16, "rw", "first program row of CGE's per-pass section"),
+    ("program_cge_merge", 16, "rw", "first program row of what CGE merges besides, per step"),
+    ("program_cge", 16, "rw", "first program row of all coordinates, per pass of CGE"),
 )
 
 _BY_NAME = {r.name: r for r in REGISTERS}

@@ -89,6 +89,14 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
         shares = (f"{n / cost['estimated_cycles']:.1%}" for n in cost["estimated_parts"].values())
         parts.add_row(name, *shares)
     console.print(parts)
+    rge = report["steps"]["rge"]
+    how = "a merge unit" if chip.merge_depth else "the lanes"
+    console.print(
+        f"Copies of the parameters are merged by {how}: preparing them takes "
+        f"{rge['estimated_hidden'] + rge['estimated_parts']['preparing']:,} cycles of an rge step, "
+        f"{rge['estimated_hidden']:,} of them while the lanes work",
+        soft_wrap=True,
+    )
     memory = Table("memory", "words needed", "words on the chip")
     for name, words in report["memory"].items():
         memory.add_row(name.removesuffix("_depth"), str(words["needed"]), str(words["available"]))
