@@ -5,10 +5,11 @@ from math import prod
 
 import pytest
 
+from zerotrain.spec.candidates import forward_candidates
 from zerotrain.spec.config import Config
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.overlap import Overlap
-from zerotrain.spec.planner import candidates, chip_for, plan
+from zerotrain.spec.planner import chip_for, plan
 from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 
 
@@ -58,13 +59,65 @@ def test_presets_plan(name: str) -> None:
 
 
 def test_choice_is_the_cheapest_candidate() -> None:
+    """Within the tolerance that the planner grants to smaller memories."""
     network = Config.preset("digits").network
     chip = chip_for(network, lanes=8, batch=32)
-    rows = candidates(network, chip, 32)
+    rows = forward_candidates(network, chip, 32)
     found = plan(network, chip, batch=32)
-    for index, sizes in enumerate(found.groups):
-        best = min((r for r in rows if r["layer"] == index), key=lambda r: r["cycles"])
-        assert best["groups"] == sizes
+    for index, way in enumerate(zip(found.groups, found.tiled, strict=True)):
+        best = min(c.cycles for c in rows if c.layer == index and c.fits(chip))
+        (chosen,) = (c for c in rows if (c.layer, c.groups, c.tiled) == (index, *way))
+        assert chosen.cycles <= 1.02 * best
+
+
+MNIST = ["mnist-3962", "mnist-8314", "mnist-2698", "mnist-dense-7940"]
+
+
+@pytest.mark.parametrize("lanes", [8, 16, 32, 64])
+@pytest.mark.parametrize("name", ["digits", *MNIST])
+def test_a_planned_chip_holds_its_plan(name: str, lanes: int) -> None:
+    """The planner finds the same on a chip of just the depths that it asked for."""
+    network = Config.preset(name).network
+    chip = chip_for(network, lanes=lanes, batch=64)
+    found = plan(network, chip, batch=64)
+    for depth in ("scratch_depth", "weight_depth", "program_depth", "preact_depth"):
+        assert getattr(chip, depth) == max(2, found.words[depth])
+    for part in found.candidates().values():
+        chosen = [row["layer"] for row in part if row["verdict"] == "chosen"]
+        assert chosen == list(range(len(network.layers)))
+    if name == "mnist-dense-7940":
+        assert found.beats("forward") == 784 * 10 + 10 * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "macs"),
+    [
+        ("mnist-3962", 1024, 5_611_540),
+        ("mnist-2698", 1024, 3_606_500),
+        ("mnist-8314", 1408, 13_591_444),
+    ],
+)
+def test_paper_size_on_64_lanes(name: str, words: int, macs: int) -> None:
+    """Scratch words per lane, and multiply-accumulates of a CGE step per sample."""
+    network = Config.preset(name).network
+    found = plan(network, chip_for(network, lanes=64, batch=64), batch=64)
+    assert found.words["scratch_depth"] <= words
+    assert found.step_macs("cge", 1, 1) <= macs
+
+
+def test_verdicts() -> None:
+    network = Config.preset("mnist-3962").network
+    found = plan(network, chip_for(network, lanes=64, batch=64), batch=64)
+    rows = {(row["layer"], row["name"]): row["verdict"] for row in found.candidates()["cge"]}
+    depth = found.chip.scratch_depth
+    assert rows == {
+        (0, "whole"): f"scratch memory has {depth}",
+        (0, "rows"): f"scratch memory has {depth}",
+        (0, "tiles"): "chosen",
+        (1, "whole"): f"scratch memory has {depth}",
+        (1, "rows"): "chosen",
+        (1, "tiles"): "53.6% more cycles",
+    }
 
 
 def test_too_small_a_chip() -> None:

@@ -4,26 +4,36 @@ It chooses the TT-core groups of every layer's forward pass, lowers the four pro
 allocates the memories and counts multiply-accumulates and cycles.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import product
-from operator import itemgetter
 from typing import Any, Literal
 
+from zerotrain.spec.candidates import (
+    Candidate,
+    banks,
+    cge_candidates,
+    choose,
+    choose_forms,
+    forward_candidates,
+)
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
-from zerotrain.spec.lowering import Groups, Lowering
-from zerotrain.spec.lowering_cge import CgeForm, CgeForms, CgeLowering
+from zerotrain.spec.lowering import Groups
+from zerotrain.spec.lowering_cge import CgeForms, CgeLowering
 from zerotrain.spec.memory import Allocator
 from zerotrain.spec.network import Network
 from zerotrain.spec.overlap import Overlap
-from zerotrain.spec.program import Contract, Loop, Program, Result, encode, section_length
+from zerotrain.spec.program import (
+    FETCH_CYCLES,
+    Contract,
+    Loop,
+    Program,
+    Result,
+    encode,
+    overhead,
+)
 from zerotrain.spec.registers import Baseline
 
-__all__ = ["FETCH_CYCLES", "Plan", "StepCost", "candidates", "cge_candidates", "chip_for", "plan"]
-
-#: Cycles between the last beat of one contraction and the first of the next.
-FETCH_CYCLES = 5
+__all__ = ["Plan", "StepCost", "chip_for", "plan"]
 
 StepKind = Literal["evaluate", "rge", "cge"]
 STEP_KINDS: tuple[StepKind, ...] = ("evaluate", "rge", "cge")
@@ -32,6 +42,9 @@ _DEPTHS = (
     "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
     "preact_depth", "program_depth", "evaluation_depth",
 )  # fmt: skip
+#: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
+#: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
+_SCRATCH_WORDS = 1 << 16
 #: Words of the merge unit's copy of the weights, at most: half of the largest weight memory.
 _MOST_FACTORS = 1 << 15
 SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
@@ -83,6 +96,10 @@ class Plan:
     ----------
     groups : Groups
         TT-core groups of each layer's forward pass: part of what defines the numbers.
+    tiled : tuple of bool
+        Which layers the forward pass applies tile by tile.
+    forms : CgeForms
+        Form of each layer's CGE evaluations.
     sections : dict
         Contractions of every section, before encoding.
     words : dict
@@ -92,6 +109,8 @@ class Plan:
     network: Network
     chip: Chip
     groups: Groups
+    tiled: tuple[bool, ...]
+    forms: CgeForms
     program: Program
     sections: dict[Section, list[Contract | Loop]] = field(repr=False)
     words: dict[str, int]
@@ -130,13 +149,12 @@ class Plan:
         run, _ = SECTIONS_OF[kind]
         beats = sum(self.beats(section) for section in run)
         products = copies * batch * beats // lanes
-        gap = FETCH_CYCLES + 1
-        fetches = passes * sum(section_length(self.sections[section]) for section in run)
+        fetching = passes * sum(overhead(self.sections[section]) for section in run)
         preparing, hidden = self._preparing(kind, passes, copies)
         parts = {
             "products": products,
             "idle_lanes": copies * passes * beats - products,
-            "fetching": copies * gap * fetches,
+            "fetching": copies * fetching,
             "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run),
             "preparing": preparing,
             "updating": {"evaluate": 0, "rge": d * max(queries, 10), "cge": d * 7}[kind],
@@ -145,12 +163,12 @@ class Plan:
 
     def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
         """Cycles of preparing copies while the lanes wait, and while they work."""
-        d, gap = self.network.n_parameters, FETCH_CYCLES + 1
+        d, gap = self.network.n_parameters, FETCH_CYCLES
         merging = SECTIONS_OF[kind][1]
         if not self.chip.merge_depth:
-            contracts = sum(section_length(self.sections[section]) for section in merging)
             macs = sum(self.beats(section) for section in merging)
-            return copies * (d + macs + gap * contracts), 0
+            fetching = sum(overhead(self.sections[section]) for section in merging)
+            return copies * (d + macs + fetching), 0
         overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap)
         waiting = overlap.evaluated(copies) - copies * passes * overlap.forward_cycles
         total = copies * overlap.preparing_cycles
@@ -169,6 +187,34 @@ class Plan:
             macs += sum(self.beats(section) for section in merging)
         return evaluations * macs
 
+    def candidates(self) -> dict[str, list[dict[str, Any]]]:
+        """What the planner chose from for every layer, as plain values with the reason of each
+        choice: for the ``forward`` pass, and for ``cge``."""
+        network, chip = self.network, self.chip
+        forward = forward_candidates(network, chip, self.batch)
+        cge = cge_candidates(network, chip, self.batch)
+
+        def rows(found: list[Candidate], chosen: list[Candidate]) -> list[dict[str, Any]]:
+            return [
+                {
+                    "layer": c.layer,
+                    "name": c.title,
+                    "macs": c.macs,
+                    "merge_macs": c.merge_macs,
+                    "scratch_words": c.scratch,
+                    "weight_words": c.weights,
+                    "cycles": c.cycles,
+                    "verdict": c.verdict(chosen[c.layer], chip),
+                }
+                for c in found
+            ]
+
+        ways = list(zip(self.groups, self.tiled, strict=True))
+        return {
+            "forward": rows(forward, [c for c in forward if (c.groups, c.tiled) == ways[c.layer]]),
+            "cge": rows(cge, [c for c in cge if c.form == self.forms[c.layer]]),
+        }
+
     def report(self) -> dict[str, Any]:
         """The plan as plain values, for JSON and tables."""
         dense = sum(
@@ -180,6 +226,9 @@ class Plan:
             "network": self.network.to_dict(),
             "parameters": self.network.n_parameters,
             "groups": [list(sizes) for sizes in self.groups],
+            "tiled": list(self.tiled),
+            "cge_forms": [str(form) for form in self.forms],
+            "candidates": self.candidates(),
             "batch": self.batch,
             "macs_per_sample": {
                 "forward": self.beats("forward"),
@@ -208,150 +257,6 @@ class Plan:
         }
 
 
-def _compositions(n: int) -> Iterator[tuple[int, ...]]:
-    """Every ordered split of n into positive parts."""
-    if n == 0:
-        yield ()
-    for head in range(1, n + 1):
-        for tail in _compositions(n - head):
-            yield head, *tail
-
-
-def candidates(network: Network, chip: Chip, batch: int) -> list[dict[str, Any]]:
-    """Every choice of groups, layer by layer, with its cost per loss evaluation.
-
-    ``cycles`` is per query: the layer's share of ``ceil(batch / lanes)`` passes, and merging once.
-    A merge unit works at the same time; then an eighth of merging counts, as if the lanes waited
-    for it in one of eight queries.
-    """
-    passes = -(-batch // chip.lanes)
-    rows = []
-    for index, layer in enumerate(network.layers):
-        shapes = _compositions(layer.n_tt_cores)
-        for sizes, tiled in product(shapes, (False, True)):
-            if tiled and not Lowering.can_tile(network, index, sizes):
-                continue
-            scratch = Allocator()
-            lowering = Lowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
-            keys = lowering.groups_of(index, sizes)
-            lowering.merging.place_factors(keys)
-            lowering.merging.place(keys)
-            merging = [contract for key in keys for contract in lowering.merging.make(key)]
-            applied = lowering.forward_layer(index, sizes, tiled=tiled)
-            merge_macs = sum(c.beats for c in merging)
-            macs = sum(c.beats for c in applied)
-            once = merge_macs + (FETCH_CYCLES + 1) * len(merging)
-            applying = passes * (macs + (FETCH_CYCLES + 1) * section_length(applied))
-            rows.append(
-                {
-                    "layer": index,
-                    "groups": sizes,
-                    "tiled": tiled,
-                    "macs": macs,
-                    "merge_macs": merge_macs,
-                    "scratch": scratch.peak,
-                    "weights": _banks(chip) * lowering.merging.words,
-                    "cycles": max(applying, once) + once // 8
-                    if chip.merge_depth
-                    else applying + once,
-                }
-            )
-    return rows
-
-
-def _choose(
-    network: Network,
-    chip: Chip,
-    batch: int,
-    groups: Groups | None,
-    tiled: tuple[bool, ...] | None,
-) -> tuple[Groups, tuple[bool, ...]]:
-    """Groups and tiling of every layer: the best candidates (:func:`_best`).
-
-    ``groups`` and ``tiled``, where given, are kept.
-    """
-    rows = candidates(network, chip, batch)
-    open_to = [
-        [
-            r
-            for r in rows
-            if r["layer"] == index
-            and (groups is None or r["groups"] == groups[index])
-            and (tiled is None or r["tiled"] == tiled[index])
-        ]
-        for index in range(len(network.layers))
-    ]
-    for index, found in enumerate(open_to):
-        if not found:
-            raise ValueError(f"Layer {index + 1} cannot be tiled with these groups")
-    chosen = [_best(found, chip) for found in open_to]
-    # Each layer fits alone. Where they do not fit together, give way where that costs the least.
-    parameters = _banks(chip) * network.n_parameters
-    while sum(r["weights"] - parameters for r in chosen) + parameters > chip.weight_depth:
-        smaller = [
-            ((r["cycles"] - now["cycles"]) / (now["weights"] - r["weights"]), index, r)
-            for index, now in enumerate(chosen)
-            for r in open_to[index]
-            if r["weights"] < now["weights"]
-        ]
-        if not smaller:
-            break
-        _, index, row = min(smaller, key=itemgetter(0))
-        chosen[index] = row
-    return tuple(r["groups"] for r in chosen), tuple(r["tiled"] for r in chosen)
-
-
-def cge_candidates(network: Network, chip: Chip, batch: int) -> list[dict[str, Any]]:
-    """Every form of each layer's CGE evaluations, with its cost per step."""
-    passes = -(-batch // chip.lanes)
-    rows = []
-    for index, form in product(range(len(network.layers)), CgeForm):
-        if form == CgeForm.TILES and not CgeLowering.has_tiles(network, index):
-            continue
-        scratch = Allocator()
-        lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
-        lowering.merging.place_factors(lowering.environments())
-        lowering.merging.place(lowering.environments())
-        code = lowering.layer_differences(index, form)
-        macs = sum(item.beats for item in code)
-        rows.append(
-            {
-                "layer": index,
-                "form": form,
-                "macs": macs,
-                "scratch": scratch.peak,
-                "weights": lowering.merging.words,
-                "cycles": passes * (macs + (FETCH_CYCLES + 1) * section_length(code)),
-            }
-        )
-    return rows
-
-
-def _choose_forms(network: Network, chip: Chip, batch: int) -> CgeForms:
-    """The form of every layer: by the same rule as its groups (:func:`_choose`)."""
-    rows = cge_candidates(network, chip, batch)
-    layers = range(len(network.layers))
-    return tuple(_best([r for r in rows if r["layer"] == n], chip)["form"] for n in layers)
-
-
-def _best(rows: list[dict[str, Any]], chip: Chip) -> dict[str, Any]:
-    """Of the candidates that the chip's memories hold, those within 2 % of the fewest cycles, and
-    of these the one that needs the fewest memory words, those of all lanes together; where none
-    fits, the one with the least scratch memory."""
-    fitting = [
-        r for r in rows if r["scratch"] <= chip.scratch_depth and r["weights"] <= chip.weight_depth
-    ]
-    if not fitting:
-        return min(rows, key=lambda r: r["scratch"])
-    near = [r for r in fitting if r["cycles"] <= 1.02 * min(r["cycles"] for r in fitting)]
-    return min(near, key=lambda r: (r["weights"] + chip.lanes * r["scratch"], r["cycles"]))
-
-
-def _banks(chip: Chip) -> int:
-    """Banks of the weight memory in an RGE step."""
-    return 2 if chip.merge_depth else 1
-
-
 def _lower(
     network: Network, chip: Chip, groups: Groups, tiled: tuple[bool, ...], forms: CgeForms
 ) -> tuple[dict[Section, Any], dict[str, int]]:
@@ -371,7 +276,7 @@ def _lower(
         "cge": lowering.coordinates(forms),
     }
     words = {
-        "weight_depth": max(_banks(chip) * bank, merging.words),
+        "weight_depth": max(banks(chip) * bank, merging.words),
         "scratch_depth": scratch.peak,
         "preact_depth": lowering.preact_words,
     }
@@ -461,9 +366,9 @@ def plan(
         )
     if groups is not None:
         check_groups(network, groups)
-    groups, tiled = _choose(network, chip, batch, groups, tiled)
+    groups, tiled = choose(network, chip, batch, groups, tiled)
     if forms is None:
-        forms = _choose_forms(network, chip, batch)
+        forms = choose_forms(network, chip, batch)
     sections, words = _lower(network, chip, groups, tiled, forms)
     program = _program(sections, chip.formats)
     passes = -(-batch // chip.lanes)
@@ -490,7 +395,7 @@ def plan(
             f"Sums of {_longest_sum(sections)} products need {needed}-bit accumulators, the chip "
             f"has {chip.acc_width} bits"
         )
-    return Plan(network, chip, groups, program, sections, words, batch)
+    return Plan(network, chip, groups, tiled, forms, program, sections, words, batch)
 
 
 def chip_for(
@@ -526,10 +431,10 @@ def chip_for(
         query_depth=max(2, queries),
         **dict.fromkeys(_DEPTHS, 1 << 16),
     )
-    found = plan(network, roomy, batch=batch, groups=groups)
+    found = _plan_within(network, roomy, batch, groups, overrides)
     if overrides.get("merge_depth", _MOST_FACTORS) and network.n_parameters <= _MOST_FACTORS:
         unit = replace(roomy, parameter_depth=_MOST_FACTORS, merge_depth=_MOST_FACTORS)
-        with_unit = plan(network, unit, batch=batch, groups=groups)
+        with_unit = _plan_within(network, unit, batch, groups, overrides)
         if overrides.get("merge_depth") or _pays(with_unit, found, queries):
             found = with_unit
     depths = {name: max(2, need) for name, need in found.words.items()}
@@ -537,6 +442,23 @@ def chip_for(
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
     depths["acc_width"] = max(40, _acc_width(formats, found.sections))
     return replace(roomy, **(depths | overrides))
+
+
+def _plan_within(
+    network: Network, roomy: Chip, batch: int, groups: Groups | None, overrides: dict[str, Any]
+) -> Plan:
+    """Plan with the scratch memory that a chip of these lanes has, or a larger one where nothing
+    does with that."""
+    budget = overrides.get("scratch_depth", max(2, _SCRATCH_WORDS // roomy.lanes))
+
+    def choices(scratch_depth: int) -> dict[str, Any]:
+        chip = replace(roomy, scratch_depth=scratch_depth)
+        chosen, tiled = choose(network, chip, batch, groups)
+        return {"groups": chosen, "tiled": tiled, "forms": choose_forms(network, chip, batch)}
+
+    found = plan(network, roomy, batch=batch, **choices(budget))
+    need = found.words["scratch_depth"]
+    return found if need <= budget else plan(network, roomy, batch=batch, **choices(need))
 
 
 def _pays(with_unit: Plan, without: Plan, queries: int) -> bool:

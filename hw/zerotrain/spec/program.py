@@ -33,13 +33,20 @@ from enum import IntEnum
 from math import prod
 
 __all__ = [
-    "CONTRACT_FIELDS", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract", "Level", "Loop",
-    "Opcode", "Program", "Result", "Source", "encode", "section_length",
+    "CONTRACT_FIELDS", "FETCH_CYCLES", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
+    "Level", "Loop", "Opcode", "Program", "Result", "Source", "encode", "overhead",
 ]  # fmt: skip
 
 MAX_LEVELS = 6
 MAX_LOOPS = 4
 STREAMS = ("weight", "operand", "aux", "result")
+
+#: Cycles of the sequencer (``gateware/sequencer.py``) without a product: between two contractions;
+#: for the start of a loop, for each further trip, and for each contraction that a trip passes over;
+#: at the end of a section, until its last result is written.
+FETCH_CYCLES = 5
+_LOOP_CYCLES, _TRIP_CYCLES, _PASS_OVER_CYCLES = 3, 2, 3
+_END_CYCLES = 12
 
 #: The loop offsets that each stream can name.
 OFFSETS = {"weight": (1, 2, 3), "operand": (0,), "aux": (3,), "result": (3,)}
@@ -345,9 +352,18 @@ def encode(section: Sequence[Contract | Loop], shifts: Sequence[int]) -> list[in
     return [row for item in section for row in item.rows(shifts)] + [int(Opcode.END)]
 
 
-def section_length(section: Sequence[Contract | Loop]) -> int:
-    """Contractions executed by one run of a section."""
-    return sum(sum(map(item.runs, item.body)) if isinstance(item, Loop) else 1 for item in section)
+def overhead(section: Sequence[Contract | Loop]) -> int:
+    """Cycles of one run of a section in which no contraction issues products."""
+    cycles = _END_CYCLES
+    for item in section:
+        if isinstance(item, Loop):
+            runs = sum(map(item.runs, item.body))
+            passed_over = item.trips * len(item.body) - runs
+            cycles += runs * FETCH_CYCLES + passed_over * _PASS_OVER_CYCLES
+            cycles += _LOOP_CYCLES + (item.trips - 1) * _TRIP_CYCLES
+        else:
+            cycles += FETCH_CYCLES
+    return cycles
 
 
 @dataclass(frozen=True, slots=True)

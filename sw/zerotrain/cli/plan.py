@@ -68,8 +68,10 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
         f"{session.plan.batch}",
         soft_wrap=True,
     )
-    for index, (layer, groups) in enumerate(zip(network.layers, report["groups"], strict=True)):
-        console.print(f"  layer {index + 1}: {layer}; TT-cores in groups of {groups}")
+    for index, layer in enumerate(network.layers):
+        console.print(f"  layer {index + 1}: {layer}", soft_wrap=True)
+    for part, title in (("forward", "forward pass"), ("cge", "all coordinates")):
+        console.print(_compared(title, report["candidates"][part]))
     console.print(
         f"Multiply-accumulates per sample: forward {macs['forward']:,} "
         f"(dense {macs['dense']:,}), all coordinates {macs['cge']:,}"
@@ -106,6 +108,20 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
         for resource, count in report["board"]["resources_at_least"].items():
             resources.add_row(resource, str(count["needed"]), str(count["available"]))
         console.print(resources)
+
+
+def _compared(title: str, candidates: list[dict[str, Any]]) -> Table:
+    """What the planner chose from, the fastest of each layer first."""
+    table = Table(
+        "layer", title, "MACs per sample", "merging", "scratch words", "weight words", "cycles", ""
+    )
+    for row in sorted(candidates, key=lambda row: (row["layer"], row["cycles"])):
+        table.add_row(
+            str(row["layer"] + 1), row["name"], f"{row['macs']:,}", f"{row['merge_macs']:,}",
+            str(row["scratch_words"]), str(row["weight_words"]), f"{row['cycles']:,}",
+            row["verdict"], style="bold" if row["verdict"] == "chosen" else None,
+        )  # fmt: skip
+    return table
 
 
 def _parts(report: dict[str, Any]) -> list[str]:
