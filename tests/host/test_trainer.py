@@ -143,6 +143,18 @@ def test_the_loss_falls() -> None:
     assert rows[-1].accuracy > 0.8
 
 
+def test_counted_work() -> None:
+    """The losses of a CGE step share its work: none of them counts twice."""
+    session = Session.of(small.config())
+    with small.trainer() as trainer:
+        while trainer.advance() is not None:
+            pass
+        counters = trainer.counters
+    assert (counters.rge_steps, counters.cge_steps) == (9, 8)
+    assert counters.rge_macs == 9 * session.plan.step_cost("rge", queries=4).macs
+    assert counters.cge_macs == 8 * session.plan.step_cost("cge").macs
+
+
 class Flip(Wrapper):
     """Flips one bit of one word of a window or register, at one access after some steps."""
 

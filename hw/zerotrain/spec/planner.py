@@ -179,13 +179,14 @@ class Plan:
             waiting += max(0, total - waiting - overlap.forward_cycles)
         return waiting, total - waiting
 
-    def step_macs(self, kind: StepKind, batch: int, evaluations: int) -> int:
-        """Useful MACs of a step, for multiplier use from the chip's counters."""
+    def step_macs(self, kind: StepKind, batch: int, losses: int) -> int:
+        """Useful MACs of a step that takes so many losses, for multiplier use from the chip's
+        counters. Those of a CGE step share one run of the program."""
         run, merging = SECTIONS_OF[kind]
         macs = batch * sum(self.beats(section) for section in run)
         if not self.chip.merge_depth:
             macs += sum(self.beats(section) for section in merging)
-        return evaluations * macs
+        return losses * macs if kind == "rge" else macs
 
     def candidates(self) -> dict[str, list[dict[str, Any]]]:
         """What the planner chose from for every layer, as plain values with the reason of each

@@ -91,7 +91,7 @@ class Trainer:
     dataset : Dataset
         What to learn.
     step_macs : callable, optional
-        ``(kind, batch, evaluations) -> MACs``, :meth:`zerotrain.spec.planner.Plan.step_macs`.
+        ``(kind, batch, losses) -> MACs``, :meth:`zerotrain.spec.planner.Plan.step_macs`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Trainer:
         dataset.check(driver.network)
         self.driver, self.training, self.dataset = driver, training, dataset
         self.schedule = Schedule(training, driver.chip.formats)
-        self._step_macs = step_macs or (lambda kind, batch, evaluations: 0)
+        self._step_macs = step_macs or (lambda kind, batch, losses: 0)
         held_out = training.hold_out_validation
         learned = dataset.training if held_out else dataset.training.join(dataset.validation)
         self._train = self._quantize(learned)
