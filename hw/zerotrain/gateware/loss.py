@@ -270,7 +270,8 @@ class SoftmaxLoss(LossUnit):
         ]
         for k in range(ways):
             m.d.comb += [
-                sums.match[k].eq(self._target(k) == sweep.index),
+                # A lane without a sample has no true output: its head is 0, and it never hits.
+                sums.match[k].eq((self._target(k) == sweep.index) & sweep.active[k]),
                 sums.word[k].eq(sweep.word[k]),
                 sums.kept[k].eq(sweep.kept[k]),
                 sweep.keep[k].eq(sums.keep[k]),
@@ -278,13 +279,12 @@ class SoftmaxLoss(LossUnit):
         self._interpolators(m, sums, logarithm)
         self._count_hits(m, sweep, sums)
 
-        active = pipe(m, sweep.active, 3, "head_active", reset_less=True)
         head_done, head = self._lane_sum(
             m,
             "head",
             pipe(m, sweep.valid & sweep.last, 3, "head_valid"),
             pipe(m, sweep.end, 3, "head_end", reset_less=True),
-            [Mux(active[k], sums.head[k], 0) for k in range(ways)],
+            list(sums.head),
             self._groups,
         )
         tail_done, tail, saturated = self._tails(m, sums, logarithm)
@@ -317,8 +317,7 @@ class SoftmaxLoss(LossUnit):
     def _count_hits(self, m: Module, sweep: LogitSweep, sums: SoftmaxSums) -> None:
         """Correct predictions, by the maxima of base evaluations."""
         found = pipe(m, sweep.find & sweep.last, 1, "found")
-        active = pipe(m, sweep.active, 1, "found_active", reset_less=True)
-        hits = list(sums.maximum_hit & active)
+        hits = list(sums.maximum_hit)
         hit_count = pipe(m, sum(hits[1:], hits[0]), 1, "hit_count", reset_less=True)
         counted = pipe(m, found, 1, "counted")
         with m.If(self.clear):
