@@ -1,6 +1,6 @@
 """Small pieces of fixed-point arithmetic shared by the units."""
 
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth import Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,7 +30,9 @@ def saturate(value: Value, width: int) -> tuple[Value, Value]:
 
 def limit(negative: Value, width: int) -> Value:
     """The lowest value of ``signed(width)`` if ``negative``, else the highest."""
-    return Cat((~negative).replicate(width - 1), negative).as_signed()
+    # A choice of constants: Verilator would put repeated bits together one by one.
+    top = 1 << (width - 1)
+    return Mux(negative, Const(-top, signed(width)), Const(top - 1, signed(width)))
 
 
 def select_shift(value: Value, amount: Value, bits: range) -> Value:

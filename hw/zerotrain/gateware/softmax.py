@@ -155,11 +155,11 @@ class SoftmaxSums(wiring.Component):
         m.d.comb += log2e.i.eq(
             pipe(m, saturate(d, _EXPONENT_WIDTH)[0], 1, f"clamped{k}", reset_less=True)
         )
-        t = (log2e.o >> 14)[: _EXPONENT_WIDTH - 1].as_signed()
+        t = log2e.o[14:].as_signed()
         m.d.comb += self.argument[k].eq(t[:FRACTION])
         # 2**t is 2**f << 11 shifted right by 11 - i, in two stages.
         shift = Signal(signed(len(t) - FRACTION + 1), name=f"shift{k}")
-        m.d.comb += shift.eq(11 - (t >> FRACTION))
+        m.d.comb += shift.eq(11 - t[FRACTION:].as_signed())
         vanishes, explodes = ~shift[-1] & shift[5:-1].any(), shift[-1]
         tags = pipe(
             m, Cat(shift[:5], vanishes, explodes), Interpolator.LATENCY, f"scale{k}",
@@ -233,7 +233,7 @@ class Logarithm(wiring.Component):
         whole = pipe(m, n, Interpolator.LATENCY, "whole", reset_less=True)
         m.d.comb += [
             self._ln2.i.eq(Cat(self.value, whole).as_signed()),
-            self.result.eq(self._ln2.o >> LN2_BITS),
+            self.result.eq(self._ln2.o[LN2_BITS:].as_signed()),
         ]
         return m
 
