@@ -6,7 +6,8 @@ import pytest
 from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.host.driver import Driver
 from zerotrain.spec.config import Config
-from zerotrain.spec.planner import StepKind, chip_for, plan
+from zerotrain.spec.plan import StepKind
+from zerotrain.spec.planner import chip_for, plan
 from zerotrain.spec.registers import Command
 from zerotrain.spec.step import StepSettings
 

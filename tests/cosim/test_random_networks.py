@@ -20,7 +20,8 @@ from zerotrain.spec.formats import Formats
 from zerotrain.spec.lowering import Lowering
 from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Loss, Network
-from zerotrain.spec.planner import Plan, plan
+from zerotrain.spec.plan import Plan
+from zerotrain.spec.planner import plan
 from zerotrain.spec.registers import Command
 
 from ..golden import draw

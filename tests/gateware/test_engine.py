@@ -17,7 +17,8 @@ from zerotrain.golden.tt import forward
 from zerotrain.spec.lowering import Lowering
 from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Network
-from zerotrain.spec.planner import SECTIONS, Plan, chip_for, plan
+from zerotrain.spec.plan import SECTIONS, Plan
+from zerotrain.spec.planner import chip_for, plan
 
 
 class Bench(Elaboratable):

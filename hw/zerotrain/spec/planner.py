@@ -1,43 +1,24 @@
 """The planner: a network on a chip, with its cost known before anything is built.
 
-It chooses the TT-core groups of every layer's forward pass, lowers the four program sections,
-allocates the memories and counts multiply-accumulates and cycles.
+It chooses how every layer is gone about, lowers the four program sections and allocates the
+memories. What that costs is in the :class:`~zerotrain.spec.plan.Plan`.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from zerotrain.spec.candidates import (
-    Candidate,
-    banks,
-    cge_candidates,
-    choose,
-    choose_forms,
-    forward_candidates,
-)
+from zerotrain.spec.candidates import banks, choose, choose_forms
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lowering import Groups
 from zerotrain.spec.lowering_cge import CgeForms, CgeLowering
 from zerotrain.spec.memory import Allocator
 from zerotrain.spec.network import Network
-from zerotrain.spec.overlap import Overlap
-from zerotrain.spec.program import (
-    FETCH_CYCLES,
-    Contract,
-    Loop,
-    Program,
-    Result,
-    encode,
-    overhead,
-)
-from zerotrain.spec.registers import Baseline
+from zerotrain.spec.plan import SECTIONS, Plan, Section
+from zerotrain.spec.program import Loop, Program, encode
 
-__all__ = ["Plan", "StepCost", "chip_for", "plan"]
+__all__ = ["check_groups", "chip_for", "plan"]
 
-StepKind = Literal["evaluate", "rge", "cge"]
-STEP_KINDS: tuple[StepKind, ...] = ("evaluate", "rge", "cge")
-Section = Literal["merge", "forward", "cge_merge", "cge"]
 _DEPTHS = (
     "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
     "preact_depth", "program_depth", "evaluation_depth",
@@ -47,215 +28,6 @@ _DEPTHS = (
 _SCRATCH_WORDS = 1 << 16
 #: Words of the merge unit's copy of the weights, at most: half of the largest weight memory.
 _MOST_FACTORS = 1 << 15
-SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
-#: What a step runs once per pass, and what once per copy of the parameters.
-SECTIONS_OF: dict[StepKind, tuple[tuple[Section, ...], tuple[Section, ...]]] = {
-    "evaluate": (("forward",), ("merge",)),
-    "rge": (("forward",), ("merge",)),
-    "cge": (("forward", "cge"), ("merge", "cge_merge")),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class StepCost:
-    """Cost of one step.
-
-    Attributes
-    ----------
-    macs : int
-        Useful multiply-accumulates: one per sample for lane work, one in all for merging on the
-        lanes (whose result is the same in every lane).
-    parts : dict
-        Estimated cycles, by what they go to: ``products`` of samples, ``idle_lanes`` in a last pass
-        that is not full, ``fetching`` contractions, waiting for the ``loss_unit``, ``preparing``
-        copies of the parameters (perturbing and merging) while the lanes wait, ``updating``. What
-        the chip really needs is in its counters.
-    hidden : int
-        Cycles of preparing copies while the lanes work on others; not among the parts.
-    """
-
-    macs: int
-    parts: dict[str, int]
-    hidden: int
-
-    @property
-    def cycles(self) -> int:
-        """Estimated cycles of the step."""
-        return sum(self.parts.values())
-
-    def use(self, lanes: int) -> float:
-        """Share of lane-cycles that do useful multiply-accumulates."""
-        return self.macs / (self.cycles * lanes)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A network's program for a chip.
-
-    Attributes
-    ----------
-    groups : Groups
-        TT-core groups of each layer's forward pass: part of what defines the numbers.
-    tiled : tuple of bool
-        Which layers the forward pass applies tile by tile.
-    forms : CgeForms
-        Form of each layer's CGE evaluations.
-    sections : dict
-        Contractions of every section, before encoding.
-    words : dict
-        Words that the network needs of each memory, by the name of the chip's depth parameter.
-    """
-
-    network: Network
-    chip: Chip
-    groups: Groups
-    tiled: tuple[bool, ...]
-    forms: CgeForms
-    program: Program
-    sections: dict[Section, list[Contract | Loop]] = field(repr=False)
-    words: dict[str, int]
-    batch: int
-
-    def beats(self, section: Section) -> int:
-        """Multiply-accumulates per lane of one run of a section."""
-        return sum(item.beats for item in self.sections[section])
-
-    def _loss_wait(self, section: Section) -> int:
-        """Cycles of one run in which the engine waits for the loss unit.
-
-        A loss is computed next to the products of the following evaluation.
-        """
-        loss = self.chip.loss_cycles(self.network.n_outputs)
-        wait = 0
-        for item in self.sections[section]:
-            last = item.body[-1] if isinstance(item, Loop) else item
-            if last.result == Result.DLOGIT:
-                wait += max(0, item.evaluations * loss - item.beats)
-        return wait
-
-    def step_cost(
-        self,
-        kind: StepKind,
-        *,
-        batch: int | None = None,
-        queries: int = 8,
-        baseline: Baseline = Baseline.MEAN,
-    ) -> StepCost:
-        """MACs and estimated cycles of one step."""
-        batch = self.batch if batch is None else batch
-        lanes, d = self.chip.lanes, self.network.n_parameters
-        passes = -(-batch // lanes)
-        copies = queries + (baseline == Baseline.BASE) if kind == "rge" else 1
-        run, _ = SECTIONS_OF[kind]
-        beats = sum(self.beats(section) for section in run)
-        products = copies * batch * beats // lanes
-        fetching = passes * sum(overhead(self.sections[section]) for section in run)
-        preparing, hidden = self._preparing(kind, passes, copies)
-        parts = {
-            "products": products,
-            "idle_lanes": copies * passes * beats - products,
-            "fetching": copies * fetching,
-            "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run),
-            "preparing": preparing,
-            "updating": {"evaluate": 0, "rge": d * max(queries, 10), "cge": d * 7}[kind],
-        }
-        return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
-
-    def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
-        """Cycles of preparing copies while the lanes wait, and while they work."""
-        d, gap = self.network.n_parameters, FETCH_CYCLES
-        merging = SECTIONS_OF[kind][1]
-        if not self.chip.merge_depth:
-            macs = sum(self.beats(section) for section in merging)
-            fetching = sum(overhead(self.sections[section]) for section in merging)
-            return copies * (d + macs + fetching), 0
-        overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap)
-        waiting = overlap.evaluated(copies) - copies * passes * overlap.forward_cycles
-        total = copies * overlap.preparing_cycles
-        if kind == "cge":
-            more = Overlap(self.sections["cge_merge"], (), 0, 1, gap).preparing_cycles
-            total += more
-            # The coordinates of the first pass wait for everything.
-            waiting += max(0, total - waiting - overlap.forward_cycles)
-        return waiting, total - waiting
-
-    def step_macs(self, kind: StepKind, batch: int, losses: int) -> int:
-        """Useful MACs of a step that takes so many losses, for multiplier use from the chip's
-        counters. Those of a CGE step share one run of the program."""
-        run, merging = SECTIONS_OF[kind]
-        macs = batch * sum(self.beats(section) for section in run)
-        if not self.chip.merge_depth:
-            macs += sum(self.beats(section) for section in merging)
-        return losses * macs if kind == "rge" else macs
-
-    def candidates(self) -> dict[str, list[dict[str, Any]]]:
-        """What the planner chose from for every layer, as plain values with the reason of each
-        choice: for the ``forward`` pass, and for ``cge``."""
-        network, chip = self.network, self.chip
-        forward = forward_candidates(network, chip, self.batch)
-        cge = cge_candidates(network, chip, self.batch)
-
-        def rows(found: list[Candidate], chosen: list[Candidate]) -> list[dict[str, Any]]:
-            return [
-                {
-                    "layer": c.layer,
-                    "name": c.title,
-                    "macs": c.macs,
-                    "merge_macs": c.merge_macs,
-                    "scratch_words": c.scratch,
-                    "weight_words": c.weights,
-                    "cycles": c.cycles,
-                    "verdict": c.verdict(chosen[c.layer], chip),
-                }
-                for c in found
-            ]
-
-        ways = list(zip(self.groups, self.tiled, strict=True))
-        return {
-            "forward": rows(forward, [c for c in forward if (c.groups, c.tiled) == ways[c.layer]]),
-            "cge": rows(cge, [c for c in cge if c.form == self.forms[c.layer]]),
-        }
-
-    def report(self) -> dict[str, Any]:
-        """The plan as plain values, for JSON and tables."""
-        dense = sum(
-            layer.n_inputs * layer.n_outputs + layer.bias * layer.n_outputs
-            for layer in self.network.layers
-        )
-        costs = {kind: self.step_cost(kind) for kind in STEP_KINDS}
-        return {
-            "network": self.network.to_dict(),
-            "parameters": self.network.n_parameters,
-            "groups": [list(sizes) for sizes in self.groups],
-            "tiled": list(self.tiled),
-            "cge_forms": [str(form) for form in self.forms],
-            "candidates": self.candidates(),
-            "batch": self.batch,
-            "macs_per_sample": {
-                "forward": self.beats("forward"),
-                "dense": dense,
-                "cge": self.beats("forward") + self.beats("cge"),
-            },
-            "macs_merge": {
-                "query": self.beats("merge"),
-                "cge_step": self.beats("merge") + self.beats("cge_merge"),
-            },
-            "steps": {
-                kind: {
-                    "macs": cost.macs,
-                    "estimated_cycles": cost.cycles,
-                    "estimated_use": round(cost.use(self.chip.lanes), 4),
-                    "estimated_parts": cost.parts,
-                    "estimated_hidden": cost.hidden,
-                }
-                for kind, cost in costs.items()
-            },
-            "program_rows": len(self.program.rows),
-            "memory": {
-                name: {"needed": need, "available": getattr(self.chip, name)}
-                for name, need in self.words.items()
-            },
-        }
 
 
 def _lower(

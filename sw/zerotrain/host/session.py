@@ -16,7 +16,8 @@ from zerotrain.host.verify import Verification
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.config import Config
-from zerotrain.spec.planner import Plan, plan
+from zerotrain.spec.plan import Plan
+from zerotrain.spec.planner import plan
 from zerotrain.spec.registers import Baseline, Saturation
 from zerotrain.spec.training import Training
 

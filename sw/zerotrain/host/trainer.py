@@ -91,7 +91,7 @@ class Trainer:
     dataset : Dataset
         What to learn.
     step_macs : callable, optional
-        ``(kind, batch, losses) -> MACs``, :meth:`zerotrain.spec.planner.Plan.step_macs`.
+        ``(kind, batch, losses) -> MACs``, :meth:`zerotrain.spec.plan.Plan.step_macs`.
     """
 
     def __init__(
