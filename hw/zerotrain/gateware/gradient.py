@@ -126,7 +126,7 @@ class Gradient(wiring.Component):
         mean = ~self.cge & (self.baseline == Baseline.MEAN)
         item = Signal(range(max(128, chip.query_depth)))
         repeat = Signal(len(self.queries))
-        parameter = Signal(len(self.n_parameters))
+        evaluation = Signal(len(self.n_parameters), init=1)  # of the parameter, counted from 1
         issue, first, last = Signal(), Signal(), Signal()
         result = Signal(_Result)
         replay, running = Signal(), Signal()
@@ -138,7 +138,7 @@ class Gradient(wiring.Component):
         ]
         with m.FSM() as fsm:
             with m.State("Idle"):
-                m.d.sync += [item.eq(0), repeat.eq(0), parameter.eq(0), settle.eq(0)]
+                m.d.sync += [item.eq(0), repeat.eq(0), evaluation.eq(1), settle.eq(0)]
                 with m.If(self.start & ~self.busy & self.n_parameters.any()):
                     m.next = "Offset"
             with m.State("Offset"):
@@ -182,7 +182,7 @@ class Gradient(wiring.Component):
                 terms_done = idle_tail | last
                 period = Mux(self.cge, self.CGE_PERIOD, self.RGE_PERIOD)
                 m.d.comb += [
-                    self.losses.addr.eq(parameter + 1),
+                    self.losses.addr.eq(evaluation),
                     result.eq(_Result.GRADIENT),
                     issue.eq(~idle_tail),
                     first.eq(item == 0),
@@ -190,8 +190,8 @@ class Gradient(wiring.Component):
                 ]
                 m.d.sync += [item.eq(item + 1), idle_tail.eq(terms_done)]
                 with m.If(terms_done & (item >= period - 1)):
-                    m.d.sync += [item.eq(0), idle_tail.eq(0), parameter.eq(parameter + 1)]
-                with m.If(terms_done & (parameter == self.n_parameters - 1)):
+                    m.d.sync += [item.eq(0), idle_tail.eq(0), evaluation.eq(evaluation + 1)]
+                with m.If(terms_done & (evaluation == self.n_parameters)):
                     m.d.sync += idle_tail.eq(0)
                     m.next = "Idle"
         m.d.comb += [
