@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from zerotrain.boards.catalogue import find_board
 from zerotrain.cli.display import display, duration
 from zerotrain.cli.doctor import examine
 from zerotrain.cli.main import main
 from zerotrain.cli.options import override, select_schedule
+from zerotrain.cli.plan import with_board
 from zerotrain.host.session import Progress
 from zerotrain.host.trainer import Row
 from zerotrain.spec.config import Config
@@ -244,6 +246,15 @@ def test_plan(capsys: Capture) -> None:
     printed = capsys.readouterr().out
     for step in ("evaluate", "rge", "cge"):
         assert f"{report['steps'][step]['estimated_cycles']:,}" in printed
+
+
+def test_merge_unit_where_the_part_has_room() -> None:
+    digits = Config.preset("digits")
+    small, large = (
+        with_board(digits, find_board(name), 8).build_chip() for name in ("icebreaker", "ulx3s-85f")
+    )
+    assert not small.merge_depth and large.merge_depth
+    assert with_board(digits, None, None).build_chip() == large
 
 
 def test_a_network_too_large_for_the_board(capsys: Capture, tmp_path: Path) -> None:
