@@ -2,7 +2,8 @@
 #
 #   make demo     train a tensor-train network on the simulated chip
 #   make test     lint, types, unit tests, co-simulation
-#   make bench    speeds of simulation and golden model -> build/bench.json
+#   make bench    what a training step costs on the chip, simulated, golden, in PyTorch
+#                 -> build/bench.json; LANES="8 16 32 64" SIMULATE=paper: counters of all chips
 #   make lint     ruff and mypy only
 #   make clean    remove what the targets above made, except the build cache and runs/
 
@@ -29,7 +30,8 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	@$(BIN)/python -m zerotrain.host.bench
+	@$(BIN)/python -m zerotrain.bench $(if $(LANES),--lanes $(LANES)) \
+	  $(if $(SIMULATE),--simulate $(SIMULATE)) $(BENCH)
 
 setup: $(VENV)/.installed-dev
 

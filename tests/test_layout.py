@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "host": {"spec", "gateware", "golden", "cosim", "data"},
     "data": {"spec"},
     "boards": {"spec", "gateware", "cosim"},
+    "bench": {"spec", "golden", "cosim", "host", "data", "boards"},
     "cli": {"spec", "gateware", "golden", "cosim", "host", "data", "boards"},
 }
 #: Packages of others that a package must do without.
@@ -26,6 +27,7 @@ MAY_NOT_IMPORT = {
     "golden": {"amaranth", "cocotb"},
     "gateware": {"cocotb", "numpy"},
     "host": {"amaranth", "cocotb"},
+    "bench": {"amaranth", "cocotb"},
 }
 
 

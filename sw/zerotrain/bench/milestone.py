@@ -1,0 +1,80 @@
+"""Chip time to an accuracy: the steps of a published run times the cycles of a step."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zerotrain.bench.workload import Workload
+from zerotrain.spec.config import Config
+
+__all__ = ["ACCURACY", "RESULTS", "Milestone", "find_milestones"]
+
+RESULTS = Path("docs") / "results"
+#: The paper's test accuracy with 3962 parameters, after 100 epochs.
+ACCURACY = 0.9664
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """Training steps of a run up to the first measurement of at least that accuracy.
+
+    Attributes
+    ----------
+    name : str
+        The run.
+    config : Config
+        Its configuration.
+    rge_steps, cge_steps : int
+        Steps of each stage.
+    accuracy : float
+        What was measured then.
+    """
+
+    name: str
+    config: Config
+    rge_steps: int
+    cge_steps: int
+    accuracy: float
+
+    def workload(self, lanes: int) -> Workload:
+        """The run's steps on a chip of so many lanes, of whatever size its own had."""
+        return Workload.of(self.config, lanes)
+
+
+def find_milestones(folder: Path = RESULTS, accuracy: float = ACCURACY) -> Iterator[Milestone]:
+    """Published runs of the hybrid schedule that reach the accuracy.
+
+    A run is a JSON file with a ``config``, and beside it a CSV file of its curve with the columns
+    ``step``, ``loss_evaluations`` and ``test_accuracy``.
+    """
+    for path in sorted(folder.glob("*.json")):
+        values: Any = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or "config" not in values:
+            continue
+        config = Config.from_dict(values["config"])
+        training = config.training
+        if training is None or training.rge is None or training.cge is None:
+            continue
+        with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+            reached = next(
+                (row for row in csv.DictReader(file) if float(row["test_accuracy"]) >= accuracy),
+                None,
+            )
+        if reached is None:
+            continue
+        # All steps, and the losses that they took, say how many were of which kind.
+        per_rge = training.rge.queries + (training.rge.baseline == "base")
+        steps, losses = int(reached["step"]), int(reached["loss_evaluations"])
+        per_cge = config.network.n_parameters + 1
+        cge_steps, rest = divmod(losses - steps * per_rge, per_cge - per_rge)
+        if rest:
+            raise ValueError(
+                f"{path.with_suffix('.csv')}: {losses} losses in {steps} steps are no number of "
+                f"RGE steps of {per_rge} and CGE steps of {per_cge}"
+            )
+        yield Milestone(
+            path.stem, config, steps - cge_steps, cge_steps, float(reached["test_accuracy"])
+        )
