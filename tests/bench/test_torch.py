@@ -1,5 +1,7 @@
 """PyTorch computes what the golden model does, up to the golden model's rounding."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,15 @@ torch = pytest.importorskip(
 RELATIVE = 5e-4
 #: Of the largest difference.
 DIFFERENCE = 0.03
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Test processes share processors; several threads of each only wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
