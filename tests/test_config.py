@@ -140,10 +140,9 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
             "like 'Q2.13' (2 integer and 13 fraction bits besides the sign), not 'Q2'",
         ),
         (
-            LAYER + "[chip.formats]\ninput = 'Q2.11'",
-            "[chip.formats] Formats input, tt, preact and "
-            "delta share one memory word: expected input to be 16 bits wide like tt, got Q2.11 "
-            "(14 bits)",
+            LAYER + "[chip.formats]\npreact = 'Q4.9'",
+            "[chip.formats] Formats tt, preact and delta share one memory word: expected preact to "
+            "be 16 bits wide like tt, got Q4.9 (14 bits)",
         ),
         (LAYER + "[training]\nbatch = 3", "training.dataset is missing: expected a text"),
         (

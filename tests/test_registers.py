@@ -26,7 +26,7 @@ CHIP = Chip(
     program_depth=10, evaluation_depth=20, lfsr_degree=40,
 )  # fmt: skip
 WINDOWS = windows(CHIP)
-WRITE_CYCLES, READ_CYCLES = 2, 5
+WRITE_CYCLES, READ_CYCLES = 2, READ_LATENCY + 3
 
 
 class Toy(wiring.Component):

@@ -73,9 +73,6 @@ class Testbench:
                 ("differences", "update_losses", None),
                 ("program", "engine_program", None),
                 ("weight", "engine_weight", "engine_weight_w"),
-                ("input", "engine_input", None),
-                ("scratch", "engine_scratch", "engine_scratch_w"),
-                ("preact", "engine_preact", "engine_preact_w"),
                 ("targets", "loss_targets", None),
                 ("losses", "loss_losses", "loss_losses_w"),
             )
@@ -225,24 +222,29 @@ async def run_pass(
     return evaluations
 
 
-def load(tb: Testbench, rng: np.random.Generator) -> tuple[Any, Any, Any]:
+async def load(tb: Testbench, rng: np.random.Generator) -> tuple[Any, Any, Any]:
     """Parameters, and one sample in every lane."""
     theta = draw.words(rng, F.weight, NETWORK.n_parameters)
     x, targets = draw.batch(rng, NETWORK, F, CHIP.lanes)
-    lane_mask, way_bits = (1 << F.lane_width) - 1, (CHIP.output_depth - 1).bit_length()
+    input_mask, way_bits = (1 << F.input.width) - 1, (CHIP.output_depth - 1).bit_length()
     tb.rams["program"].fill(PLAN.program.rows, 64)
     tb.rams["weight"].fill(theta, F.weight.width)
-    tb.rams["input"].words = {
-        j: sum((int(x[s, j]) & lane_mask) << (F.lane_width * s) for s in range(CHIP.lanes))
-        for j in range(NETWORK.n_inputs)
-    }
+    tb.set(engine_sample_w__en=1)
+    for (lane, row), word in np.ndenumerate(x):
+        tb.set(
+            engine_sample_w__lane=lane, engine_sample_w__row=row,
+            engine_sample_w__data=int(word) & input_mask,
+        )  # fmt: skip
+        await tb.tick()
+    tb.set(engine_sample_w__en=0)
     rows: dict[int, int] = {}
     for lane, target in enumerate(targets):
         row, way = divmod(lane, CHIP.loss_ways)
         rows[row] = rows.get(row, 0) | int(target) << (way * way_bits)
     tb.rams["targets"].words = rows
     tb.set(
-        engine_active_lanes=CHIP.lanes, engine_input_base=0, loss_active_lanes=CHIP.lanes,
+        engine_active_lanes=CHIP.lanes, engine_input_base=0, engine_sample_read=0,
+        loss_active_lanes=CHIP.lanes,
         loss_first_evaluation=0, loss_first_pass=1, loss_target_row=0, loss_score=0,
         loss_n_outputs=NETWORK.n_outputs,
     )  # fmt: skip
@@ -254,7 +256,7 @@ async def engine_and_loss_of_a_forward_pass(dut: Any) -> None:
     tb, rng = Testbench(dut), np.random.default_rng(3)
     await tb.start()
     for _ in range(3):
-        theta, x, targets = load(tb, rng)
+        theta, x, targets = await load(tb, rng)
         program = PLAN.program
         (base,) = await run_pass(tb, [program.merge], [program.forward])
         flags = Flags()
@@ -270,7 +272,7 @@ async def engine_and_losses_of_a_cge_pass(dut: Any) -> None:
     """Every difference of every output, and the loss of every evaluation."""
     tb, rng = Testbench(dut), np.random.default_rng(4)
     await tb.start()
-    theta, x, targets = load(tb, rng)
+    theta, x, targets = await load(tb, rng)
     program = PLAN.program
     base, *rest = await run_pass(
         tb, [program.merge, program.cge_merge], [program.forward, program.cge]

@@ -22,26 +22,17 @@ from zerotrain.spec.planner import chip_for, plan
 
 
 class Bench(Elaboratable):
-    """An engine with its memories around it, initialised before the simulation."""
+    """An engine with the memories of program and weights, initialised before the simulation."""
 
-    def __init__(self, plan: Plan, theta: np.ndarray, x: np.ndarray) -> None:
+    def __init__(self, plan: Plan, theta: np.ndarray) -> None:
         self.chip = chip = plan.chip
         self.engine = Engine(chip)
-        width, lanes = chip.formats.lane_width, chip.lanes
-        mask = (1 << width) - 1
-        words = [
-            sum((int(x[s, j]) & mask) << (width * s) for s in range(len(x)))
-            for j in range(x.shape[1])
-        ]
         weights = [int(w) & ((1 << chip.formats.weight.width) - 1) for w in theta]
         self.memories = {
             "program": Memory(shape=64, depth=chip.program_depth, init=plan.program.rows),
             "weight": Memory(
                 shape=chip.formats.weight.width, depth=chip.weight_depth, init=weights
             ),
-            "input": Memory(shape=lanes * width, depth=2 * chip.sample_depth, init=words),
-            "scratch": Memory(shape=lanes * width, depth=chip.scratch_depth, init=[]),
-            "preact": Memory(shape=lanes * width, depth=chip.preact_depth, init=[]),
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -69,7 +60,7 @@ def run(
     plan: Plan, theta: np.ndarray, x: np.ndarray, sections: list[int]
 ) -> tuple[list[Evaluation], int]:
     """Run sections and collect the evaluations sent to the loss unit, and saturation flags."""
-    bench = Bench(plan, theta, x)
+    bench = Bench(plan, theta)
     engine, width = bench.engine, plan.chip.formats.logit.width
     evaluations: list[Evaluation] = []
     flags = 0
@@ -79,6 +70,14 @@ def run(
         current: dict[int, list[int]] = {}
         reserved = 0
         ctx.set(engine.active_lanes, len(x))
+        samples = engine.sample_w
+        ctx.set(samples.en, 1)
+        for (lane, row), word in np.ndenumerate(x):
+            ctx.set(samples.lane, lane)
+            ctx.set(samples.row, row)
+            ctx.set(samples.data, int(word))
+            await ctx.tick()
+        ctx.set(samples.en, 0)
         for pc in sections:
             ctx.set(engine.pc, pc)
             ctx.set(engine.start, 1)

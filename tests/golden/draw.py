@@ -96,7 +96,7 @@ def formats(rng: np.random.Generator) -> Formats:
             weight = pick(rng, 4, lane)
             return Formats(
                 weight=QFormat(weight, pick(rng, max(0, weight - 6), weight - 2)),
-                input=lane_format(),
+                input=lane_format(pick(rng, 4, lane)),
                 tt=lane_format(),
                 preact=lane_format(),
                 delta=QFormat(lane, pick(rng, 0, min(40, lane + 10))),

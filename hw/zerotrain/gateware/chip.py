@@ -281,13 +281,6 @@ class TrainingChip(wiring.Component):
         window("losses", w, r)
 
         write(weights.write, perturb.weight, merge.weight_w if merge else engine.weight_w)
-        lanes = chip.lanes * f.lane_width
-        w, r = memory("scratch", lanes, chip.scratch_depth)
-        read(r, (always, engine.scratch))
-        write(w, engine.scratch_w)
-        w, r = memory("preact", lanes, chip.preact_depth)
-        read(r, (always, engine.preact))
-        write(w, engine.preact_w)
 
         # The program's rows are two bus words wide.
         w, r = memory("program", 64, chip.program_depth, part=32, init=self._program.rows)
@@ -308,45 +301,43 @@ class TrainingChip(wiring.Component):
             host.r_data.eq(held),
         ]
 
-        w, r = memory("input", lanes, 2 * chip.sample_depth, part=f.lane_width)
-        read(r, (always, engine.input))
-        self._double_buffer(m, bank, bank.samples, w, r, chip.sample_depth, f.lane_width, idle)
         bits = len(bank.targets.w_data)
         w, r = memory("target", chip.loss_ways * bits, 2 * chip.target_depth, part=bits)
         read(r, (always, loss.targets))
-        self._double_buffer(m, bank, bank.targets, w, r, chip.target_depth, bits, idle)
-
-    def _double_buffer(
-        self,
-        m: Module,
-        bank: RegisterBank,
-        host: wiring.PureInterface,
-        w: WritePort,
-        r: ReadPort,
-        depth: int,
-        width: int,
-        idle: Value,
-    ) -> None:
-        """A window over words side by side in a row, of which one half may be written any time.
-
-        The row address of half b begins at ``b * depth``.
-        """
-        bits = address_bits(depth)
-        half, part = host.addr[bits], host.addr[bits + 1 :]
-        row = Signal.like(r.addr)
+        part, row = self._double_buffer(m, bank, bank.targets, chip.target_depth, idle)
         m.d.comb += [
-            row.eq(host.addr[:bits] + Mux(half, depth, 0)),
-            host.granted.eq(idle | (host.writing & (half != bank.bank))),
             w.addr.eq(row),
-            w.data.eq(host.w_data.replicate(len(w.data) // width)),
-            w.en.eq(host.w_en << part),
+            w.data.eq(bank.targets.w_data.replicate(chip.loss_ways)),
+            w.en.eq(bank.targets.w_en << part),
         ]
         with m.If(idle):
             m.d.comb += r.addr.eq(row)
-        selected = Signal.like(part, reset_less=True)
-        held = Signal.like(host.r_data, reset_less=True)
-        m.d.sync += [selected.eq(part), held.eq(r.data.word_select(selected, width))]
-        m.d.comb += host.r_data.eq(held)
+        word = Signal.like(bank.targets.r_data, name="targets_held", reset_less=True)
+        m.d.sync += word.eq(r.data.word_select(part, bits))
+        m.d.comb += bank.targets.r_data.eq(word)
+
+        # The lanes' memories belong to the engine; of these the host sees the samples.
+        part, row = self._double_buffer(m, bank, bank.samples, chip.sample_depth, idle)
+        m.d.comb += [
+            engine.sample_w.en.eq(bank.samples.w_en),
+            engine.sample_w.lane.eq(part),
+            engine.sample_w.row.eq(row),
+            engine.sample_w.data.eq(bank.samples.w_data),
+            engine.sample_read.eq(idle),
+            bank.samples.r_data.eq(engine.sample),
+        ]
+
+    @staticmethod
+    def _double_buffer(
+        m: Module, bank: RegisterBank, host: wiring.PureInterface, depth: int, idle: Value
+    ) -> tuple[Value, Value]:
+        """Part and row of the word that the host means, in a memory of which one half may be
+        written at any time. The row of half b begins at ``b * depth``.
+        """
+        bits = address_bits(depth)
+        half = host.addr[bits]
+        m.d.comb += host.granted.eq(idle | (host.writing & (half != bank.bank)))
+        return host.addr[bits + 1 :], host.addr[:bits] + Mux(half, depth, 0)
 
 
 def _resting(m: Module, unit: wiring.Component, active: Value) -> Elaboratable:

@@ -1,17 +1,27 @@
 """The contraction engine: one sequencer, one broadcast weight, P lanes."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.lane import LATENCY, Lane
+from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.lane_group import RESULT_STAGE, LaneGroup, broadcast, group_sizes
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
-from zerotrain.gateware.sequencer import BEAT, Sequencer
+from zerotrain.gateware.sequencer import BEAT, CONTROL, Sequencer
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 from zerotrain.spec.registers import Saturation
 
-__all__ = ["Engine"]
+__all__ = ["SAMPLE_READ_LATENCY", "Engine"]
+
+#: Last stage of a beat: merged weights are written, and saturation flags raised.
+_LAST_STAGE = RESULT_STAGE + 1
+#: Cycles from a beat to the first that may read its result. Weights are the latest to be written,
+#: in the last stage, and the earliest to be read, in stage 1.
+_WRITE_TO_READ = _LAST_STAGE
+
+#: Cycles from ``sample_read`` to ``sample``.
+SAMPLE_READ_LATENCY = 5
 
 
 class Engine(wiring.Component):
@@ -20,9 +30,17 @@ class Engine(wiring.Component):
     Golden models: :mod:`zerotrain.golden.tt` (forward pass, environments), by way of the planner's
     program.
 
-    Every lane works on its own sample with the same weight and the same addresses. A beat takes
-    ``LATENCY + 2`` cycles from issue to write; sections keep results apart from their readers by
-    the sequencer's fetch time.
+    Every lane works on its own sample with the same weight and the same addresses. Beats go through
+    these stages; everything that crosses the chip is registered on the way:
+
+    * 0: the sequencer's addresses;
+    * 1: addresses of weight and rows of the lanes' memories;
+    * 2 to 4: the groups' copies of the rows, memory, words (:class:`~.lane_group.LaneGroup`);
+      meanwhile the weight is read (2), registered (3) and sent (4);
+    * 4 to 10: the lanes; results are written in stage 10, merged weights in stage 11.
+
+    A contraction begins when the results of the one before can be read: ``_WRITE_TO_READ`` = 11
+    cycles from the last beat of one to the first of the next, at least.
 
     Parameters
     ----------
@@ -36,10 +54,16 @@ class Engine(wiring.Component):
         Added to input addresses: where the pass's samples lie.
     active_lanes : In
         Lanes that hold samples; the others may not set saturation flags.
-    program, weight, input, scratch, preact : Out(ReadPort)
-        Memories; ``input``, ``scratch`` and ``preact`` words hold all lanes, lane 0 lowest.
-    weight_w, scratch_w, preact_w : Out(WritePort)
-        The same memories' write ports.
+    program, weight : Out(ReadPort)
+        Memories.
+    weight_w : Out(WritePort)
+        The weight memory's write port.
+    sample_w : In
+        Write a sample: ``en``, ``lane``, ``row``, ``data``. It can be read 4 cycles later.
+    sample_read : In(1)
+        Read row ``sample_w.row`` of lane ``sample_w.lane`` instead of what a beat asks for.
+    sample : Out(signed)
+        That word, ``SAMPLE_READ_LATENCY`` = 5 cycles later.
     logits : Out
         Results for the loss unit: ``en``, ``delta`` (differences), ``index`` (output), ``data``
         (all lanes), ``last`` (completes an evaluation).
@@ -63,9 +87,6 @@ class Engine(wiring.Component):
         rows = address_bits(chip.program_depth)
         weights = address_bits(chip.weight_depth)
         inputs = address_bits(2 * chip.sample_depth)
-        scratch = address_bits(chip.scratch_depth)
-        preact = address_bits(chip.preact_depth)
-        lane_word = unsigned(lanes * f.lane_width)
         super().__init__(
             {
                 "start": In(1),
@@ -76,11 +97,18 @@ class Engine(wiring.Component):
                 "program": Out(ReadPort(rows, 64)),
                 "weight": Out(ReadPort(weights, f.weight.width)),
                 "weight_w": Out(WritePort(weights, f.weight.width)),
-                "input": Out(ReadPort(inputs, lane_word)),
-                "scratch": Out(ReadPort(scratch, lane_word)),
-                "scratch_w": Out(WritePort(scratch, lane_word)),
-                "preact": Out(ReadPort(preact, lane_word)),
-                "preact_w": Out(WritePort(preact, lane_word)),
+                "sample_w": In(
+                    wiring.Signature(
+                        {
+                            "en": Out(1),
+                            "lane": Out(range(lanes)),
+                            "row": Out(inputs),
+                            "data": Out(f.input.width),
+                        }
+                    )
+                ),
+                "sample_read": In(1),
+                "sample": Out(signed(f.input.width)),
                 "logits": Out(
                     wiring.Signature(
                         {
@@ -109,13 +137,13 @@ class Engine(wiring.Component):
         m = Module()
         chip, f = self._chip, self._chip.formats
         # One width for all addresses and counters: no address or count exceeds a memory's depth.
-        bits = max(len(port.addr) for port in (self.weight, self.input, self.scratch, self.preact))
+        depths = (chip.weight_depth, 2 * chip.sample_depth, chip.scratch_depth, chip.preact_depth)
+        bits = max(address_bits(depth) for depth in depths)
         m.submodules.sequencer = seq = Sequencer(len(self.pc), bits)
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [
             seq.start.eq(self.start),
             seq.pc.eq(self.pc),
-            seq.drained.eq(~seq.control.sync | self.merged),
             self.takes_merged.eq(seq.begins & seq.control.sync),
             seq.base_free.eq(self.base_free),
             seq.delta_free.eq(self.delta_free),
@@ -126,91 +154,125 @@ class Engine(wiring.Component):
             self.beat.eq(seq.beat.valid),
         ]
 
-        # Stage A: addresses.
-        control, address = seq.control, seq.address
+        # Beats and their result addresses by stage. The control word holds still until the next
+        # contraction's first beat, and so for all stages.
+        beats, targets = [seq.beat], [seq.address.result]
+        for k in range(1, _LAST_STAGE + 1):
+            beat = Signal(BEAT, name=f"s{k}_beat")
+            m.d.sync += beat.eq(beats[-1])
+            beats.append(beat)
+            targets.append(pipe(m, targets[-1], 1, f"s{k}_target", reset_less=True))
+        control = Signal(CONTROL, reset_less=True)
+        with m.If(seq.beat.valid):
+            m.d.sync += control.eq(seq.control)
+        m.d.comb += self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any())
+        # The sequencer issues the beat two cycles after it sees this.
+        drained = Signal()
+        m.d.sync += drained.eq(~Cat(beat.valid for beat in beats[: _WRITE_TO_READ - 3]).any())
+        m.d.comb += seq.drained.eq(drained & (~seq.control.sync | self.merged))
+
+        # To the lanes, field by field in the stage that LaneGroup names.
+        told = Signal(broadcast(chip))
+        address = seq.address
+        rows = {
+            "input_row": Mux(
+                self.sample_read, self.sample_w.row, address.operand + self.input_base
+            ),
+            "scratch_row": address.operand,
+            "preact_row": Mux(seq.control.source == Source.PREACT, address.operand, address.aux),
+        }
+        for name, row in rows.items():
+            register = Signal.like(told[name], name=f"s1_{name}", reset_less=True)
+            m.d.sync += register.eq(row)
+            m.d.comb += told[name].eq(register)
+        weight_row = Signal.like(self.weight.addr, reset_less=True)
+        source = Signal(Source, reset_less=True)
+        fetched = Signal.like(told.weight, reset_less=True)
+        sent = Signal.like(told.weight, reset_less=True)
+        one = Const(1 << f.weight.frac_bits, f.weight.width)
+        write = beats[RESULT_STAGE - 2].valid & beats[RESULT_STAGE - 2].last
+        write_scratch, write_preact = Signal(), Signal()
+        m.d.sync += [
+            weight_row.eq(Mux(seq.beat.bias, address.aux, address.weight)),
+            fetched.eq(self.weight.data),
+            sent.eq(Mux(control.unit_weight, one, fetched)),
+            source.eq(Mux(beats[2].bias, Source.CONSTANT, control.source)),
+            write_scratch.eq(write & (control.result == Result.SCRATCH)),
+            write_preact.eq(write & (control.result == Result.PREACT)),
+        ]
         m.d.comb += [
-            self.weight.addr.eq(Mux(seq.beat.bias, address.aux, address.weight)),
-            self.input.addr.eq(address.operand + self.input_base),
-            self.scratch.addr.eq(address.operand),
-            self.preact.addr.eq(Mux(control.source == Source.PREACT, address.operand, address.aux)),
+            self.weight.addr.eq(weight_row),
+            told.weight.eq(sent),
+            told.source.eq(source),
+            told.first.eq(beats[6].first),
+            told.write_scratch.eq(write_scratch),
+            told.write_preact.eq(write_preact),
+            told.write_row.eq(targets[RESULT_STAGE - 1]),
+            told.relu.eq(control.relu),
+            told.constant_shift.eq(control.constant_shift),
+            told.shift.eq(control.shift),
+            told.result.eq(control.result),
         ]
 
-        # Stages 0 to LATENCY follow the beat and its result address through the lanes.
-        beats = [Signal(BEAT, name=f"s{k}_beat") for k in range(LATENCY + 1)]
-        results = [Signal(bits, name=f"s{k}_address", reset_less=True) for k in range(LATENCY + 1)]
-        m.d.sync += [beats[0].eq(seq.beat), results[0].eq(address.result)]
-        for k in range(LATENCY):
-            m.d.sync += [beats[k + 1].eq(beats[k]), results[k + 1].eq(results[k])]
-        in_flight = [beat.valid for beat in (seq.beat, *beats)]
-        m.d.comb += self.busy.eq(seq.busy | Cat(*in_flight).any())
-
-        # The next contraction's control word may arrive while results are still in the lanes: what
-        # the late stages need is kept from stage 0 on.
-        shift = Signal(range(len(f.shifts)), reset_less=True)
-        result = Signal(Result, reset_less=True)
-        rounding = Signal(chip.acc_width, reset_less=True)
-        with m.If(beats[0].valid):
-            m.d.sync += [
-                shift.eq(control.shift),
-                result.eq(control.result),
-                rounding.eq(Array([Const(1 << s >> 1) for s in f.shifts])[control.shift]),
-            ]
-        weight = Mux(
-            control.unit_weight, Const(1 << f.weight.frac_bits, f.weight.width), self.weight.data
-        )
-        constant = Signal(f.lane_width)
-        m.d.comb += constant.eq(1 << control.constant_shift)
-
-        clamped = Signal(chip.lanes)
-        for k in range(chip.lanes):
-            lane = Lane(chip, merges=k == 0 and not chip.merge_depth)
-            m.submodules[f"lane_{k}"] = lane
+        active = Signal(chip.lanes)
+        sample_en = Signal(chip.lanes)
+        sample_row = Signal.like(self.sample_w.row, reset_less=True)
+        sample_data = Signal.like(self.sample_w.data, reset_less=True)
+        m.d.sync += [
+            active.eq(Cat(k < self.active_lanes for k in range(chip.lanes))),
+            sample_en.eq(self.sample_w.en << self.sample_w.lane),
+            sample_row.eq(self.sample_w.row),
+            sample_data.eq(self.sample_w.data),
+        ]
+        groups, results, samples = [], [], []
+        low = 0
+        for g, lanes in enumerate(group_sizes(chip.lanes)):
+            group = LaneGroup(chip, lanes, merges=g == 0 and not chip.merge_depth)
+            m.submodules[f"group_{g}"] = group
             m.d.comb += [
-                lane.weight.eq(weight),
-                lane.input.eq(self.input.data.word_select(k, f.lane_width)),
-                lane.scratch.eq(self.scratch.data.word_select(k, f.lane_width)),
-                lane.preact.eq(self.preact.data.word_select(k, f.lane_width)),
-                lane.control.source.eq(Mux(beats[0].bias, Source.CONSTANT, control.source)),
-                lane.control.relu.eq(control.relu),
-                lane.control.constant.eq(constant),
-                lane.control.first.eq(beats[2].first),
-                lane.control.round.eq(rounding),
-                lane.control.shift.eq(shift),
-                lane.control.result.eq(result),
-                self.scratch_w.data.word_select(k, f.lane_width).eq(lane.result),
-                self.preact_w.data.word_select(k, f.lane_width).eq(lane.result),
-                self.logits.data.word_select(k, f.logit.width).eq(lane.result),
-                clamped[k].eq(lane.clamped & (k < self.active_lanes)),
+                group.beat.eq(told),
+                group.active.eq(active[low : low + lanes]),
+                group.sample_en.eq(sample_en[low : low + lanes]),
+                group.sample_row.eq(sample_row),
+                group.sample_data.eq(sample_data),
             ]
-            if k == 0:
-                m.d.comb += self.weight_w.data.eq(lane.result)
+            low += lanes
+            groups.append(group)
+            results += [group.result[k] for k in range(lanes)]
+            samples += [group.samples[k] for k in range(lanes)]
+        m.d.sync += self.sample.eq(Array(samples)[self.sample_w.lane])
 
-        # Last stage: results to their memory.
-        done, target = beats[LATENCY], results[LATENCY]
-        write = Signal()
+        # Results to weight memory and loss unit; those for the lanes' memories are written there.
+        done, result = beats[RESULT_STAGE], control.result
+        write = done.valid & done.last
         m.d.comb += [
-            write.eq(done.valid & done.last),
-            self.weight_w.addr.eq(target),
-            self.scratch_w.addr.eq(target),
-            self.preact_w.addr.eq(target),
-            self.logits.index.eq(target),
+            self.logits.en.eq(write & ((result == Result.LOGIT) | (result == Result.DLOGIT))),
+            self.logits.index.eq(targets[RESULT_STAGE]),
             self.logits.last.eq(done.evaluation),
             self.logits.delta.eq(result == Result.DLOGIT),
+            self.logits.data.eq(Cat(word[: f.logit.width] for word in results)),
         ]
-        with m.If(write):
+        m.d.sync += [
+            self.weight_w.en.eq(write & (result == Result.WEIGHT)),
+            self.weight_w.addr.eq(targets[RESULT_STAGE]),
+            self.weight_w.data.eq(results[0]),
+        ]
+
+        # Last stage: flags.
+        last = beats[_LAST_STAGE]
+        flagged = Signal()
+        m.d.comb += flagged.eq(last.valid & last.last)
+        clamped = Cat(group.clamped for group in groups).any()
+        with m.If(flagged):
             with m.Switch(result):
                 with m.Case(Result.SCRATCH):
-                    m.d.comb += self.scratch_w.en.eq(1)
-                    m.d.comb += self._flag(Saturation.SCRATCH).eq(clamped.any())
+                    m.d.comb += self._flag(Saturation.SCRATCH).eq(clamped)
                 with m.Case(Result.PREACT):
-                    m.d.comb += self.preact_w.en.eq(1)
-                    m.d.comb += self._flag(Saturation.PREACT).eq(clamped.any())
+                    m.d.comb += self._flag(Saturation.PREACT).eq(clamped)
                 with m.Case(Result.WEIGHT):
-                    m.d.comb += self.weight_w.en.eq(1)
-                    m.d.comb += self._flag(Saturation.MERGE).eq(clamped[0])
+                    m.d.comb += self._flag(Saturation.MERGE).eq(groups[0].clamped_0)
                 with m.Case(Result.LOGIT, Result.DLOGIT):
-                    m.d.comb += self.logits.en.eq(1)
-                    m.d.comb += self._flag(Saturation.LOGIT).eq(clamped.any())
+                    m.d.comb += self._flag(Saturation.LOGIT).eq(clamped)
         return m
 
     def _flag(self, bit: Saturation) -> Value:

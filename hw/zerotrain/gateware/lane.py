@@ -12,8 +12,8 @@ from zerotrain.spec.program import Result, Source
 
 __all__ = ["LATENCY", "Lane", "lane_control"]
 
-#: Cycles from a beat's memory data to its result at ``result``.
-LATENCY = 4
+#: Cycles from a product's memory words to its sum in ``result``.
+LATENCY = 6
 
 
 def lane_control(chip: Chip) -> data.StructLayout:
@@ -34,15 +34,19 @@ def lane_control(chip: Chip) -> data.StructLayout:
 class Lane(wiring.Component):
     """Select, multiply, accumulate, requantise.
 
-    One product per cycle. The result of a sum is in ``result`` 4 cycles after the operands of its
+    One product per cycle. The result of a sum is in ``result`` 6 cycles after the words of its
     last product were presented:
 
-    * stage 0: operands arrive, ``source``, ``relu`` and ``constant`` select;
-    * stage 1: multiplication;
-    * stage 2: accumulation, ``first`` and ``round`` (the rounding constant);
-    * stage 3: requantisation, ``shift`` and ``result``.
+    * stage 0: words arrive; the two sums that differences may need; ``source``, ``relu``,
+      ``constant``;
+    * stage 1: the operand; the ``weight`` arrives;
+    * stage 2: multiplication;
+    * stage 3: accumulation, ``first`` and ``round`` (the rounding constant);
+    * stage 4: shift, ``shift``;
+    * stage 5: saturation, ``result``.
 
-    The accumulator is exact as long as the planner keeps sums within ``acc_width``.
+    Stages 2 and 3 have a register before and behind the multiplier and nothing else. The
+    accumulator is exact as long as the planner keeps sums within ``acc_width``.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ class Lane(wiring.Component):
     Members
     -------
     weight : In(signed)
-        The broadcast weight of stage 0.
+        The broadcast weight, one stage after the words that it multiplies.
     input, scratch, preact : In(signed)
         This lane's memory words of stage 0.
     control : In
@@ -72,7 +76,7 @@ class Lane(wiring.Component):
         super().__init__(
             {
                 "weight": In(signed(f.weight.width)),
-                "input": In(signed(f.lane_width)),
+                "input": In(signed(f.input.width)),
                 "scratch": In(signed(f.lane_width)),
                 "preact": In(signed(f.lane_width)),
                 "control": In(lane_control(chip)),
@@ -86,63 +90,77 @@ class Lane(wiring.Component):
         f, control = self._chip.formats, self.control
         width = f.lane_width
 
-        # Stage 0: the operand. A difference act(Y + dy) - act(Y) always fits the word of dy.
+        # Stage 0: what the operand is unless a difference act(Y + dy) - act(Y) bends at zero, and
+        # the two values that it then may have.
         align = f.delta.frac_bits - f.preact.frac_bits
         constant = control.constant.as_signed()
         dy = Signal(signed(width))
         aligned = Signal(signed(width + align))
-        moved = Signal(signed(width + align + 1))
-        difference = Signal(signed(width))
         m.d.comb += [
             dy.eq(Mux(control.source == Source.DELTA_CONSTANT, constant, self.scratch)),
             aligned.eq(self.preact << align),
-            moved.eq(aligned + dy),
-            difference.eq(dy),
         ]
-        with m.If(control.relu):
-            with m.If((aligned < 0) & (moved < 0)):
-                m.d.comb += difference.eq(0)
-            with m.Elif(aligned < 0):
-                m.d.comb += difference.eq(moved)
-            with m.Elif(moved < 0):
-                m.d.comb += difference.eq(-aligned)
-
-        # Multiplier registers without reset: only those are absorbed into iCE40 DSP blocks.
-        weight = Signal(signed(f.weight.width), reset_less=True)
-        operand = Signal(signed(width), reset_less=True)
-        m.d.sync += weight.eq(self.weight)
+        p1_straight = Signal(signed(width), reset_less=True)
+        p1_moved = Signal(signed(width + align + 1), reset_less=True)
+        p1_minus = Signal(signed(width), reset_less=True)
+        p1_negative = Signal(reset_less=True)
+        p1_bends = Signal(reset_less=True)
+        negative = self.preact < 0
+        m.d.sync += [
+            p1_moved.eq(aligned + dy),
+            p1_minus.eq(-aligned),
+            p1_negative.eq(negative),
+            p1_bends.eq(
+                control.relu
+                & ((control.source == Source.DELTA) | (control.source == Source.DELTA_CONSTANT))
+            ),
+        ]
         with m.Switch(control.source):
             with m.Case(Source.INPUT):
-                m.d.sync += operand.eq(self.input)
-            with m.Case(Source.SCRATCH):
-                m.d.sync += operand.eq(self.scratch)
-            with m.Case(Source.CONSTANT):
-                m.d.sync += operand.eq(constant)
+                m.d.sync += p1_straight.eq(self.input)
+            with m.Case(Source.CONSTANT, Source.DELTA_CONSTANT):
+                m.d.sync += p1_straight.eq(constant)
             with m.Case(Source.PREACT):
-                m.d.sync += operand.eq(Mux(control.relu & (self.preact < 0), 0, self.preact))
+                m.d.sync += p1_straight.eq(Mux(control.relu & negative, 0, self.preact))
             with m.Default():
-                m.d.sync += operand.eq(difference)
+                m.d.sync += p1_straight.eq(self.scratch)
 
-        # Stage 1
-        prod = Signal(signed(f.weight.width + width), reset_less=True)
-        m.d.sync += prod.eq(weight * operand)
+        # Stage 1: a difference always fits the word of dy. Multiplier registers have no reset: only
+        # those are absorbed into iCE40 DSP blocks.
+        p2_weight = Signal(signed(f.weight.width), reset_less=True)
+        p2_operand = Signal(signed(width), reset_less=True)
+        p1_moved_negative = p1_moved < 0
+        m.d.sync += p2_weight.eq(self.weight)
+        with m.If(~p1_bends | ~(p1_negative | p1_moved_negative)):
+            m.d.sync += p2_operand.eq(p1_straight)
+        with m.Elif(~p1_negative):
+            m.d.sync += p2_operand.eq(p1_minus)
+        with m.Elif(~p1_moved_negative):
+            m.d.sync += p2_operand.eq(p1_moved)
+        with m.Else():
+            m.d.sync += p2_operand.eq(0)
 
         # Stage 2
-        acc = Signal(signed(self._chip.acc_width), reset_less=True)
-        m.d.sync += acc.eq(Mux(control.first, control.round.as_signed(), acc) + prod)
+        p3_prod = Signal(signed(f.weight.width + width), reset_less=True)
+        m.d.sync += p3_prod.eq(p2_weight * p2_operand)
 
-        # Stage 3: the shifts are a small fixed set, so a multiplexer instead of a barrel shifter.
+        # Stage 3
+        acc = Signal(signed(self._chip.acc_width), reset_less=True)
+        m.d.sync += acc.eq(Mux(control.first, control.round.as_signed(), acc) + p3_prod)
+
+        # Stage 4: the shifts are a small fixed set, so a multiplexer instead of a barrel shifter.
         shifts = f.shifts
-        shifted = Signal(signed(self._chip.acc_width - shifts[0]))
+        p5_shifted = Signal(signed(self._chip.acc_width - shifts[0]), reset_less=True)
         with m.Switch(control.shift):
             for index, shift in enumerate(shifts):
                 with m.Case(index):
-                    m.d.comb += shifted.eq(acc >> shift)
+                    m.d.sync += p5_shifted.eq(acc >> shift)
 
+        # Stage 5
         def saturate(to: int) -> list[object]:
-            low, high = shifted[:to].as_signed(), shifted[to - 1 :]
+            low, high = p5_shifted[:to].as_signed(), p5_shifted[to - 1 :]
             fits = high.all() | ~high.any()
-            extreme = Mux(shifted < 0, -(1 << (to - 1)), (1 << (to - 1)) - 1)
+            extreme = Mux(p5_shifted < 0, -(1 << (to - 1)), (1 << (to - 1)) - 1)
             return [self.result.eq(Mux(fits, low, extreme)), self.clamped.eq(~fits)]
 
         with m.Switch(control.result):

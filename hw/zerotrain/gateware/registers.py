@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.engine import SAMPLE_READ_LATENCY
 from zerotrain.gateware.memory import address_bits
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
@@ -22,8 +23,8 @@ from zerotrain.spec.registers import (
 
 __all__ = ["READ_LATENCY", "SETTINGS", "RegisterBank", "WindowPort"]
 
-#: Cycles from ``r_en`` to ``r_data`` of a window.
-READ_LATENCY = 2
+#: Cycles from ``r_en`` to ``r_data`` of a window: those of the slowest, the lanes' samples.
+READ_LATENCY = SAMPLE_READ_LATENCY
 
 #: Registers that the bus sets and the chip only reads, in the order of their addresses.
 SETTINGS = tuple(
@@ -56,7 +57,7 @@ class WindowPort(wiring.Signature):
         Write ``w_data`` at the end of this cycle.
     w_data : Out(shape)
     r_en : Out(1)
-        The word at ``addr`` is to be in ``r_data`` two cycles later (``READ_LATENCY``).
+        The word at ``addr`` is to be in ``r_data`` ``READ_LATENCY`` cycles later.
     r_data : In(shape)
         Sign-extended to the bus if the window is signed.
     """
@@ -90,7 +91,7 @@ class RegisterBank(wiring.Component):
     while busy, or one that does not exist, is ignored and sets BAD_COMMAND.
 
     Latency, counted in cycles from the first with ``cyc & stb`` to the one with ``ack``: 1 for
-    writes and 4 for reads, so a word takes 2 cycles to write and 5 to read.
+    writes and ``READ_LATENCY + 2`` for reads, so a word takes 2 cycles to write and 8 to read.
 
     Parameters
     ----------

@@ -41,10 +41,9 @@ _END = 7
 class Sequencer(wiring.Component):
     """Walks a program section and issues the beats of its contractions.
 
-    One beat per cycle while a contraction runs; ``FETCH_CYCLES`` = 5 cycles between the last beat
-    of one contraction and the first of the next, which is also what the lanes need before a result
-    can be read back. A loop adds 3 cycles at its start, 2 per iteration, and 3 per contraction that
-    an iteration passes over.
+    One beat per cycle while a contraction runs; between the last beat of one contraction and the
+    first of the next at least 5 cycles, and until the unit behind has ``drained``. A loop adds 3
+    cycles at its start, 2 per iteration, and 3 per contraction that an iteration passes over.
 
     A beat that begins an evaluation of the loss waits for the loss unit's credit.
 

@@ -63,9 +63,10 @@ class QFormat:
 class Formats:
     """The number format of every tensor role on the chip.
 
-    ``input``, ``tt``, ``preact`` and ``delta`` are words of the per-sample lane memories and share
-    one width; ``logit`` and ``dlogit`` share another. Fraction bits differ freely as long as no
-    requantisation would have to shift left (:meth:`check`).
+    ``tt``, ``preact`` and ``delta`` are words of the per-sample lane memories and share one width,
+    which is that of the multiplier's operand; ``input`` may be narrower. ``logit`` and ``dlogit``
+    share another. Fraction bits differ freely as long as no requantisation would have to shift
+    left (:meth:`check`).
 
     Parameters
     ----------
@@ -134,13 +135,17 @@ class Formats:
 
     def check(self) -> None:
         """Raise ``ValueError`` where the formats contradict each other."""
-        lane = {"input": self.input, "tt": self.tt, "preact": self.preact, "delta": self.delta}
-        for name, fmt in lane.items():
+        for name, fmt in (("preact", self.preact), ("delta", self.delta)):
             if fmt.width != self.tt.width:
                 raise ValueError(
-                    f"Formats input, tt, preact and delta share one memory word: expected {name} "
+                    f"Formats tt, preact and delta share one memory word: expected {name} "
                     f"to be {self.tt.width} bits wide like tt, got {fmt} ({fmt.width} bits)"
                 )
+        if self.input.width > self.tt.width:
+            raise ValueError(
+                f"Inputs are {self.tt.width} bits wide (like tt) at most, got {self.input} "
+                f"({self.input.width} bits)"
+            )
         if not 4 <= self.tt.width <= 24:
             raise ValueError(f"Lane words are 4 to 24 bits wide, not {self.tt.width}")
         if not 4 <= self.weight.width <= self.tt.width:
@@ -174,8 +179,11 @@ class Formats:
                     f"got {self.delta}"
                 )
             # The constant 1.0 stands in for the input of a bias, mu for that of its perturbation.
-            if fmt.raw_max < 1 << fmt.frac_bits:
-                raise ValueError(f"Format {name} must hold the value 1.0, got {fmt}")
+            if (1 << (self.lane_width - 1)) - 1 < 1 << fmt.frac_bits:
+                raise ValueError(
+                    f"A lane word of {self.lane_width} bits must hold the value 1.0 of format "
+                    f"{name}, got {fmt}"
+                )
         if self.weight.raw_max < 1 << self.weight.frac_bits:
             raise ValueError(f"Format weight must hold the value 1.0, got {self.weight}")
         if not 0 <= self.delta.frac_bits - self.cge_mu_shift <= self.delta.width - 2:

@@ -9,7 +9,7 @@ from zerotrain.spec.lowering import Groups
 from zerotrain.spec.lowering_cge import CgeForms
 from zerotrain.spec.network import Network
 from zerotrain.spec.overlap import Overlap
-from zerotrain.spec.program import FETCH_CYCLES, Contract, Loop, Program, Result, overhead
+from zerotrain.spec.program import GAP_CYCLES, Contract, Loop, Program, Result, overhead
 from zerotrain.spec.registers import Baseline
 
 __all__ = ["SECTIONS", "Plan", "Section", "StepCost", "StepKind"]
@@ -133,7 +133,7 @@ class Plan:
 
     def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
         """Cycles of preparing copies while the lanes wait, and while they work."""
-        d, gap = self.network.n_parameters, FETCH_CYCLES
+        d, gap = self.network.n_parameters, GAP_CYCLES
         merging = SECTIONS_OF[kind][1]
         if not self.chip.merge_depth:
             macs = sum(self.beats(section) for section in merging)

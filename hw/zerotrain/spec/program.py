@@ -33,7 +33,7 @@ from enum import IntEnum
 from math import prod
 
 __all__ = [
-    "CONTRACT_FIELDS", "FETCH_CYCLES", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
+    "CONTRACT_FIELDS", "GAP_CYCLES", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
     "Level", "Loop", "Opcode", "Program", "Result", "Source", "encode", "overhead",
 ]  # fmt: skip
 
@@ -41,12 +41,12 @@ MAX_LEVELS = 6
 MAX_LOOPS = 4
 STREAMS = ("weight", "operand", "aux", "result")
 
-#: Cycles of the sequencer (``gateware/sequencer.py``) without a product: between two contractions;
-#: for the start of a loop, for each further trip, and for each contraction that a trip passes over;
-#: at the end of a section, until its last result is written.
-FETCH_CYCLES = 5
-_LOOP_CYCLES, _TRIP_CYCLES, _PASS_OVER_CYCLES = 3, 2, 3
-_END_CYCLES = 12
+#: Cycles without a product between two contractions, until the second can read what the first
+#: wrote (``gateware/engine.py``). Fetching goes on meanwhile: it hides the start of a loop, its
+#: steps, and up to two contractions in a row that a trip passes over.
+GAP_CYCLES = 11
+#: The same at the end of a section, until its last result is written.
+_END_CYCLES = 14
 
 #: The loop offsets that each stream can name.
 OFFSETS = {"weight": (1, 2, 3), "operand": (0,), "aux": (3,), "result": (3,)}
@@ -356,13 +356,8 @@ def overhead(section: Sequence[Contract | Loop]) -> int:
     """Cycles of one run of a section in which no contraction issues products."""
     cycles = _END_CYCLES
     for item in section:
-        if isinstance(item, Loop):
-            runs = sum(map(item.runs, item.body))
-            passed_over = item.trips * len(item.body) - runs
-            cycles += runs * FETCH_CYCLES + passed_over * _PASS_OVER_CYCLES
-            cycles += _LOOP_CYCLES + (item.trips - 1) * _TRIP_CYCLES
-        else:
-            cycles += FETCH_CYCLES
+        runs = sum(map(item.runs, item.body)) if isinstance(item, Loop) else 1
+        cycles += runs * GAP_CYCLES
     return cycles
 
 

@@ -1,0 +1,194 @@
+"""A group of lanes with their memories: what lies close together on the chip.
+
+Golden model: that of :mod:`zerotrain.gateware.lane`; a group only brings words to its lanes.
+"""
+
+from amaranth import Array, Cat, Const, Module, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.lane import LATENCY, Lane
+from zerotrain.gateware.memory import address_bits
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.program import Result, Source
+
+__all__ = ["RESULT_STAGE", "LaneGroup", "broadcast", "group_sizes"]
+
+#: Most lanes of a group: 18 words of any width fill whole columns of ECP5's 18-bit block RAM.
+GROUP_LANES = 18
+#: Stage in which memory words are at the lanes, and stage of the lanes' results. Rows are at the
+#: inputs of the group in stage 1, in its registers in stage 2, answered in stage 3.
+WORD_STAGE = 4
+RESULT_STAGE = WORD_STAGE + LATENCY
+
+
+def group_sizes(lanes: int) -> list[int]:
+    """Lanes of every group."""
+    return [min(GROUP_LANES, lanes - k) for k in range(0, lanes, GROUP_LANES)]
+
+
+def broadcast(chip: Chip) -> data.StructLayout:
+    """What all groups are told, each field one stage before its use (see :class:`LaneGroup`)."""
+    return data.StructLayout(
+        {
+            "input_row": address_bits(2 * chip.sample_depth),
+            "scratch_row": address_bits(chip.scratch_depth),
+            "preact_row": address_bits(chip.preact_depth),
+            "source": Source,
+            "weight": signed(chip.formats.weight.width),
+            "first": 1,
+            "write_scratch": 1,
+            "write_preact": 1,
+            "write_row": max(address_bits(chip.scratch_depth), address_bits(chip.preact_depth)),
+            "relu": 1,
+            "constant_shift": range(chip.formats.lane_width),
+            "shift": range(len(chip.formats.shifts)),
+            "result": Result,
+        }
+    )
+
+
+class LaneGroup(wiring.Component):
+    """Lanes with their sample, scratch and pre-activation memories.
+
+    What every lane is told goes through registers of the group, so that no signal crosses the chip
+    and feeds many loads in one cycle. They are marked ``keep``: synthesis would merge them with
+    their twins in other groups. Memory words are registered as well: block RAM is slow to answer.
+
+    Stages are those of a beat. Inputs are given one stage before their use:
+
+    * ``input_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
+      stage ``WORD_STAGE`` = 4;
+    * ``source`` in stage 3, ``weight`` in stage 4, ``first`` in stage 6;
+    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to 8;
+    * ``write_scratch``, ``write_preact``, ``write_row`` in stage 9. Rows given one cycle later, in
+      the writing beat's stage 10, are answered with the written word.
+
+    Results are there in stage ``RESULT_STAGE`` = 10, ``clamped`` in stage 11.
+
+    No word that is used was read in the cycle in which it was written: contractions are kept apart,
+    and the host does not read samples while it writes them.
+
+    Parameters
+    ----------
+    chip : Chip
+    lanes : int
+        Lanes of this group.
+    merges : bool
+        Lane 0 also makes merged TT-cores.
+
+    Members
+    -------
+    beat : In(broadcast(chip))
+    active : In(lanes)
+        Lanes that hold samples; the others do not count as clamped.
+    sample_en : In(lanes)
+    sample_row, sample_data : In
+        Write a sample word of the lanes in ``sample_en``, two cycles later.
+    samples : Out
+        Words of all lanes, 3 cycles after their row was at ``beat.input_row``.
+    result : Out
+        Result of every lane.
+    clamped, clamped_0 : Out(1)
+        A result of an active lane was saturated; that of lane 0.
+    """
+
+    def __init__(self, chip: Chip, lanes: int, *, merges: bool) -> None:
+        self._chip = chip
+        self._lanes = [Lane(chip, merges=merges and k == 0) for k in range(lanes)]
+        f = chip.formats
+        super().__init__(
+            {
+                "beat": In(broadcast(chip)),
+                "active": In(lanes),
+                "sample_en": In(lanes),
+                "sample_row": In(address_bits(2 * chip.sample_depth)),
+                "sample_data": In(f.input.width),
+                "samples": Out(data.ArrayLayout(unsigned(f.input.width), lanes)),
+                "result": Out(data.ArrayLayout(signed(self._lanes[0].result_width), lanes)),
+                "clamped": Out(1),
+                "clamped_0": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chip, f, lanes = self._chip, self._chip.formats, len(self._lanes)
+
+        beat = Signal(broadcast(chip), reset_less=True, attrs={"keep": 1})
+        m.d.sync += beat.eq(self.beat)
+        # Both hold still: decoded here, so that few wires cross the chip.
+        constant = Signal(f.lane_width, reset_less=True)
+        rounding = Signal(chip.acc_width, reset_less=True)
+        m.d.sync += [
+            constant.eq(1 << beat.constant_shift),
+            rounding.eq(Array([Const(1 << s >> 1) for s in f.shifts])[beat.shift]),
+        ]
+
+        def memory(name: str, width: int, depth: int, row: Value) -> tuple[Memory, data.View]:
+            """A memory of words of all lanes, and the registered words of a row."""
+            m.submodules[f"{name}_memory"] = made = Memory(
+                shape=lanes * width, depth=depth, init=[]
+            )
+            port = made.read_port()
+            words = Signal(
+                data.ArrayLayout(unsigned(width), lanes), name=f"{name}_words", reset_less=True
+            )
+            m.d.comb += port.addr.eq(row)
+            m.d.sync += words.eq(port.data)
+            return made, words
+
+        samples, sample_words = memory(
+            "sample", f.input.width, 2 * chip.sample_depth, beat.input_row
+        )
+        scratch, scratch_words = memory(
+            "scratch", f.lane_width, chip.scratch_depth, beat.scratch_row
+        )
+        preact, preact_words = memory("preact", f.lane_width, chip.preact_depth, beat.preact_row)
+
+        clamped = Signal(lanes)
+        for k, lane in enumerate(self._lanes):
+            m.submodules[f"lane_{k}"] = lane
+            m.d.comb += [
+                lane.weight.eq(beat.weight),
+                lane.input.eq(sample_words[k].as_signed()),
+                lane.scratch.eq(scratch_words[k].as_signed()),
+                lane.preact.eq(preact_words[k].as_signed()),
+                lane.control.source.eq(beat.source),
+                lane.control.relu.eq(beat.relu),
+                lane.control.constant.eq(constant),
+                lane.control.first.eq(beat.first),
+                lane.control.round.eq(rounding),
+                lane.control.shift.eq(beat.shift),
+                lane.control.result.eq(beat.result),
+                self.result[k].eq(lane.result),
+                clamped[k].eq(lane.clamped & self.active[k]),
+            ]
+        m.d.comb += self.samples.eq(sample_words)
+        m.d.sync += [self.clamped.eq(clamped.any()), self.clamped_0.eq(clamped[0])]
+
+        results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
+        for made, enable in ((scratch, beat.write_scratch), (preact, beat.write_preact)):
+            port = made.write_port()
+            m.d.comb += [
+                port.en.eq(enable),
+                port.addr.eq(beat.write_row),
+                port.data.eq(results),
+            ]
+
+        port = samples.write_port(granularity=f.input.width)
+        sample_en = Signal(lanes)
+        sample_row = Signal.like(self.sample_row, reset_less=True, attrs={"keep": 1})
+        sample_data = Signal.like(self.sample_data, reset_less=True, attrs={"keep": 1})
+        m.d.sync += [
+            sample_en.eq(self.sample_en),
+            sample_row.eq(self.sample_row),
+            sample_data.eq(self.sample_data),
+        ]
+        m.d.comb += [
+            port.en.eq(sample_en),
+            port.addr.eq(sample_row),
+            port.data.eq(sample_data.replicate(lanes)),
+        ]
+        return m
