@@ -25,7 +25,7 @@ from zerotrain.spec.config import Config
 
 @pytest.fixture(scope="module")
 def work() -> Workload:
-    return Workload.of(Config.preset("digits"), 8)
+    return Workload.of(Config.preset("digits"))
 
 
 @pytest.mark.cosim
@@ -70,50 +70,48 @@ def test_bytes_of_a_step(work: Workload) -> None:
     assert batch < found["evaluate"] < found["rge"] < found["cge"]
 
 
+SITES = {"DP16KD": {"used": 1, "available": 2}}
 ROW = {
-    "preset": "digits", "board": "ulx3s-85f", "lanes": 8, "config_hash": "0x1",
-    "fmax_hz": {"1": 9e7, "2": 1.2e8, "3": 1e8}, "tool": "nextpnr",
-    "resources": {"LUT4": {"used": 10, "available": 20}},
+    "network": "digits", "board": "ulx3s-85f", "lanes": 8, "config_hash": "0x1",
+    "median_mhz": 100.0, "seeds": {str(n): {"mhz": 100.0, "sites": SITES} for n in (1, 2)},
 }  # fmt: skip
 
 
 def test_routed_clocks(work: Workload, tmp_path: Path) -> None:
-    path = tmp_path / "routing.json"
-    assert load_routing(path) == []
+    assert load_routing(tmp_path / "none") == []
     config_hash = f"{work.session.chip.config_hash:#010x}"
-    today = ROW | {"config_hash": config_hash, "fmax_hz": {"1": 8e7}}
-    path.write_text(json.dumps([ROW, today]))
-    rows = load_routing(path)
+    today = ROW | {"config_hash": config_hash, "median_mhz": 80.0}
+    for name, row in (("a", ROW), ("b", today)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(row))
+    rows = load_routing(tmp_path)
     assert find_routed(rows, "digits", "ulx3s-85f", 64, config_hash) is None
     stale = find_routed(rows, "digits", "ulx3s-85f", 8, "0x2")
-    assert stale is not None and (stale.hz, stale.seeds, stale.stale) == (1e8, 3, True)
+    assert stale is not None and (stale.hz, stale.seeds, stale.stale) == (1e8, 2, True)
     fresh = find_routed(rows, "digits", "ulx3s-85f", 8, config_hash)
     assert fresh is not None and (fresh.hz, fresh.stale) == (8e7, False)
 
     board, sizes = find_board("ulx3s-85f"), step_bytes(work)
     for routing, source, hz in (
-        ([], "crystal", 25e6),
-        ([ROW], "stale", 1e8),
-        (rows, "routed", 8e7),
-    ):
+        ([], "crystal", 25e6), ([ROW], "stale", 1e8), (rows, "routed", 8e7),
+    ):  # fmt: skip
         chip = chip_report(work, board, simulated=[], routing=routing, step_bytes=sizes)
         step = chip["steps"]["rge"]
         assert (chip["clock"]["source"], chip["clock"]["hz"]) == (source, hz)
         assert step["seconds"] == step["cycles"] / hz
         assert step["link_bytes_per_second"] == round(sizes["rge"] / step["seconds"])
-        assert ("LUT4" in chip["resources"]) == (source == "routed")
+        assert chip["resources"]["source"].startswith("routed" if source == "routed" else "estim")
 
 
-@pytest.mark.parametrize("content", ["{", "{}", "[1]", "[{}]", json.dumps([ROW | {"fmax_hz": {}}])])
+@pytest.mark.parametrize("content", ["{", "{}", "[1]", json.dumps(ROW | {"seeds": {}})])
 def test_damaged_routing(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "routing.json"
+    path = tmp_path / "a.json"
     path.write_text(content)
     message = (
-        f"{path} is not a list of routed chips, each with board, config_hash, fmax_hz, lanes, "
-        "preset, resources"
+        f"{path} is not a routing report with board, config_hash, lanes, median_mhz, network, "
+        "seeds: make it again with zerotrain route"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        load_routing(path)
+        load_routing(tmp_path)
 
 
 def write_run(folder: Path, losses: int) -> None:

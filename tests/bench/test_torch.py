@@ -31,7 +31,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def work() -> Workload:
-    return Workload.of(Config.preset("digits"), 8)
+    return Workload.of(Config.preset("digits"))
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 
 from zerotrain.boards.catalogue import find_board
+from zerotrain.boards.suit import with_board
 from zerotrain.cli.display import display, duration
 from zerotrain.cli.doctor import examine
 from zerotrain.cli.main import main
 from zerotrain.cli.options import override, select_schedule
-from zerotrain.cli.plan import with_board
 from zerotrain.host.session import Progress
 from zerotrain.host.trainer import Row
 from zerotrain.spec.config import Config

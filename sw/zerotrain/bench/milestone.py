@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zerotrain.bench.workload import Workload
 from zerotrain.spec.config import Config
 
 __all__ = ["ACCURACY", "RESULTS", "Milestone", "find_milestones"]
@@ -38,10 +37,6 @@ class Milestone:
     rge_steps: int
     cge_steps: int
     accuracy: float
-
-    def workload(self, lanes: int) -> Workload:
-        """The run's steps on a chip of so many lanes, of whatever size its own had."""
-        return Workload.of(self.config, lanes)
 
 
 def find_milestones(folder: Path = RESULTS, accuracy: float = ACCURACY) -> Iterator[Milestone]:

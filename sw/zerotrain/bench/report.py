@@ -16,6 +16,7 @@ from zerotrain.bench.simulation import Simulated, simulate
 from zerotrain.bench.targets import targets
 from zerotrain.bench.workload import KINDS, Workload
 from zerotrain.boards.catalogue import find_board
+from zerotrain.boards.suit import with_board
 from zerotrain.golden.fast.threads import thread_count
 from zerotrain.spec.config import Config
 from zerotrain.spec.plan import StepKind
@@ -54,32 +55,34 @@ class Options:
 def measure(options: Options, announce: Callable[[str], None]) -> dict[str, Any]:
     """Measure everything; ``announce`` is told what is going on, in a sentence."""
     routing = load_routing()
-    fixed_lanes = [lanes for some in BOARD_LANES.values() for lanes in some or ()]
     works = {
-        (preset, lanes): Workload.of(Config.preset(preset), lanes)
+        (preset, name, lanes): Workload.of(
+            with_board(Config.preset(preset), find_board(name), lanes)
+        )
         for preset in options.presets
-        for lanes in dict.fromkeys([*options.lanes, *fixed_lanes])
+        for name, fixed in BOARD_LANES.items()
+        for lanes in (options.lanes if fixed is None else fixed)
     }
     simulated: list[Simulated] = []
-    for (preset, lanes), work in works.items():
-        steps = _simulated_steps(work, options)
+    for (preset, board, lanes), work in works.items():
+        steps = _simulated_steps(work, options, board)
         if steps:
-            announce(f"Simulating {preset} on {lanes} lanes ...")
+            announce(f"Simulating {preset} on {lanes} lanes, for {board} ...")
             turns = options.turns if preset == "digits" else 1
             simulated += simulate(work, steps, turns=turns, announce=announce)
     presets = {}
     for preset in options.presets:
         announce(f"Measuring the golden model of {preset}, and PyTorch ...")
-        presets[preset] = _preset_report(works[preset, options.lanes[0]], options)
-    chips = []
-    for preset in options.presets:
-        for board, fixed in BOARD_LANES.items():
-            for lanes in options.lanes if fixed is None else fixed:
-                found = chip_report(
-                    works[preset, lanes], find_board(board), simulated=simulated,
-                    routing=routing, step_bytes=presets[preset]["step_bytes"],
-                )  # fmt: skip
-                chips.append(found)
+        presets[preset] = _preset_report(
+            next(work for (name, *_), work in works.items() if name == preset), options
+        )
+    chips = [
+        chip_report(
+            work, find_board(board), simulated=simulated, routing=routing,
+            step_bytes=presets[preset]["step_bytes"],
+        )
+        for (preset, board, _), work in works.items()
+    ]  # fmt: skip
     report: dict[str, Any] = {
         "machine": {
             "processor": platform.machine(),
@@ -99,12 +102,13 @@ def measure(options: Options, announce: Callable[[str], None]) -> dict[str, Any]
     return report
 
 
-def _simulated_steps(work: Workload, options: Options) -> list[tuple[StepKind, StepSettings]]:
+def _simulated_steps(
+    work: Workload, options: Options, board: str
+) -> list[tuple[StepKind, StepSettings]]:
     """Steps of a chip that are simulated."""
-    lanes = work.session.chip.lanes
     if work.session.config.network.name == "digits":
-        return list(work.settings.items()) if lanes == 8 else []
-    if options.simulate == Simulate.DIGITS or lanes not in options.lanes:
+        return list(work.settings.items()) if work.session.chip.lanes == 8 else []
+    if options.simulate == Simulate.DIGITS or BOARD_LANES[board] is not None:
         return []
     if options.simulate == Simulate.PAPER:
         return list(work.settings.items())
@@ -134,13 +138,13 @@ def _milestone_report(
     run: Milestone, simulated: Sequence[Simulated], routing: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """A run's cycles up to its milestone, and their time at the routed clock."""
-    work = run.workload(_MILESTONE_LANES)
+    board = find_board(_MILESTONE_BOARD)
+    work = Workload.of(with_board(run.config, board, _MILESTONE_LANES))
     rge, rge_source = step_cycles(work, "rge", simulated)
     cge, cge_source = step_cycles(work, "cge", simulated)
     preset = run.config.network.name
     config_hash = f"{work.session.chip.config_hash:#010x}"
     routed = find_routed(routing, preset, _MILESTONE_BOARD, _MILESTONE_LANES, config_hash)
-    board = find_board(_MILESTONE_BOARD)
     hz = board.clock_hz if routed is None else routed.hz
     clock = "crystal, not routed" if routed is None else "stale" if routed.stale else "routed"
     cycles = run.rge_steps * rge + run.cge_steps * cge

@@ -1,32 +1,27 @@
-"""Routed clocks, from a file in the repository: routing a large chip takes too long to repeat here.
+"""Routed clocks, from files in the repository: routing a large chip takes too long to repeat here.
 
-``docs/routing.json`` holds a list of objects, one for each routed chip::
-
-    {"preset": "mnist-3962", "board": "ulx3s-85f", "lanes": 64, "config_hash": "0x0888a856",
-     "fmax_hz": {"1": 1.02e8, "2": 1.01e8, "3": 1.03e8},
-     "resources": {"LUT4": {"used": 30000, "available": 83640}},
-     "tool": "..."}
-
-``config_hash`` is that of the chip that was routed (:attr:`zerotrain.spec.chip.Chip.config_hash`);
-``fmax_hz`` has one clock per seed; ``resources`` is that of
-:meth:`zerotrain.boards.synthesis.ResourceReport.to_dict`.
+Every file in ``docs/routing`` is a ``routing.json`` of ``zerotrain route``, under any name.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 __all__ = ["ROUTING", "Routed", "find_routed", "load_routing"]
 
-ROUTING = Path("docs") / "routing.json"
+ROUTING = Path("docs") / "routing"
+#: What is read of such a file.
+_KEYS = {"network", "board", "lanes", "config_hash", "median_mhz", "seeds"}
 
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A routed chip. ``stale``: the preset's chip of today has another configuration."""
+    """A routed chip: the median of the clocks of its seeds, and the sites that it uses.
+
+    ``stale``: the preset's chip of today has another configuration.
+    """
 
     hz: float
     seeds: int
@@ -34,26 +29,26 @@ class Routed:
     resources: Mapping[str, Mapping[str, float]]
 
 
-def load_routing(path: Path = ROUTING) -> list[dict[str, Any]]:
-    """All routed chips; none if there is no such file.
+def load_routing(folder: Path = ROUTING) -> list[dict[str, Any]]:
+    """All routed chips; none if there is no such folder.
 
     Raises
     ------
     ValueError
-        If the file is damaged.
+        If a file is damaged, or of a version that did not say which chip was routed.
     """
-    if not path.is_file():
-        return []
-    wanted = {"preset", "board", "lanes", "config_hash", "fmax_hz", "resources"}
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        complete = isinstance(rows, list) and all(row.keys() >= wanted for row in rows)
-        if not complete or any(not row["fmax_hz"] for row in rows):
-            raise ValueError
-    except (ValueError, AttributeError):
-        raise ValueError(
-            f"{path} is not a list of routed chips, each with {', '.join(sorted(wanted))}"
-        ) from None
+    rows = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+            if not row.keys() >= _KEYS or not row["seeds"]:
+                raise ValueError
+        except (ValueError, AttributeError):
+            raise ValueError(
+                f"{path} is not a routing report with {', '.join(sorted(_KEYS))}: make it again "
+                "with zerotrain route"
+            ) from None
+        rows.append(row)
     return rows
 
 
@@ -61,9 +56,10 @@ def find_routed(
     rows: Sequence[Mapping[str, Any]], preset: str, board: str, lanes: int, config_hash: str
 ) -> Routed | None:
     """The routed chip of a preset: rather one of today's configuration than a stale one."""
-    same = [r for r in rows if (r["preset"], r["board"], r["lanes"]) == (preset, board, lanes)]
+    same = [r for r in rows if (r["network"], r["board"], r["lanes"]) == (preset, board, lanes)]
     if not same:
         return None
     row = max(same, key=lambda r: r["config_hash"] == config_hash)
-    clocks = row["fmax_hz"].values()
-    return Routed(median(clocks), len(clocks), row["config_hash"] != config_hash, row["resources"])
+    first = next(iter(row["seeds"].values()))
+    stale = row["config_hash"] != config_hash
+    return Routed(1e6 * row["median_mhz"], len(row["seeds"]), stale, first["sites"])

@@ -1,5 +1,6 @@
 """Speed of the same steps in PyTorch, on this machine's processors."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -110,13 +111,16 @@ def torch_seconds(work: Workload, seconds: float) -> dict[str, Any]:
             steps.rge()
             tried[form, together, count] = _fastest(steps.rge, seconds / len(choices))
         form, together, count = min(tried, key=lambda key: tried[key])
-        torch.set_num_threads(count)
         steps = TorchSteps(work, form, together=together)
-        chunks, base = list(steps.chunks()), torch.zeros(())
-        chunk = _fastest(lambda: steps.differences(*chunks[0], base), seconds / 4)
+        (begin, end), base = next(steps.chunks()), torch.zeros(())
+        chunk = math.inf
+        for threads_tried in {1, thread_count()}:
+            torch.set_num_threads(threads_tried)
+            found = _fastest(lambda: steps.differences(begin, end, base), seconds / 8)
+            chunk = min(chunk, found)
     finally:
         torch.set_num_threads(threads)
-    share = chunks[0][1] / len(steps.theta)
+    share = end / len(steps.theta)
     return {
         "form": f"{form}, {'copies together' if together else 'one copy at a time'}",
         "threads": count,

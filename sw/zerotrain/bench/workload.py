@@ -1,6 +1,6 @@
 """The steps that are measured: those of a preset's training, on one batch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def epoch_samples(dataset: str) -> int:
 
 @dataclass(frozen=True)
 class Workload:
-    """A configuration on a chip of so many lanes, its step settings, and a batch.
+    """A configuration, its chip, the settings of its steps, and a batch.
 
     The samples are random, a fifth of their pixels not zero, like those of handwritten digits:
     nothing that is measured depends on more than that.
@@ -65,9 +65,9 @@ class Workload:
     settings: dict[StepKind, StepSettings]
 
     @classmethod
-    def of(cls, config: Config, lanes: int) -> "Workload":
-        """A configuration with both stages, on that many lanes."""
-        session = Session.of(replace(config, chip=replace(config.chip, lanes=lanes)))
+    def of(cls, config: Config) -> "Workload":
+        """The steps of a configuration that has both stages."""
+        session = Session.of(config)
         training, network, formats = session.training, config.network, session.chip.formats
         if training.rge is None or training.cge is None:
             raise ValueError(

@@ -53,7 +53,7 @@ def _session(
     changes: Sequence[str] | None,
 ) -> tuple[Board | None, Session]:
     """Board and plan of the commands that build nothing or files."""
-    from zerotrain.cli.plan import with_board
+    from zerotrain.boards.suit import with_board
 
     config = load_config(preset, path)
     target = find_board(board) if board else None

@@ -6,27 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from zerotrain.boards.catalogue import BOARDS, Board, Family
+from zerotrain.boards.catalogue import BOARDS, Board
 from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.host.session import Session
-from zerotrain.spec.config import Config
 
-__all__ = ["plan_report", "show_boards", "show_plan", "with_board"]
-
-
-def with_board(config: Config, board: Board | None, lanes: int | None) -> Config:
-    """The configuration with the lanes asked for, by default those that suit the board.
-
-    On iCE40, the lanes merge unless the configuration says otherwise: these parts have no room for
-    a second sequencer and a second bank of weights.
-    """
-    values: Any = config.to_dict()
-    chosen = lanes if lanes is not None else board.default_lanes if board else None
-    if chosen is not None:
-        values["chip"]["lanes"] = chosen
-    if board is not None and board.family == Family.ICE40:
-        values["chip"].setdefault("merge_depth", 0)
-    return Config.from_dict(values)
+__all__ = ["plan_report", "show_boards", "show_plan"]
 
 
 def plan_report(session: Session, board: Board | None) -> dict[str, Any]:
