@@ -102,12 +102,15 @@ def _read_split(directory: Path, prefix: str) -> Split:
         plain, packed = directory / name, directory / f"{name}.gz"
         arrays.append(read_idx(plain if plain.is_file() else packed, FILES[name]))
     images, labels = arrays
-    x = images.reshape(len(images), -1).astype(np.float64) / 255.0
+    x = images.reshape(len(images), -1).astype(np.float64) / 256.0
     return Split(x, labels.astype(np.int64))
 
 
 def load_mnist(directory: Path | None = None) -> Dataset:
-    """55000 training, 5000 validation and 10000 test samples, pixels scaled to 0..1."""
+    """55000 training, 5000 validation and 10000 test samples.
+
+    Pixels 0..255 are divided by 256: exact in the 9-bit format Q0.8.
+    """
     place = find_directory(directory)
     rest, test = _read_split(place, "train"), _read_split(place, "t10k")
     validation, training = np.split(permutation(len(rest), _SEED), [_VALIDATION])
