@@ -36,6 +36,7 @@ Lanes = Annotated[int | None, typer.Option(help="Lanes of the chip.")]
 Data = Annotated[Path | None, typer.Option(help="Directory with the data set's files.")]
 ChipChoice = Annotated[ChipKind, typer.Option(help="The chip: its golden model, or simulated.")]
 RunFolderPath = Annotated[Path, typer.Option(help="Where the run's files are.")]
+ResultsFolder = Annotated[Path, typer.Option(help="Where results are kept.")]
 
 
 def _console() -> Console:
@@ -134,6 +135,37 @@ def evaluate(
     from zerotrain.cli.train import evaluate_run
 
     evaluate_run(_console(), run_folder, chip, data)
+
+
+@app.command()
+def publish(
+    run_folder: RunFolderPath = Path("runs/latest"),
+    results: ResultsFolder = Path("docs/results"),
+    data: Data = None,
+) -> None:
+    """Keep a finished run's configuration, curve and parameters as a small result."""
+    from zerotrain.cli.results import publish_run
+
+    publish_run(_console(), run_folder, results, data)
+
+
+@app.command()
+def results(
+    results: ResultsFolder = Path("docs/results"),
+    page: Annotated[
+        Path | None, typer.Option(help="Markdown page whose table is replaced.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option(help="Measure every result's parameters again (golden model).")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Print the table of published results."""
+    from zerotrain.cli.results import check_results, show_results
+
+    if check:
+        check_results(_console(), results, data)
+    show_results(_console(), results, page)
 
 
 @app.command()

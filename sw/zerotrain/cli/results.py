@@ -1,0 +1,57 @@
+"""``zerotrain publish`` and ``zerotrain results``."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from zerotrain.data import load
+from zerotrain.host.folder import RunFolder
+from zerotrain.host.results import Result, insert_table, load_all, publish, table
+from zerotrain.spec.files import write_atomic
+
+__all__ = ["check_results", "publish_run", "show_results"]
+
+
+def publish_run(console: Console, run: Path, directory: Path, data: Path | None) -> None:
+    """Write a finished run's result."""
+    folder = RunFolder(run)
+    config, _ = folder.resume()
+    if config.training is None:
+        raise ValueError(f"{folder.config_path} has no [training] section: that is no run")
+    path = publish(folder, load(config.training.dataset, data), directory)
+    result = Result.load(path)
+    console.print(
+        f"Test accuracy {result.accuracy:.2%}, measured again. Result: {path}", soft_wrap=True
+    )
+
+
+def show_results(console: Console, directory: Path, page: Path | None) -> None:
+    """Print the table; replace it in a page, if there is one."""
+    text = table(_load(directory))
+    console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+    if page is not None:
+        write_atomic(page, insert_table(page.read_text(encoding="utf-8"), text))
+
+
+def check_results(console: Console, directory: Path, data: Path | None) -> None:
+    """Measure the parameters of every result; raise ``ValueError`` if one gives another figure."""
+    for result in _load(directory):
+        training = result.config["training"]
+        name = f"{result.config['name']}, seed {training['seed']}"
+        measured = result.evaluate(load(training["dataset"], data).test)
+        if (measured.correct, measured.count) != (result.test_correct, result.test_count):
+            raise ValueError(
+                f"{name}: expected {result.test_correct} of {result.test_count} correct, measured "
+                f"{measured.correct} of {measured.count}"
+            )
+        console.print(f"{name}: {measured.correct} of {measured.count}, as published")
+
+
+def _load(directory: Path) -> list[Result]:
+    found = load_all(directory)
+    if not found:
+        raise FileNotFoundError(
+            f"There are no results in {directory}: expected *.json files there, which "
+            "zerotrain publish writes"
+        )
+    return found

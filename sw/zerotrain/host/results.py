@@ -1,0 +1,247 @@
+"""Published results: what a finished run did and found, small enough for the repository.
+
+A result is a JSON file with the run's whole configuration, its groups (they define the numbers,
+docs/numerics.md section 3), its figures and its final parameters, so that anyone can measure them
+again; beside it a CSV file holds the run's curve.
+"""
+
+import base64
+import csv
+import io
+import json
+import statistics
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerotrain.data.dataset import Dataset, Split, quantize
+from zerotrain.golden.chip import GoldenChip
+from zerotrain.host.driver import Driver, Evaluation
+from zerotrain.host.folder import RunFolder
+from zerotrain.host.trainer import Row
+from zerotrain.spec.config import Config
+from zerotrain.spec.files import write_atomic
+from zerotrain.spec.planner import plan
+from zerotrain.spec.training import Training
+
+__all__ = ["MARKERS", "Result", "insert_table", "load_all", "pack_parameters", "publish", "table"]
+
+#: Test accuracy of the paper's networks of this many parameters, its table 2 and section 4.
+_PAPER = {3962: 0.9664, 8314: 0.9677, 2698: 0.9583}
+
+#: The accuracy that marks a coarse stage's progress in the paper (section 4).
+_MILESTONE = 0.85
+
+#: Lines between which :func:`insert_table` keeps the table of a Markdown page.
+MARKERS = ("<!-- results: zerotrain results --page -->", "<!-- end of results -->")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run.
+
+    Attributes
+    ----------
+    config : dict
+        The run's configuration, :meth:`~zerotrain.spec.config.Config.to_dict`.
+    groups : list
+        TT-core groups of the forward pass, layer by layer.
+    steps, cge_steps, epoch_steps : int
+        Training steps taken, how many of them were CGE, and steps per epoch.
+    loss_evaluations : int
+        Losses of a whole batch that all steps took.
+    evaluations_to_milestone : int or None
+        The same up to the first measurement of at least 85 % test accuracy.
+    test_correct, test_count : int
+        Test samples classified correctly with the final parameters, and test samples.
+    saturation : list of str
+        Kinds of values that saturated in any training step.
+    running_hash : str
+        Fingerprint of every loss, parameter and momentum word of the run.
+    theta : str
+        Final raw parameters (:func:`pack_parameters`).
+    """
+
+    config: dict[str, Any]
+    groups: list[list[int]]
+    steps: int
+    cge_steps: int
+    epoch_steps: int
+    loss_evaluations: int
+    evaluations_to_milestone: int | None
+    test_correct: int
+    test_count: int
+    saturation: list[str]
+    running_hash: str
+    theta: str
+
+    @property
+    def accuracy(self) -> float:
+        return self.test_correct / self.test_count
+
+    @property
+    def parameters(self) -> NDArray[np.int64]:
+        """Final raw parameters int64[d]."""
+        return np.frombuffer(zlib.decompress(base64.b64decode(self.theta)), "<i2").astype(np.int64)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a result.
+
+        Raises
+        ------
+        ValueError
+            If the file is none.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if set(values) != {f.name for f in fields(cls)}:
+                raise ValueError
+        except (ValueError, TypeError):
+            raise ValueError(f"{path} is not a published result of this version") from None
+        return cls(**values)
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """Measure the final parameters on the golden chip."""
+        config = Config.from_dict(self.config)
+        chip, network = config.build_chip(), config.network
+        groups = tuple(tuple(sizes) for sizes in self.groups)
+        batch = config.training.batch if config.training else chip.lanes
+        program = plan(network, chip, batch=batch, groups=groups).program
+        driver = Driver.loaded(GoldenChip(chip, network, groups), chip, network, program)
+        driver.parameters = self.parameters
+        return driver.evaluate(quantize(split.x, chip.formats.input), split.labels)
+
+
+def pack_parameters(theta: NDArray[np.int64]) -> str:
+    """Raw parameters as a text: int16, little endian, zlib, base64."""
+    words = theta.astype("<i2")
+    if not np.array_equal(words, theta):
+        raise ValueError("Results hold parameters of up to 16 bits, these are wider")
+    return base64.b64encode(zlib.compress(words.tobytes(), 9)).decode()
+
+
+def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
+    """Write the result and the curve of a finished run; return the result's path.
+
+    The final parameters are measured once more: what is written is what they give.
+    """
+    if not folder.summary_path.is_file():
+        raise FileNotFoundError(
+            f"There is no finished run in {folder.path}: expected {folder.summary_path.name} there"
+        )
+    config, checkpoint = folder.resume()
+    training, summary = config.training, json.loads(folder.summary_path.read_text("utf-8"))
+    assert training is not None
+    if training.hold_out_validation:
+        raise ValueError(
+            f"The run in {folder.path} held the validation part out: results are of runs that "
+            "train on it too and are measured on the test part"
+        )
+    counts = list(_evaluations(folder.rows, training, len(checkpoint.theta)))
+    reached = (
+        count
+        for count, row in zip(counts, folder.rows, strict=True)
+        if row.accuracy is not None and row.accuracy >= _MILESTONE
+    )
+    samples = len(dataset.training) + len(dataset.validation)
+    result = Result(
+        config=config.to_dict(), groups=_groups(config), steps=summary["steps"],
+        cge_steps=summary["cge_steps"], epoch_steps=samples // training.batch,
+        loss_evaluations=counts[-1], evaluations_to_milestone=next(reached, None),
+        test_correct=round(summary["test_accuracy"] * summary["test_samples"]),
+        test_count=summary["test_samples"], saturation=summary["saturation"],
+        running_hash=checkpoint.digest,
+        theta=pack_parameters(checkpoint.theta),
+    )  # fmt: skip
+    measured = result.evaluate(dataset.test)
+    if (measured.correct, measured.count) != (result.test_correct, result.test_count):
+        raise ValueError(
+            f"The run's parameters classify {measured.correct} of {measured.count} test samples, "
+            f"its summary says {result.test_correct} of {result.test_count}: it was made with "
+            "other data or by another version"
+        )
+    path = directory / f"{config.network.name}-seed{training.seed}.json"
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts))
+    write_atomic(path, json.dumps(asdict(result), indent=1) + "\n")
+    return path
+
+
+def _groups(config: Config) -> list[list[int]]:
+    batch = config.training.batch if config.training else config.chip.lanes
+    chosen = plan(config.network, config.build_chip(), batch=batch).groups
+    return [list(sizes) for sizes in chosen]
+
+
+def _evaluations(rows: Iterable[Row], training: Training, n_parameters: int) -> Iterable[int]:
+    """Losses taken up to each row of a log."""
+    rge, total = training.rge, 0
+    for row in rows:
+        if row.phase == "cge":
+            total += n_parameters + 1
+        elif row.phase != "start" and rge is not None:
+            total += rge.queries + (rge.baseline == "base")
+        yield total
+
+
+def _curve(rows: Sequence[Row], counts: Sequence[int]) -> str:
+    """The rows with an accuracy; the loss is the mean of all steps since the row before."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["step", "phase", "loss_evaluations", "loss", "test_accuracy"])
+    losses: list[float] = []
+    for row, count in zip(rows, counts, strict=True):
+        if row.loss is not None:
+            losses.append(row.loss)
+        if row.accuracy is not None:
+            mean = f"{statistics.fmean(losses):.5f}" if losses else ""
+            writer.writerow([row.step, row.phase, count, mean, f"{row.accuracy:.4f}"])
+            losses = []
+    return text.getvalue()
+
+
+def load_all(directory: Path) -> list[Result]:
+    """Every result in a folder, by file name."""
+    return [Result.load(path) for path in sorted(directory.glob("*.json"))]
+
+
+def table(results: Sequence[Result]) -> str:
+    """A Markdown table, one row for each network; means and standard deviations over seeds."""
+    lines = [
+        "| network | parameters | seeds | test accuracy | worst | CGE epochs | losses to 85 % | "
+        "paper |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(r.config["name"] for r in results):
+        runs = [r for r in results if r.config["name"] == name]
+        count = len(runs[0].parameters)
+        accuracies = [100 * r.accuracy for r in runs]
+        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
+        epochs = max(r.cge_steps / r.epoch_steps for r in runs)
+        reached = [r.evaluations_to_milestone for r in runs]
+        known = [n for n in reached if n is not None]
+        milestone = f"{max(known):,}" if len(known) == len(reached) else "not reached"
+        seeds = ", ".join(str(r.config["training"]["seed"]) for r in runs)
+        paper = f"{100 * _PAPER[count]:.2f} %" if count in _PAPER else ""
+        lines.append(
+            f"| {name} | {count:,} | {seeds} | {statistics.fmean(accuracies):.2f} %{spread} | "
+            f"{min(accuracies):.2f} % | {epochs:.1f} | {milestone} | {paper} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def insert_table(page: str, text: str) -> str:
+    """A Markdown page with the lines between :data:`MARKERS` replaced."""
+    head, begin, rest = page.partition(MARKERS[0])
+    _, end, tail = rest.partition(MARKERS[1])
+    if not begin or not end:
+        raise ValueError(
+            f"The page has no place for the table: expected the lines {MARKERS[0]} and {MARKERS[1]}"
+        )
+    return f"{head}{begin}\n{text}{end}{tail}"

@@ -1,0 +1,137 @@
+"""Published results."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zerotrain.cli.options import override
+from zerotrain.host.folder import RunFolder
+from zerotrain.host.results import (
+    MARKERS,
+    Result,
+    insert_table,
+    load_all,
+    pack_parameters,
+    publish,
+    table,
+)
+from zerotrain.host.session import ChipKind, Session, summary, train
+
+from . import small
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run."""
+    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    config = small.config()
+    folder.begin(config)
+    with small.trainer() as trainer:
+        assert train(Session.of(config), trainer, folder)
+        accuracy = trainer.evaluate_split(small.dataset().test).accuracy
+        session = Session.of(config)
+        values = summary(
+            session, trainer, ChipKind.GOLDEN, test_accuracy=accuracy, verification=None
+        )
+        folder.finish(values, "small", "test")
+        theta = trainer.driver.parameters
+    np.save(folder.path / "theta.npy", theta)
+    return folder
+
+
+def test_a_result_says_what_the_run_did(finished: RunFolder, tmp_path: Path) -> None:
+    path = publish(finished, small.dataset(), tmp_path / "results")
+    result = Result.load(path)
+    values = json.loads(finished.summary_path.read_text())
+    assert np.array_equal(result.parameters, np.load(finished.path / "theta.npy"))
+    assert result.accuracy == values["test_accuracy"]
+    assert (result.steps, result.cge_steps) == (values["steps"], values["cge_steps"])
+    training = small.config().training
+    assert training is not None and training.rge is not None
+    per_rge = training.rge.queries + (training.rge.baseline == "base")
+    count = small.config().network.n_parameters
+    rge_steps = result.steps - result.cge_steps
+    assert result.loss_evaluations == rge_steps * per_rge + result.cge_steps * (count + 1)
+
+    with path.with_suffix(".csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    measured = [row for row in finished.rows if row.accuracy is not None]
+    assert [int(row["step"]) for row in rows] == [row.step for row in measured]
+    assert int(rows[-1]["loss_evaluations"]) == result.loss_evaluations
+    first = [row.loss for row in finished.rows[1:] if row.step <= measured[1].step]
+    assert float(rows[1]["loss"]) == pytest.approx(np.mean(np.array(first, float)), abs=1e-5)
+
+
+def test_a_result_is_measured_again(finished: RunFolder, tmp_path: Path) -> None:
+    data = small.dataset()
+    result = Result.load(publish(finished, data, tmp_path))
+    measured = result.evaluate(data.test)
+    assert (measured.correct, measured.count) == (result.test_correct, result.test_count)
+    # Other parameters give another loss: the measurement is one.
+    changed = replace(result, theta=pack_parameters(result.parameters[::-1]))
+    assert changed.evaluate(data.test).loss != measured.loss
+
+
+def test_other_data_is_refused(finished: RunFolder, tmp_path: Path) -> None:
+    data = small.dataset()
+    wrong = replace(data, test=data.test.take(np.arange(5)))
+    with pytest.raises(ValueError, match=r"^The run's parameters classify \d+ of 5 test samples, "
+                       r"its summary says \d+ of 23: it was made with other data or by another "
+                       r"version$"):  # fmt: skip
+        publish(finished, wrong, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="^There is no finished run in "):
+        publish(RunFolder(tmp_path), small.dataset(), tmp_path)
+    config = override(small.config(), ["training.hold_out_validation=true"])
+    folder = RunFolder(tmp_path / "held")
+    folder.begin(config)
+    with small.trainer(configuration=config) as trainer:
+        assert train(Session.of(config), trainer, folder)
+        folder.finish({}, "small", "validation")
+    with pytest.raises(ValueError, match="held the validation part out"):
+        publish(folder, small.dataset(), tmp_path)
+
+
+def test_table(finished: RunFolder, tmp_path: Path) -> None:
+    publish(finished, small.dataset(), tmp_path)
+    (result,) = load_all(tmp_path)
+
+    def run(seed: int, correct: int, reached: int) -> Result:
+        training = result.config["training"] | {"seed": seed}
+        return replace(
+            result,
+            config=result.config | {"training": training},
+            test_correct=correct,
+            test_count=200,
+            cge_steps=20,
+            epoch_steps=8,
+            evaluations_to_milestone=reached,
+        )
+
+    seeds = [run(1, 190, 1200), run(2, 194, 3400)]
+    name, count = result.config["name"], len(result.parameters)
+    lines = table(seeds).splitlines()
+    assert lines[2:] == [f"| {name} | {count} | 1, 2 | 96.00 % ± 1.41 | 95.00 % | 2.5 | 3,400 |  |"]
+    assert "| not reached |" in table([replace(seeds[0], evaluations_to_milestone=None)])
+
+
+def test_insert_table() -> None:
+    page = f"before\n{MARKERS[0]}\nold\n{MARKERS[1]}\nafter\n"
+    assert insert_table(page, "new\n") == f"before\n{MARKERS[0]}\nnew\n{MARKERS[1]}\nafter\n"
+    with pytest.raises(ValueError, match="^The page has no place for the table: expected "):
+        insert_table("before\nafter\n", "new\n")
+
+
+def test_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    for text in ("", "[]", '{"config": {}}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"^{path} is not a published result of this version$"):
+            Result.load(path)
