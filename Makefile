@@ -2,6 +2,7 @@
 #
 #   make demo     train a tensor-train network on the simulated chip
 #   make test     lint, types, unit tests, co-simulation
+#   make cosim-mnist  the paper's network on 64 lanes against the golden model, on MNIST
 #   make bench    what a training step costs on the chip, simulated, golden, in PyTorch
 #                 -> build/bench.json; LANES="8 16 32 64" SIMULATE=paper: counters of all chips
 #   make lint     ruff and mypy only
@@ -15,7 +16,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # One test process per processor; `make test PYTEST="-n 0 -k lfsr"` for a closer look.
 PYTEST ?= -n auto --dist worksteal
 
-.PHONY: demo test lint bench clean setup
+.PHONY: demo test cosim-mnist lint bench clean setup
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -23,6 +24,9 @@ demo: $(VENV)/.installed
 
 test: lint
 	@$(BIN)/pytest -q $(PYTEST)
+
+cosim-mnist: $(VENV)/.installed-dev
+	@$(BIN)/pytest -q -s -m paper_size tests/cosim/test_paper_size.py
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --quiet
