@@ -85,6 +85,14 @@ class Result:
         return self.test_correct / self.test_count
 
     @property
+    def title(self) -> str:
+        """The network's name, and the stage if the run had only one of the two."""
+        training = self.config["training"]
+        alone = {"rge": "coarse", "cge": "fine"}
+        stages = [name for name in alone if name in training]
+        return "-".join([self.config["name"], *(alone[s] for s in stages if len(stages) == 1)])
+
+    @property
     def parameters(self) -> NDArray[np.int64]:
         """Final raw parameters int64[d]."""
         return np.frombuffer(zlib.decompress(base64.b64decode(self.theta)), "<i2").astype(np.int64)
@@ -151,7 +159,7 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
     )
     samples = len(dataset.training) + len(dataset.validation)
     result = Result(
-        config=config.to_dict(), groups=_groups(config), steps=summary["steps"],
+        config=config.to_dict(), groups=summary["groups"], steps=summary["steps"],
         cge_steps=summary["cge_steps"], epoch_steps=samples // training.batch,
         loss_evaluations=counts[-1], evaluations_to_milestone=next(reached, None),
         test_correct=round(summary["test_accuracy"] * summary["test_samples"]),
@@ -166,17 +174,11 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
             f"its summary says {result.test_correct} of {result.test_count}: it was made with "
             "other data or by another version"
         )
-    path = directory / f"{config.network.name}-seed{training.seed}.json"
+    path = directory / f"{result.title}-seed{training.seed}.json"
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts))
     write_atomic(path, json.dumps(asdict(result), indent=1) + "\n")
     return path
-
-
-def _groups(config: Config) -> list[list[int]]:
-    batch = config.training.batch if config.training else config.chip.lanes
-    chosen = plan(config.network, config.build_chip(), batch=batch).groups
-    return [list(sizes) for sizes in chosen]
 
 
 def _evaluations(rows: Iterable[Row], training: Training, n_parameters: int) -> Iterable[int]:
@@ -218,8 +220,8 @@ def table(results: Sequence[Result]) -> str:
         "paper |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in dict.fromkeys(r.config["name"] for r in results):
-        runs = [r for r in results if r.config["name"] == name]
+    for name in dict.fromkeys(r.title for r in results):
+        runs = [r for r in results if r.title == name]
         count = len(runs[0].parameters)
         accuracies = [100 * r.accuracy for r in runs]
         spread = f" ± {statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""

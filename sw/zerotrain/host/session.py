@@ -208,6 +208,7 @@ def summary(
         "chip": str(kind),
         "lanes": lanes,
         "config_hash": f"{session.chip.config_hash:#010x}",
+        "groups": [list(sizes) for sizes in session.plan.groups],
         "test_accuracy": test_accuracy,
         "test_samples": len(trainer.dataset.test),
         "steps": trainer.step,
