@@ -43,6 +43,7 @@ from typing import Any, Self, TypeVar, cast, get_type_hints
 
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.lowering import Groups
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.planner import chip_for
 from zerotrain.spec.training import CgeStage, RgeStage, Training
@@ -196,7 +197,9 @@ class ChipOptions:
         names = [f.name for f in fields(Chip) if f.name not in ("lanes", "formats", "loss")]
         return cls(chip.lanes, chip.formats, {n: getattr(chip, n) for n in names})
 
-    def build(self, network: Network, *, batch: int, queries: int) -> Chip:
+    def build(
+        self, network: Network, *, batch: int, queries: int, groups: Groups | None = None
+    ) -> Chip:
         """The chip for a network: memories of the planner's sizes unless fixed."""
         if set(self.fixed) >= {f.name for f in fields(Chip)} - {"lanes", "formats", "loss"}:
             return Chip(self.lanes, self.formats, network.loss, **self.fixed)
@@ -207,6 +210,7 @@ class ChipOptions:
             batch=batch,
             queries=queries,
             formats=self.formats,
+            groups=groups,
             **fixed,
         )
 
@@ -286,11 +290,12 @@ class Config:
         entry = resources.files("zerotrain.spec.presets") / f"{name}.toml"
         return cls.parse(entry.read_text(encoding="utf-8"), f"preset {name}")
 
-    def build_chip(self) -> Chip:
-        """The chip that this configuration describes."""
+    def build_chip(self, groups: Groups | None = None) -> Chip:
+        """The chip that this configuration describes; with the planner's groups or the given."""
         batch = self.training.batch if self.training else 32
         rge = self.training.rge if self.training else None
-        return self.chip.build(self.network, batch=batch, queries=rge.queries if rge else 16)
+        queries = rge.queries if rge else 16
+        return self.chip.build(self.network, batch=batch, queries=queries, groups=groups)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; :meth:`from_dict` reads them back to an equal configuration."""

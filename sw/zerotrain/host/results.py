@@ -20,13 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.data.dataset import Dataset, Split, quantize
-from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver, Evaluation
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.trainer import Row
 from zerotrain.spec.config import Config
 from zerotrain.spec.files import write_atomic
-from zerotrain.spec.planner import plan
 from zerotrain.spec.training import Training
 
 __all__ = ["MARKERS", "Result", "insert_table", "load_all", "pack_parameters", "publish", "table"]
@@ -116,12 +115,10 @@ class Result:
 
     def evaluate(self, split: Split) -> Evaluation:
         """Measure the final parameters on the golden chip."""
-        config = Config.from_dict(self.config)
-        chip, network = config.build_chip(), config.network
         groups = tuple(tuple(sizes) for sizes in self.groups)
-        batch = config.training.batch if config.training else chip.lanes
-        program = plan(network, chip, batch=batch, groups=groups).program
-        driver = Driver.loaded(GoldenChip(chip, network, groups), chip, network, program)
+        session = Session.of(Config.from_dict(self.config), groups)
+        chip, bus = session.chip, session.open_bus(ChipKind.GOLDEN)
+        driver = Driver.loaded(bus, chip, session.config.network, session.plan.program)
         driver.parameters = self.parameters
         return driver.evaluate(quantize(split.x, chip.formats.input), split.labels)
 

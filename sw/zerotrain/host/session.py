@@ -16,6 +16,7 @@ from zerotrain.host.verify import Verification
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.config import Config
+from zerotrain.spec.lowering import Groups
 from zerotrain.spec.plan import Plan
 from zerotrain.spec.planner import plan
 from zerotrain.spec.registers import Baseline, Saturation
@@ -41,11 +42,11 @@ class Session:
     plan: Plan
 
     @classmethod
-    def of(cls, config: Config) -> "Session":
-        """Plan a configuration, without building anything."""
-        chip = config.build_chip()
+    def of(cls, config: Config, groups: Groups | None = None) -> "Session":
+        """Plan a configuration, without building anything; ``groups`` where they are given."""
+        chip = config.build_chip(groups)
         batch = config.training.batch if config.training else chip.lanes
-        return cls(config, chip, plan(config.network, chip, batch=batch))
+        return cls(config, chip, plan(config.network, chip, batch=batch, groups=groups))
 
     @property
     def training(self) -> Training:
