@@ -110,14 +110,15 @@ def _machine(console: Console, report: Mapping[str, Any], without_torch: str) ->
 
 def _simulated(console: Console, report: Mapping[str, Any]) -> None:
     table = Table(
-        "preset", "lanes", "chip", "step", "losses", "cycles counted", "estimated", "use", "loss stalls",
-        "M cycles/s", "golden is faster by", title="Simulated steps (processor time)",
+        "preset", "lanes", "chip", "step", "losses", "cycles counted", "estimated", "use",
+        "loss stalls", "M cycles/s", "golden is faster by",
+        title="Simulated steps (processor time)",
     )  # fmt: skip
     for row in report["simulated"]:
         table.add_row(
-            row["preset"], str(row["lanes"]), row["config_hash"], _NAMES[row["kind"]], str(row["losses"]),
-            f"{row['cycles']:,}", f"{row['estimated_cycles']:,}", f"{row['use']:.1%}",
-            f"{row['loss_stalls']:,}", f"{row['cycles_per_second'] / 1e6:.2f}",
+            row["preset"], str(row["lanes"]), row["config_hash"], _NAMES[row["kind"]],
+            str(row["losses"]), f"{row['cycles']:,}", f"{row['estimated_cycles']:,}",
+            f"{row['use']:.1%}", f"{row['loss_stalls']:,}", f"{row['cycles_per_second'] / 1e6:.2f}",
             f"{row['seconds'] / row['golden_seconds']:.3g}",
         )  # fmt: skip
     if report["simulated"]:
