@@ -89,6 +89,13 @@ def test_other_data_is_refused(finished: RunFolder, tmp_path: Path) -> None:
 def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="^There is no finished run in "):
         publish(RunFolder(tmp_path), small.dataset(), tmp_path)
+    old = RunFolder(tmp_path / "old")
+    old.begin(small.config())
+    with small.trainer() as trainer:
+        assert train(Session.of(small.config()), trainer, old)
+    old.finish({}, "small", "test")
+    with pytest.raises(ValueError, match="is of another version: expected an entry 'groups'"):
+        publish(old, small.dataset(), tmp_path)
     config = override(small.config(), ["training.hold_out_validation=true"])
     folder = RunFolder(tmp_path / "held")
     folder.begin(config)

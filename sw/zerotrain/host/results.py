@@ -143,6 +143,11 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
     config, checkpoint = folder.resume()
     training, summary = config.training, json.loads(folder.summary_path.read_text("utf-8"))
     assert training is not None
+    if "groups" not in summary:
+        raise ValueError(
+            f"{folder.summary_path} is of another version: expected an entry 'groups'; run the "
+            "training again"
+        )
     if training.hold_out_validation:
         raise ValueError(
             f"The run in {folder.path} held the validation part out: results are of runs that "
@@ -227,7 +232,8 @@ def table(results: Sequence[Result]) -> str:
         known = [n for n in reached if n is not None]
         milestone = f"{max(known):,}" if len(known) == len(reached) else "not reached"
         seeds = ", ".join(str(r.config["training"]["seed"]) for r in runs)
-        paper = f"{100 * _PAPER[count]:.2f} %" if count in _PAPER else ""
+        published = _PAPER.get(count) if name == runs[0].config["name"] else None
+        paper = f"{100 * published:.2f} %" if published else ""
         lines.append(
             f"| {name} | {count:,} | {seeds} | {statistics.fmean(accuracies):.2f} %{spread} | "
             f"{min(accuracies):.2f} % | {epochs:.1f} | {milestone} | {paper} |"
