@@ -23,8 +23,9 @@ class Interpolator(wiring.Component):
     Golden model: :func:`zerotrain.golden.loss.exp2_fraction`, and the last line of ``log2``
     (bit-exact).
 
-    Throughput: 1 argument/cycle. Latency: ``LATENCY`` cycles. Cost: a table in block RAM and a
-    multiplier.
+    Throughput: 1 argument/cycle. Latency: ``LATENCY`` cycles. Cost: two tables and a
+    multiplier. Each is small enough for LUT RAM where the part has it; one of both would take a
+    block RAM.
 
     Parameters
     ----------
@@ -58,20 +59,27 @@ class Interpolator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # A word is (slope, value) of one interval. All values but the last of a curve fit 20 bits.
         pairs = [pair for c in self._curves for pair in zip(c, c[1:], strict=False)]
-        slope_width = max(b - a for a, b in pairs).bit_length()
-        m.submodules.table = table = Memory(
-            shape=unsigned(slope_width + FINE_BITS),
-            depth=len(pairs),
-            init=[(b - a) << FINE_BITS | a for a, b in pairs],
-        )
-        port = table.read_port()
-        # Stage 1: table. Stages 2 and 3: the input and output registers of a DSP block.
-        m.d.comb += port.addr.eq(Cat(self.argument[_REST:], self.curve))
+
+        def table(name: str, words: list[int], width: int) -> Value:
+            """The word of the argument's interval."""
+            m.submodules[f"{name}_table"] = made = Memory(
+                shape=unsigned(width), depth=len(words), init=words
+            )
+            port = made.read_port()
+            m.d.comb += port.addr.eq(Cat(self.argument[_REST:], self.curve))
+            return port.data
+
+        # Stage 1: tables. Stages 2 and 3: the input and output registers of a DSP block.
+        slopes = [b - a for a, b in pairs]
         rest = pipe(m, self.argument[:_REST], 2, "rest", reset_less=True)
-        slope = pipe(m, port.data[FINE_BITS:], 1, "slope", reset_less=True)
-        value = pipe(m, port.data[:FINE_BITS], 2, "value", reset_less=True)
+        slope = pipe(
+            m, table("slope", slopes, max(slopes).bit_length()), 1, "slope", reset_less=True
+        )
+        # All values but the last of a curve fit.
+        value = pipe(
+            m, table("value", [a for a, _ in pairs], FINE_BITS), 2, "value", reset_less=True
+        )
         product: Value = fabric_product(slope, rest) if self._fabric else slope * rest
         p3_product = pipe(m, product, 1, "product", reset_less=True)
         # Below the next table entry, so that it fits 20 bits.
