@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth import Module, signed
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.merge import MergeUnit
+from zerotrain.gateware.weights import WeightMemory
 from zerotrain.golden.fixed import Flags
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
@@ -94,23 +96,28 @@ def test_sections(seed: int, attach: Attach, draw_formats: Draw) -> None:
     m = Module()
     m.submodules.dut = dut = MergeUnit(chip)
     word = signed(fmt.width)
-    init = [int(w) for w in words]
-    weights = attach(m, "weights", word, WEIGHTS, [], write=dut.weight_w)
-    for side in ("left", "right"):
-        # As in the chip: the lowest results are written to both copies.
-        memory = attach(m, side, word, FACTORS, init, read=getattr(dut, side))
-        port = memory.write_port()
-        m.d.comb += [
-            port.addr.eq(dut.weight_w.addr),
-            port.data.eq(dut.weight_w.data),
-            port.en.eq(dut.weight_w.en & (dut.weight_w.addr < FACTORS)),
-        ]
+    m.submodules.weights = weights = WeightMemory(chip)
+    wiring.connect(m, dut.left, weights.left)
+    wiring.connect(m, dut.right, weights.right)
+    # Before the start, the test is what perturbs.
+    loads, address, loaded = Signal(), Signal(range(WEIGHTS)), Signal(word)
+    m.d.comb += [
+        weights.write.en.eq(dut.weight_w.en | loads),
+        weights.write.addr.eq(Mux(loads, address, dut.weight_w.addr)),
+        weights.write.data.eq(Mux(loads, loaded, dut.weight_w.data)),
+    ]
     attach(m, "program", 64, 64, [0, *encode(section, formats.shifts)], read=dut.program)
     results: list[int] = []
     clamped = False
 
     async def testbench(ctx: Any) -> None:
         nonlocal clamped
+        ctx.set(loads, 1)
+        for k, value in enumerate(words):
+            ctx.set(address, k)
+            ctx.set(loaded, int(value))
+            await ctx.tick()
+        ctx.set(loads, 0)
         ctx.set(dut.pc, 1)
         ctx.set(dut.start, 1)
         await ctx.tick()
@@ -123,11 +130,14 @@ def test_sections(seed: int, attach: Attach, draw_formats: Draw) -> None:
                 announced += 1
                 assert written == one.size + announced * a * j * j2 * j3
             cycles += 1
-            assert cycles < sum(c.beats for c in section) + 50, "The merge unit does not finish"
+            most = sum(c.beats for c in section) + one.size + 50
+            assert cycles < most, "The merge unit does not finish"
             await ctx.tick()
         assert announced == i * i2 * i3 and written == one.size + two.size
-        results.extend(ctx.get(weights.data[merged_at + k]) for k in range(one.size))
-        results.extend(ctx.get(weights.data[target + k]) for k in range(two.size))
+        for k in (*range(merged_at, merged_at + one.size), *range(target, target + two.size)):
+            ctx.set(weights.read.addr, k)
+            await ctx.tick()
+            results.append(ctx.get(weights.read.data))
         assert not ctx.get(dut.bad_program)
 
     sim = Simulator(m)

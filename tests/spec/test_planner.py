@@ -167,6 +167,8 @@ def test_copies_follow_one_another() -> None:
     prepared = short.preparing_cycles
     assert 250 < prepared < 300
     assert short.evaluated(4) == prepared + 4 * 1000
+    # Of results that are factors themselves, each takes a cycle more.
+    assert replace(short, factors=1).preparing_cycles == prepared + 200
     # Evaluations shorter than preparations wait for every one of them.
     tiny = replace(short, forward=(replace(work, kept=(Level(100, result=1),)),))
     assert tiny.evaluated(4) == 4 * prepared + 100

@@ -144,6 +144,7 @@ class Engine(wiring.Component):
         m.d.comb += [
             seq.start.eq(self.start),
             seq.pc.eq(self.pc),
+            seq.ready.eq(1),
             self.takes_merged.eq(seq.begins & seq.control.sync),
             seq.base_free.eq(self.base_free),
             seq.delta_free.eq(self.delta_free),

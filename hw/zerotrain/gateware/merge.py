@@ -21,8 +21,9 @@ class MergeUnit(wiring.Component):
     factor, the result stream the weight memory; all other fields but ``sync`` are ignored. Results
     are requantised from twice the fraction bits of a weight to those of one.
 
-    Throughput: 1 product/cycle. A result is written 6 cycles after the last beat of its sum; a
-    contraction begins when all results of the one before can be read.
+    Throughput: 1 product/cycle, but none in the cycle in which a result is written that is itself a
+    factor: both ports of the factors' memory are taken then. A result is written 6 cycles after the
+    last beat of its sum; a contraction begins when all results of the one before can be read.
 
     Parameters
     ----------
@@ -103,8 +104,16 @@ class MergeUnit(wiring.Component):
         with m.If(seq.beat.valid):
             m.d.sync += sync.eq(seq.control.sync)
         in_flight = Cat(beat.valid for beat in beats).any()
-        target = pipe(m, seq.address.result, self._STAGES - 1, "target", reset_less=True)
-        m.d.comb += [seq.drained.eq(~in_flight), self.busy.eq(seq.busy | in_flight)]
+        s4_target = pipe(m, seq.address.result, 4, "s4_target", reset_less=True)
+        target = pipe(m, s4_target, 2, "target", reset_less=True)
+        # A beat issued in stage 5 of another would read as that one's result is written.
+        s5_factor = Signal()
+        m.d.sync += s5_factor.eq(beats[4].valid & beats[4].last & (s4_target < chip.merge_depth))
+        m.d.comb += [
+            seq.ready.eq(~s5_factor),
+            seq.drained.eq(~in_flight),
+            self.busy.eq(seq.busy | in_flight),
+        ]
 
         # A register behind the memories, and both registers of a DSP block.
         s2_left = Signal(signed(fmt.width), reset_less=True)
@@ -119,7 +128,8 @@ class MergeUnit(wiring.Component):
         # rounds.
         acc = Signal(signed(chip.acc_width), reset_less=True)
         half = 1 << fmt.frac_bits >> 1
-        m.d.sync += acc.eq(Mux(beats[3].first, half, acc) + s3_prod)
+        with m.If(beats[3].valid):
+            m.d.sync += acc.eq(Mux(beats[3].first, half, acc) + s3_prod)
         s5_shifted = Signal(signed(chip.acc_width - fmt.frac_bits), reset_less=True)
         m.d.sync += s5_shifted.eq(acc >> fmt.frac_bits)
         word, clamped = saturate(s5_shifted, fmt.width)

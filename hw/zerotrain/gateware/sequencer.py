@@ -41,9 +41,10 @@ _END = 7
 class Sequencer(wiring.Component):
     """Walks a program section and issues the beats of its contractions.
 
-    One beat per cycle while a contraction runs; between the last beat of one contraction and the
-    first of the next at least 5 cycles, and until the unit behind has ``drained``. A loop adds 3
-    cycles at its start, 2 per iteration, and 3 per contraction that an iteration passes over.
+    One beat per cycle while a contraction runs and the unit behind is ``ready``; between the last
+    beat of one contraction and the first of the next at least 5 cycles, and until the unit behind
+    has ``drained``. A loop adds 3 cycles at its start, 2 per iteration, and 3 per contraction that
+    an iteration passes over.
 
     A beat that begins an evaluation of the loss waits for the loss unit's credit.
 
@@ -64,6 +65,8 @@ class Sequencer(wiring.Component):
         Program memory, 64-bit rows.
     base_free, delta_free : In(1)
         The loss unit can take another evaluation of logits or of differences.
+    ready : In(1)
+        A beat may be issued in this cycle.
     drained : In(1)
         The results of all beats so far can be read by a beat that is issued in the next cycle.
         A contraction begins only then.
@@ -93,6 +96,7 @@ class Sequencer(wiring.Component):
                 "program": Out(ReadPort(row_bits, 64)),
                 "base_free": In(1),
                 "delta_free": In(1),
+                "ready": In(1),
                 "drained": In(1),
                 "begins": Out(1),
                 "reserve_base": Out(1),
@@ -135,8 +139,8 @@ class Sequencer(wiring.Component):
         running, issue, bias_beat, last = Signal(), Signal(), Signal(), Signal()
         evaluation_end = Signal()
         m.d.comb += [
-            issue.eq(running & (~evaluation_start | credit)),
-            self.stalled.eq(running & ~issue),
+            issue.eq(running & self.ready & (~evaluation_start | credit)),
+            self.stalled.eq(running & self.ready & ~issue),
             bias_beat.eq(control.bias & packet_start & ~bias_done),
             last.eq((level >= control.reduce) & ~bias_beat),
             evaluation_end.eq(last & (level >= control.evaluation_level)),

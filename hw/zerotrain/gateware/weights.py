@@ -18,7 +18,8 @@ class WeightMemory(wiring.Component):
     other as one area, or, with ``banked``, either of them alone: ``read_bank`` and ``write_bank``
     say which, and addresses stay below half the depth. What is written to the first ``merge_depth``
     words is also written to the copy, which the merge unit reads through two ports of its own. The
-    copy is that of whichever bank was written last.
+    copy is that of whichever bank was written last. It has two ports in all, like block RAM: while
+    it is written, no factor is read.
 
     Latency: a word is read one cycle after its address.
 
@@ -34,7 +35,8 @@ class WeightMemory(wiring.Component):
         The engine's weights.
     write : In(WritePort)
     left, right : In(ReadPort)
-        The merge unit's factors; on chips with a merge unit.
+        The merge unit's factors; on chips with a merge unit. An address in the cycle of a write
+        below ``merge_depth`` is ignored.
     """
 
     banked: Signal
@@ -96,13 +98,18 @@ class WeightMemory(wiring.Component):
         m.d.comb += self.read.data.eq(Mux(second, data[1], data[0]))
 
         m.submodules.factors = factors = Memory(shape=word, depth=chip.merge_depth, init=[])
-        w = factors.write_port()
+        w, left, right = factors.write_port(), factors.read_port(), factors.read_port()
+        # Synthesis finds that the write port can share one with the left factor: same address,
+        # never at once. With three ports it would make two memories.
         m.d.comb += [
-            w.addr.eq(self.write.addr),
             w.en.eq(self.write.en & (self.write.addr < chip.merge_depth)),
+            left.addr.eq(Mux(w.en, self.write.addr, self.left.addr)),
+            w.addr.eq(left.addr),
             w.data.eq(self.write.data),
+            right.addr.eq(self.right.addr),
+            left.en.eq(~w.en),
+            right.en.eq(~w.en),
+            self.left.data.eq(left.data),
+            self.right.data.eq(right.data),
         ]
-        for user in (self.left, self.right):
-            r = factors.read_port()
-            m.d.comb += [r.addr.eq(user.addr), user.data.eq(r.data)]
         return m

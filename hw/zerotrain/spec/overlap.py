@@ -35,6 +35,8 @@ class Overlap:
         Passes of one evaluation.
     gap : int
         Cycles between two contractions of the engine.
+    factors : int
+        Words of the merge unit's copy of the weights: a result among them takes a cycle more.
     """
 
     merge: Section
@@ -42,6 +44,7 @@ class Overlap:
     n_parameters: int
     passes: int
     gap: int
+    factors: int = 0
 
     def evaluated(self, copies: int) -> int:
         """Cycles from the start of a step until all copies are evaluated by forward passes."""
@@ -58,12 +61,15 @@ class Overlap:
         announced = []
         for contract in _contracts(self.merge):
             time += MERGE_GAP
+            cycles = contract.beats
+            if contract.start[3] < self.factors:
+                cycles += contract.packets
             if contract.sync:
-                each = contract.beats // contract.evaluations
+                each = cycles // contract.evaluations
                 announced += [
                     time + each * (k + 1) + _ANNOUNCE for k in range(contract.evaluations)
                 ]
-            time += contract.beats
+            time += cycles
         return announced, time + _ANNOUNCE
 
     def _evaluate(self, free: int, announced: list[int], prepared: int) -> int:

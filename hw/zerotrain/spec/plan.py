@@ -139,11 +139,12 @@ class Plan:
             macs = sum(self.beats(section) for section in merging)
             fetching = sum(overhead(self.sections[section]) for section in merging)
             return copies * (d + macs + fetching), 0
-        overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap)
+        factors = self.chip.merge_depth
+        overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap, factors)
         waiting = overlap.evaluated(copies) - copies * passes * overlap.forward_cycles
         total = copies * overlap.preparing_cycles
         if kind == "cge":
-            more = Overlap(self.sections["cge_merge"], (), 0, 1, gap).preparing_cycles
+            more = Overlap(self.sections["cge_merge"], (), 0, 1, gap, factors).preparing_cycles
             total += more
             # The coordinates of the first pass wait for everything.
             waiting += max(0, total - waiting - overlap.forward_cycles)
