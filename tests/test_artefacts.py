@@ -16,6 +16,7 @@ from zerotrain.spec.registers import IDENTIFIER, REGISTERS, register, windows
 CHIPS = [
     Chip(lanes=8),
     Chip(lanes=1, loss_ways=1, sample_depth=300),
+    Chip(lanes=2, sample_banks=1, sample_depth=300),
     Chip(lanes=5, loss_ways=3, loss=Loss.MEAN_SQUARED_ERROR, target_depth=17),
 ]
 
@@ -91,19 +92,20 @@ def test_header_compiles_and_computes_window_addresses(tmp_path: Path, chip: Chi
         printf("%d %d %u %u ", before, zerotrain_present(base),
                ZEROTRAIN_REG_MU, (unsigned)memory[0]);
         printf("%u %u ", ZEROTRAIN_PARAMETERS_BASE, ZEROTRAIN_PROGRAM_WORDS);
-        printf("%u %u\\n", (unsigned)zerotrain_sample_offset(1, 11, 2, 16),
-               (unsigned)zerotrain_target_offset(1, 11, 0, 1));
+        printf("%u %u\\n", (unsigned)zerotrain_sample_offset(ZEROTRAIN_SAMPLE_BANKS - 1, 11, 2, 16),
+               (unsigned)zerotrain_target_offset(ZEROTRAIN_SAMPLE_BANKS - 1, 11, 0, 1));
         return 0;
     }
     """
     found = windows(chip)
-    # The rules of spec.registers.windows, for sample 11, bank 1.
+    # The rules of spec.registers.windows, for sample 11, last bank.
+    bank = chip.sample_banks - 1
     lane, pass_ = 11 % chip.lanes, 11 // chip.lanes
     sample_bits = (chip.sample_depth - 1).bit_length()
     target_bits = (chip.target_depth - 1).bit_length()
-    sample = (lane << sample_bits + 1) | (1 << sample_bits) | (pass_ * 16 + 2)
+    sample = (lane << sample_bits + bank) | (bank << sample_bits) | (pass_ * 16 + 2)
     row = pass_ * -(-chip.lanes // chip.loss_ways) + lane // chip.loss_ways
-    target = ((lane % chip.loss_ways) << target_bits + 1) | (1 << target_bits) | row
+    target = ((lane % chip.loss_ways) << target_bits + bank) | (bank << target_bits) | row
     assert _compile(tmp_path, chip, program) == [
         0, 1, register("mu").address, IDENTIFIER,
         found["parameters"].base, found["program"].words,

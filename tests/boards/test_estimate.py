@@ -68,10 +68,20 @@ def test_fitting_chips_pass_and_others_name_the_resource() -> None:
 
 
 def test_memories_grow_with_the_chip() -> None:
-    small = {m.name: m.bits for m in chip_memories(Chip(lanes=4))}
-    large = {m.name: m.bits for m in chip_memories(Chip(lanes=8))}
+    small = {m.name: m.bits for m in chip_memories(Chip(lanes=4), Family.ECP5)}
+    large = {m.name: m.bits for m in chip_memories(Chip(lanes=8), Family.ECP5)}
     grown = {name for name in small if large[name] > small[name]}
-    assert grown == {"scratch", "preact", "input"}
+    assert grown == {"scratch", "preact", "input", "logits", "logits kept"}
+
+
+def test_wide_chips_have_memories_in_groups() -> None:
+    chip = Chip(lanes=64, loss_ways=8)
+    memories = chip_memories(chip, Family.ECP5)
+    rows = [m.width for m in memories if m.name == "scratch"]
+    assert rows == [18 * 16, 18 * 16, 18 * 16, 10 * 16]
+    one = chip_memories(replace(chip, sample_banks=1), Family.ECP5)
+    bits = [sum(m.bits for m in found if m.name == "input") for found in (one, memories)]
+    assert 2 * bits[0] == bits[1] == 64 * 16 * 2 * chip.sample_depth
 
 
 def _memory(name: str, depth: int, width: int, part: int) -> str:

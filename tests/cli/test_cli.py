@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from zerotrain.boards.catalogue import find_board
-from zerotrain.boards.suit import with_board
+from zerotrain.boards.catalogue import Resource, find_board
+from zerotrain.boards.estimate import least_resources
+from zerotrain.boards.suit import with_board, with_fitting_banks
 from zerotrain.cli.display import display, duration
 from zerotrain.cli.doctor import examine
 from zerotrain.cli.main import main
@@ -255,6 +257,28 @@ def test_merge_unit_where_the_part_has_room() -> None:
     )
     assert not small.merge_depth and large.merge_depth
     assert with_board(digits, None, None).build_chip() == large
+
+
+def test_one_bank_of_samples_where_two_do_not_fit(capsys: Capture) -> None:
+    changes = ["training.batch=64"]
+    config = override(Config.preset("digits"), changes)
+    chip = config.build_chip()
+    board = find_board("ulx3s-85f")
+    two = least_resources(chip, board)[Resource.BLOCK_RAM]
+    one = least_resources(replace(chip, sample_banks=1), board)[Resource.BLOCK_RAM]
+    assert one < two
+
+    def banks(blocks: int, config: Config) -> int:
+        smaller = replace(board, resources={**board.resources, Resource.BLOCK_RAM: blocks})
+        return with_fitting_banks(config, smaller).build_chip().sample_banks
+
+    assert [banks(n, config) for n in (two, two - 1, one, one - 1)] == [2, 1, 1, 2]
+    assert banks(one, override(config, ["chip.sample_banks=2"])) == 2
+    arguments = ["plan", "--preset", "digits", "--board", "ulx3s-85f"]
+    for change in (*changes, "chip.sample_banks=1"):
+        arguments += ["--set", change]
+    assert main(arguments) == 0
+    assert f"Two banks would take {two} block RAMs." in capsys.readouterr().out
 
 
 def test_a_network_too_large_for_the_board(capsys: Capture, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.plan import Plan
 from zerotrain.spec.planner import plan
-from zerotrain.spec.registers import Command
+from zerotrain.spec.registers import Command, Error, register, windows
 
 from ..golden import draw
 
@@ -50,6 +50,7 @@ def draw_chip(index: int) -> Chip:
         evaluation_depth=701,
         weight_depth=(3000, 6000)[unit],
         merge_depth=(0, 1500)[unit],
+        sample_banks=1 if index in (1, 4) else 2,
         sample_depth=400,
         target_depth=90,
         scratch_depth=3000,
@@ -136,8 +137,9 @@ def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:
     results, memory = [], []
     for k, command in enumerate((Command.EVALUATE, Command.RGE, Command.CGE)):
         x, targets = draw.batch(rng, network, chip.formats, case.batch)
-        driver.load_batch(x, targets, k % 2)
-        results.append(driver.step(command, draw.settings(rng), bank=k % 2))
+        bank = k % chip.sample_banks
+        driver.load_batch(x, targets, bank)
+        results.append(driver.step(command, draw.settings(rng), bank=bank))
         memory += [np.array(driver.parameters), np.array(driver.momentum)]
     return results, memory, driver.lfsr_state
 
@@ -162,6 +164,30 @@ def test_networks_on_chip(index: int) -> None:
     try:
         for k in range(CASES):
             compare(bus, draw_case(chip, 10_000 * index + k))
+    finally:
+        bus.close()
+
+
+def test_one_bank_is_out_of_reach_while_a_step_runs() -> None:
+    chip = draw_chip(1)
+    assert chip.sample_banks == 1
+    case, rng = draw_case(chip, 10_000), np.random.default_rng(1)
+    bus = VerilatedChip(chip)
+    golden = GoldenChip(chip, case.plan.network, case.plan.groups)
+    try:
+        ours, theirs = (Driver.loaded(b, chip, case.plan.network, case.plan.program)
+                        for b in (bus, golden))  # fmt: skip
+        x, targets = draw.batch(rng, case.plan.network, chip.formats, case.batch)
+        for driver in (ours, theirs):
+            driver.load_batch(x, targets, 0)
+        ours.start(Command.RGE, draw.settings(np.random.default_rng(2)), bank=0)
+        error = register("error").address
+        for name in ("samples", "targets"):
+            bus.write(windows(chip)[name].base, [1])
+            assert bus.read(error)[0] == Error.BUSY_ACCESS
+            bus.write(error, [Error.BUSY_ACCESS])
+        want = theirs.step(Command.RGE, draw.settings(np.random.default_rng(2)), bank=0)
+        assert np.array_equal(ours.wait().losses, want.losses)
     finally:
         bus.close()
 

@@ -45,19 +45,24 @@ def targets_for(network: Network, count: int) -> NDArray[np.int64]:
 
 @pytest.mark.parametrize("network", [SMALL, REGRESSION], ids=["labels", "values"])
 @pytest.mark.parametrize(("lanes", "ways", "batch"), [(1, 1, 5), (3, 2, 8), (5, 2, 7), (8, 3, 8)])
-@pytest.mark.parametrize("bank", [0, 1])
+@pytest.mark.parametrize("bank", [0, 1, None], ids=["first", "second", "only"])
 def test_steps_equal_the_golden_functions(
-    network: Network, lanes: int, ways: int, batch: int, bank: int
+    network: Network, lanes: int, ways: int, batch: int, bank: int | None
 ) -> None:
-    driver, planned = make(network, lanes=lanes, loss_ways=ways, batch=batch)
+    banks = 1 if bank is None else 2
+    driver, planned = make(network, lanes=lanes, loss_ways=ways, batch=batch, sample_banks=banks)
     x = integers(batch * network.n_inputs, 12, 2).reshape(batch, -1)
     targets = targets_for(network, batch)
     state = State(integers(network.n_parameters, 14, 1), integers(network.n_parameters, 9, 4), 77)
     driver.parameters, driver.momentum, driver.lfsr_state = (
         state.theta, state.momentum, state.lfsr_state
     )  # fmt: skip
+    if bank is None:
+        bank = 0
+        driver.write("bank", 1)  # which is none's
+    else:
+        driver.load_batch(np.zeros_like(x)[:1], targets[:1] * 0, 1 - bank)
     driver.load_batch(x, targets, bank)
-    driver.load_batch(np.zeros_like(x)[:1], targets[:1] * 0, 1 - bank)
     model = Model.of(driver.chip, network, planned.groups)
 
     loss, correct = evaluate(model, state.theta, x, targets, Flags())
@@ -189,6 +194,15 @@ def test_refusals() -> None:
     driver.start(Command.EVALUATE, bank=0)
     check("Parameters are accessed while no step is running: wait for the step first", getattr,
           driver, "parameters")  # fmt: skip
+    driver.wait()
+    driver, _ = make(SMALL, sample_banks=1)
+    load = driver.load_batch
+    check("The bank is 0, not 1", load, ZEROS, [0, 1, 2], 1)
+    check("The bank is 0, not 1", driver.start, Command.EVALUATE, bank=1)
+    load(ZEROS, [0, 1, 2], 0)
+    driver.start(Command.EVALUATE, bank=0)
+    check("With one bank of samples, a batch is loaded while no step is running: wait for the step "
+          "first", load, ZEROS, [0, 1, 2], 0)  # fmt: skip
     driver.wait()
 
 

@@ -68,6 +68,18 @@ def folder_run(path: Path, cuts: Sequence[int], *changes: str) -> tuple[object, 
     raise AssertionError("the run did not end")
 
 
+def test_one_bank_of_samples_gives_the_same_numbers() -> None:
+    ends = []
+    for banks in (1, 2):
+        changed = override(small.config(), [f"chip.sample_banks={banks}"])
+        with small.trainer(configuration=changed) as trainer:
+            trainer.begin()
+            while trainer.advance() is not None:
+                pass
+            ends.append(end_state(trainer))
+    assert ends[0] == ends[1]
+
+
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[object, ...]]:
     path = tmp_path_factory.mktemp("whole")

@@ -1,5 +1,6 @@
 """What a chip needs at least of a part, known before anything is synthesised."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from zerotrain.boards.catalogue import Board, Family, Resource
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Loss
 
-__all__ = ["MemoryNeed", "block_rams", "check_fits", "chip_memories", "least_resources"]
+__all__ = ["MemoryNeed", "block_rams", "check_fits", "chip_memories", "fits", "least_resources"]
 
 # Shapes (word width, words) that Yosys makes of one block: iCE40's SB_RAM40_4K, ECP5's DP16KD.
 _SHAPES = {
@@ -97,10 +98,9 @@ def block_rams(family: Family, depth: int, width: int, part: int | None = None) 
     return 0 if depth * width <= 64 * blocks + 8 else blocks
 
 
-def chip_memories(chip: Chip) -> list[MemoryNeed]:
+def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
     """The large memories of a chip, as ``zerotrain.gateware.chip`` builds them."""
-    f = chip.formats
-    lane_row = chip.lanes * f.lane_width
+    f, groups = chip.formats, -(-chip.lanes // chip.loss_ways)
     target = (
         f.logit.width
         if chip.loss == Loss.MEAN_SQUARED_ERROR
@@ -110,18 +110,22 @@ def chip_memories(chip: Chip) -> list[MemoryNeed]:
         ("parameter", chip.parameter_depth, f.weight.width),
         ("momentum", chip.parameter_depth, f.momentum.width),
         ("loss", chip.evaluation_depth, f.loss.width),
-        ("scratch", chip.scratch_depth, lane_row),
-        ("preact", chip.preact_depth, lane_row),
+        ("logits", 2 * chip.output_depth, chip.lanes * f.logit.width),
+        ("logits kept", groups * chip.output_depth, chip.loss_ways * f.logit.width),
     ]
     parts = [
         ("program", chip.program_depth, 64, 32),
-        ("input", 2 * chip.sample_depth, lane_row, f.lane_width),
-        ("target", 2 * chip.target_depth, chip.loss_ways * target, target),
+        ("target", chip.target_rows, chip.loss_ways * target, target),
     ]
+    for lanes in chip.lane_groups:
+        whole.append(("scratch", chip.scratch_depth, lanes * f.lane_width))
+        whole.append(("preact", chip.preact_depth, lanes * f.lane_width))
+        parts.append(("input", chip.sample_rows, lanes * f.input.width, f.input.width))
     if chip.merge_depth:
-        # Two reads at a time of one memory are two memories.
         whole += [("weight", chip.weight_depth // 2, f.weight.width)] * 2
-        whole += [("factors", chip.merge_depth, f.weight.width)] * 2
+        # ECP5's blocks have two ports for reading; elsewhere two reads at a time are two memories.
+        copies = 1 if family == Family.ECP5 else 2
+        whole += [("factors", chip.merge_depth, f.weight.width)] * copies
         parts.append(("program of the merge unit", chip.program_depth, 64, 32))
     else:
         whole.append(("weight", chip.weight_depth, f.weight.width))
@@ -135,13 +139,19 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     and small memories.
     """
     family = board.family
-    blocks = sum(block_rams(family, m.depth, m.width, m.part) for m in chip_memories(chip))
+    blocks = sum(block_rams(family, m.depth, m.width, m.part) for m in chip_memories(chip, family))
     # One multiplier of a lane takes operands of at most 16 (iCE40) or 18 bits (ECP5).
     operand = 16 if family == Family.ICE40 else 18
     per_lane = 0
     for width in (chip.formats.weight.width, chip.formats.lane_width):
         per_lane = max(per_lane, 1) * -(-width // operand)
     return {Resource.MULTIPLIER: chip.lanes * per_lane, Resource.BLOCK_RAM: blocks}
+
+
+def fits(chip: Chip, board: Board) -> bool:
+    """Whether a chip may fit a board; only synthesis knows that it does."""
+    needed = least_resources(chip, board)
+    return all(need <= board.resources.get(resource, 0) for resource, need in needed.items())
 
 
 def check_fits(chip: Chip, board: Board) -> None:
@@ -158,7 +168,7 @@ def check_fits(chip: Chip, board: Board) -> None:
         if need > available:
             detail = ""
             if resource == Resource.BLOCK_RAM:
-                detail = f" ({_largest(chip_memories(chip), board.family)})"
+                detail = f" ({_largest(chip_memories(chip, board.family), board.family)})"
             problems.append(
                 f"{available} {resource}s, the chip needs {need}, {need - available} too many"
                 + detail
@@ -173,5 +183,7 @@ def check_fits(chip: Chip, board: Board) -> None:
 
 def _largest(memories: Iterable[MemoryNeed], family: Family) -> str:
     """The memories that use most blocks, for a message."""
-    counts = [(block_rams(family, m.depth, m.width, m.part), m.name) for m in memories]
-    return ", ".join(f"{name} {n}" for n, name in sorted(counts, key=lambda c: -c[0])[:3])
+    counts: Counter[str] = Counter()
+    for m in memories:
+        counts[m.name] += block_rams(family, m.depth, m.width, m.part)
+    return ", ".join(f"{name} {n}" for name, n in counts.most_common(3))

@@ -302,9 +302,9 @@ class TrainingChip(wiring.Component):
         ]
 
         bits = len(bank.targets.w_data)
-        w, r = memory("target", chip.loss_ways * bits, 2 * chip.target_depth, part=bits)
+        w, r = memory("target", chip.loss_ways * bits, chip.target_rows, part=bits)
         read(r, (always, loss.targets))
-        part, row = self._double_buffer(m, bank, bank.targets, chip.target_depth, idle)
+        part, row = self._batch_memory(m, bank, bank.targets, chip.target_depth, idle)
         m.d.comb += [
             w.addr.eq(row),
             w.data.eq(bank.targets.w_data.replicate(chip.loss_ways)),
@@ -317,7 +317,7 @@ class TrainingChip(wiring.Component):
         m.d.comb += bank.targets.r_data.eq(word)
 
         # The lanes' memories belong to the engine; of these the host sees the samples.
-        part, row = self._double_buffer(m, bank, bank.samples, chip.sample_depth, idle)
+        part, row = self._batch_memory(m, bank, bank.samples, chip.sample_depth, idle)
         m.d.comb += [
             engine.sample_w.en.eq(bank.samples.w_en),
             engine.sample_w.lane.eq(part),
@@ -327,14 +327,16 @@ class TrainingChip(wiring.Component):
             bank.samples.r_data.eq(engine.sample),
         ]
 
-    @staticmethod
-    def _double_buffer(
-        m: Module, bank: RegisterBank, host: wiring.PureInterface, depth: int, idle: Value
+    def _batch_memory(
+        self, m: Module, bank: RegisterBank, host: wiring.PureInterface, depth: int, idle: Value
     ) -> tuple[Value, Value]:
-        """Part and row of the word that the host means, in a memory of which one half may be
-        written at any time. The row of half b begins at ``b * depth``.
+        """Part and row of the word that the host means, in a memory of one or two banks. With two,
+        the one that no step works on may be written at any time; the second begins at ``depth``.
         """
         bits = address_bits(depth)
+        if self._chip.sample_banks == 1:
+            m.d.comb += host.granted.eq(idle)
+            return host.addr[bits:], host.addr[:bits]
         half = host.addr[bits]
         m.d.comb += host.granted.eq(idle | (host.writing & (half != bank.bank)))
         return host.addr[bits + 1 :], host.addr[:bits] + Mux(half, depth, 0)

@@ -1,6 +1,6 @@
 """The step controller: runs a whole evaluate, RGE or CGE step on its own."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,13 +92,13 @@ class Controller(wiring.Component):
                 "engine_busy": In(1),
                 "engine_merged": Out(1),
                 "takes_merged": In(1),
-                "input_base": Out(range(2 * chip.sample_depth)),
+                "input_base": Out(range(chip.sample_rows)),
                 "active_lanes": Out(range(chip.lanes + 1)),
                 "pass_start": Out(1),
                 "pass_open": Out(1),
                 "first_evaluation": Out(range(chip.evaluation_depth)),
                 "first_pass": Out(1),
-                "target_row": Out(range(2 * chip.target_depth)),
+                "target_row": Out(range(chip.target_rows)),
                 "loss_lanes": Out(range(chip.lanes + 1)),
                 "loss_clear": Out(1),
                 "loss_busy": In(1),
@@ -211,6 +211,8 @@ class Controller(wiring.Component):
         groups = -(-chip.lanes // chip.loss_ways)
         target_step = groups if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else groups * self.n_outputs
 
+        second = self.bank if chip.sample_banks == 2 else Const(0)
+
         # The pass that the engine is in, and the one announced to the loss unit.
         evaluation = Signal.like(self.first_evaluation)
         pass_index = Signal.like(self.passes)
@@ -244,8 +246,8 @@ class Controller(wiring.Component):
             with m.State("Copy"):
                 m.d.sync += [
                     pass_index.eq(0),
-                    input_base.eq(Mux(self.bank, chip.sample_depth, 0)),
-                    target_row.eq(Mux(self.bank, chip.target_depth, 0)),
+                    input_base.eq(Mux(second, chip.sample_depth, 0)),
+                    target_row.eq(Mux(second, chip.target_depth, 0)),
                 ]
                 with m.If(self.engine_merged):
                     m.next = "Pass"

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.lane_group import RESULT_STAGE, LaneGroup, broadcast, group_sizes
+from zerotrain.gateware.lane_group import RESULT_STAGE, LaneGroup, broadcast
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.sequencer import BEAT, CONTROL, Sequencer
 from zerotrain.spec.chip import Chip
@@ -86,7 +86,7 @@ class Engine(wiring.Component):
         f, lanes = chip.formats, chip.lanes
         rows = address_bits(chip.program_depth)
         weights = address_bits(chip.weight_depth)
-        inputs = address_bits(2 * chip.sample_depth)
+        inputs = address_bits(chip.sample_rows)
         super().__init__(
             {
                 "start": In(1),
@@ -137,7 +137,7 @@ class Engine(wiring.Component):
         m = Module()
         chip, f = self._chip, self._chip.formats
         # One width for all addresses and counters: no address or count exceeds a memory's depth.
-        depths = (chip.weight_depth, 2 * chip.sample_depth, chip.scratch_depth, chip.preact_depth)
+        depths = (chip.weight_depth, chip.sample_rows, chip.scratch_depth, chip.preact_depth)
         bits = max(address_bits(depth) for depth in depths)
         m.submodules.sequencer = seq = Sequencer(len(self.pc), bits)
         wiring.connect(m, wiring.flipped(self.program), seq.program)
@@ -227,7 +227,7 @@ class Engine(wiring.Component):
         ]
         groups, results, samples = [], [], []
         low = 0
-        for g, lanes in enumerate(group_sizes(chip.lanes)):
+        for g, lanes in enumerate(chip.lane_groups):
             group = LaneGroup(chip, lanes, merges=g == 0 and not chip.merge_depth)
             m.submodules[f"group_{g}"] = group
             m.d.comb += [

@@ -13,26 +13,19 @@ from zerotrain.gateware.memory import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
-__all__ = ["RESULT_STAGE", "LaneGroup", "broadcast", "group_sizes"]
+__all__ = ["RESULT_STAGE", "LaneGroup", "broadcast"]
 
-#: Most lanes of a group: 18 words of any width fill whole columns of ECP5's 18-bit block RAM.
-GROUP_LANES = 18
 #: Stage in which memory words are at the lanes, and stage of the lanes' results. Rows are at the
 #: inputs of the group in stage 1, in its registers in stage 2, answered in stage 3.
 WORD_STAGE = 4
 RESULT_STAGE = WORD_STAGE + LATENCY
 
 
-def group_sizes(lanes: int) -> list[int]:
-    """Lanes of every group."""
-    return [min(GROUP_LANES, lanes - k) for k in range(0, lanes, GROUP_LANES)]
-
-
 def broadcast(chip: Chip) -> data.StructLayout:
     """What all groups are told, each field one stage before its use (see :class:`LaneGroup`)."""
     return data.StructLayout(
         {
-            "input_row": address_bits(2 * chip.sample_depth),
+            "input_row": address_bits(chip.sample_rows),
             "scratch_row": address_bits(chip.scratch_depth),
             "preact_row": address_bits(chip.preact_depth),
             "source": Source,
@@ -103,7 +96,7 @@ class LaneGroup(wiring.Component):
                 "beat": In(broadcast(chip)),
                 "active": In(lanes),
                 "sample_en": In(lanes),
-                "sample_row": In(address_bits(2 * chip.sample_depth)),
+                "sample_row": In(address_bits(chip.sample_rows)),
                 "sample_data": In(f.input.width),
                 "samples": Out(data.ArrayLayout(unsigned(f.input.width), lanes)),
                 "result": Out(data.ArrayLayout(signed(self._lanes[0].result_width), lanes)),
@@ -139,9 +132,7 @@ class LaneGroup(wiring.Component):
             m.d.sync += words.eq(port.data)
             return made, words
 
-        samples, sample_words = memory(
-            "sample", f.input.width, 2 * chip.sample_depth, beat.input_row
-        )
+        samples, sample_words = memory("sample", f.input.width, chip.sample_rows, beat.input_row)
         scratch, scratch_words = memory(
             "scratch", f.lane_width, chip.scratch_depth, beat.scratch_row
         )

@@ -118,7 +118,7 @@ class LogitSweep(wiring.Component):
         # A multiplexer of four inputs per register level.
         self._levels = max(1, -(-(self._groups - 1).bit_length() // 2))
         self.latency = 1 + self._levels
-        rows = range(2 * chip.target_depth)
+        rows = range(chip.target_rows)
         outputs = register("n_outputs").width
         super().__init__(
             {

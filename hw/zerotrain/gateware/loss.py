@@ -55,7 +55,7 @@ class LossUnit(wiring.Component):
         Number of the pass's first evaluation.
     first_pass : In(1)
         Overwrite losses instead of adding to them.
-    target_row : In(range(2 * target_depth))
+    target_row : In(range(target_rows))
         Row of the pass's first target.
     active_lanes : In(range(lanes + 1))
         Lanes that hold samples, at least 1.
@@ -104,7 +104,7 @@ class LossUnit(wiring.Component):
         self._chip = chip
         self._fabric = fabric_multiplier
         self._groups = -(-chip.lanes // chip.loss_ways)
-        f, rows = chip.formats, range(2 * chip.target_depth)
+        f, rows = chip.formats, range(chip.target_rows)
         evaluations = address_bits(chip.evaluation_depth)
         self._target_width = (
             f.logit.width

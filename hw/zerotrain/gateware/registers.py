@@ -247,7 +247,7 @@ class RegisterBank(wiring.Component):
         found = (adr >> bits) == window.base // 4 >> bits
         if window.words < 1 << bits:
             found &= adr[:bits] < window.words
-        # Each half of a double buffer takes a power of two of addresses, and may hold fewer rows.
+        # Each bank of samples takes a power of two of addresses, and may hold fewer rows.
         depth = {"samples": self._chip.sample_depth, "targets": self._chip.target_depth}
         rows = depth.get(window.name)
         if rows is not None and rows < 1 << address_bits(rows):

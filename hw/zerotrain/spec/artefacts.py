@@ -34,9 +34,9 @@ __all__ = ["c_header", "csr_csv", "csr_json", "write_artefacts"]
 
 #: Depths and sizes of the chip that host software needs, besides its windows.
 _SIZES = (
-    "lanes", "parameter_depth", "weight_depth", "merge_depth", "sample_depth", "target_depth",
-    "scratch_depth", "preact_depth", "program_depth", "output_depth", "evaluation_depth",
-    "query_depth", "loss_ways", "lfsr_degree",
+    "lanes", "parameter_depth", "weight_depth", "merge_depth", "sample_banks", "sample_depth",
+    "target_depth", "scratch_depth", "preact_depth", "program_depth", "output_depth",
+    "evaluation_depth", "query_depth", "loss_ways", "lfsr_degree",
 )  # fmt: skip
 #: Enumerations by their prefix in the C header.
 _ENUMS: dict[str, type[IntEnum] | type[IntFlag]] = {
@@ -160,6 +160,7 @@ def _window_lines(window: Window) -> list[str]:
 def _layout_functions(chip: Chip) -> list[str]:
     """C functions for the windows whose word order is not the obvious one."""
     sample_bits, target_bits = _bits(chip.sample_depth), _bits(chip.target_depth)
+    bank_bits = chip.sample_banks - 1
     return [
         "/* Byte offset of one input of one sample: sample s of a batch is in lane s % lanes of",
         " * pass s / lanes. `n_inputs` is the network's. */",
@@ -167,7 +168,7 @@ def _layout_functions(chip: Chip) -> list[str]:
         "                                               uint32_t input, uint32_t n_inputs)",
         "{",
         "    uint32_t lane = sample % ZEROTRAIN_LANES, pass = sample / ZEROTRAIN_LANES;",
-        f"    uint32_t word = (lane << {sample_bits + 1}) | (bank << {sample_bits})",
+        f"    uint32_t word = (lane << {sample_bits + bank_bits}) | (bank << {sample_bits})",
         "                    | (pass * n_inputs + input);",
         "    return ZEROTRAIN_SAMPLES_BASE + 4u * word;",
         "}",
@@ -180,7 +181,7 @@ def _layout_functions(chip: Chip) -> list[str]:
         "    uint32_t way = lane % ZEROTRAIN_LOSS_WAYS;",
         f"    uint32_t per_way = {-(-chip.lanes // chip.loss_ways)}u;",
         "    uint32_t row = (pass * per_way + lane / ZEROTRAIN_LOSS_WAYS) * n_targets + target;",
-        f"    uint32_t word = (way << {target_bits + 1}) | (bank << {target_bits}) | row;",
+        f"    uint32_t word = (way << {target_bits + bank_bits}) | (bank << {target_bits}) | row;",
         "    return ZEROTRAIN_TARGETS_BASE + 4u * word;",
         "}",
         "",

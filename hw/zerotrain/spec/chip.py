@@ -16,6 +16,10 @@ from zerotrain.spec.network import Loss
 __all__ = ["Chip"]
 
 
+#: Most lanes of a group: 18 words of any width fill whole columns of ECP5's 18-bit block RAM.
+_GROUP_LANES = 18
+
+
 def _power_of_two(n: int) -> bool:
     return n > 0 and n & (n - 1) == 0
 
@@ -40,10 +44,13 @@ class Chip:
         Words of the merge unit's copy of the weights: parameters, then merged TT-cores of which
         others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
         while the lanes work with the other. 0: no such unit, the lanes merge.
+    sample_banks : int
+        2: samples and targets of one step are loaded while another works on those of the step
+        before. 1: half the memory; a batch is loaded between two steps.
     sample_depth : int
-        Input words per lane, of one half of the double buffer.
+        Input words per lane and bank.
     target_depth : int
-        Target words per loss way, of one half of the double buffer.
+        Target words per loss way and bank.
     scratch_depth, preact_depth : int
         Words per lane of intermediates and of pre-activations.
     program_depth : int
@@ -68,6 +75,7 @@ class Chip:
     parameter_depth: int = 512
     weight_depth: int = 2048
     merge_depth: int = 0
+    sample_banks: int = 2
     sample_depth: int = 256
     target_depth: int = 32
     scratch_depth: int = 1024
@@ -98,6 +106,8 @@ class Chip:
             depth = getattr(self, name)
             if not 2 <= depth <= 1 << 16:
                 raise ValueError(f"{name} is 2 to 65536 words, not {depth!r}")
+        if self.sample_banks not in (1, 2):
+            raise ValueError(f"A chip has 1 or 2 banks of samples, not {self.sample_banks!r}")
         if self.merge_depth:
             bank = self.weight_depth // 2
             if self.weight_depth % 2 or not self.parameter_depth <= self.merge_depth <= bank:
@@ -112,6 +122,22 @@ class Chip:
             )
         if self.query_depth > 64:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
+
+    @property
+    def lane_groups(self) -> list[int]:
+        """Lanes of every group; those of a group have their memories in common."""
+        lanes = self.lanes
+        return [min(_GROUP_LANES, lanes - k) for k in range(0, lanes, _GROUP_LANES)]
+
+    @property
+    def sample_rows(self) -> int:
+        """Input words per lane, of all banks."""
+        return self.sample_banks * self.sample_depth
+
+    @property
+    def target_rows(self) -> int:
+        """Target words per loss way, of all banks."""
+        return self.sample_banks * self.target_depth
 
     def loss_cycles(self, n_outputs: int) -> int:
         """Cycles that the loss unit needs for each evaluation of CGE, all lanes in use.

@@ -1,8 +1,8 @@
 """Register map and memory windows of a chip, as seen from its 32-bit Wishbone bus.
 
 Byte addresses; every access is one aligned 32-bit word. Reads have no side effects. Windows are
-accessible while the chip is idle, except the half of the sample and target memories that the
-running step does not use, which can be written at any time.
+accessible while the chip is idle; where samples and targets have two banks, the one that the
+running step does not use can be written at any time.
 """
 
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ REGISTERS = _layout(
     ("n_outputs", 7, "rw", "outputs of the network"),
     ("passes", 16, "rw", "passes over the lanes: ceil(batch / lanes)"),
     ("last_lanes", 7, "rw", "lanes in use in the last pass, 1 to lanes"),
-    ("bank", 1, "rw", "half of the sample and target memories that the next step reads"),
+    ("bank", 1, "rw", "bank of samples and targets that the next step reads, where there are two"),
     ("queries", 7, "rw", "RGE queries N"),
     ("baseline", 1, "rw", "RGE baseline: 0 loss at theta, 1 mean of the N losses"),
     ("update_rule", 1, "rw", "0 linear, 1 sign"),
@@ -170,22 +170,23 @@ def windows(chip: Chip) -> dict[str, Window]:
     * ``program``: row r is words 2r (low half) and 2r + 1 (high half).
     * ``losses``: word e is the summed loss of evaluation e of the last step; read only.
     * ``samples``: word ``(lane << L) | (bank << B) | row`` where ``row = pass * n_inputs + input``,
-      B = bits of sample_depth, L = B + 1. Sample s of the batch is in lane ``s % lanes`` of pass
-      ``s // lanes``.
+      B = bits of sample_depth, L = B + 1, or B with one bank. Sample s of the batch is in lane
+      ``s % lanes`` of pass ``s // lanes``.
     * ``targets``: word ``(way << L) | (bank << B) | row`` where way = lane % loss_ways,
       ``row = (pass * ceil(lanes / loss_ways) + lane // loss_ways) * n_targets + target``,
-      B = bits of target_depth, L = B + 1.
+      B = bits of target_depth, L likewise.
     """
     f = chip.formats
     target_width = f.logit.width if chip.loss == "mean_squared_error" else _bits(chip.output_depth)
+    bank = chip.sample_banks - 1
     sizes = [
         ("parameters", chip.parameter_depth, f.weight.width, True, "parameters theta"),
         ("momentum", chip.parameter_depth, f.momentum.width, True, "momentum words"),
         ("program", 2 * chip.program_depth, 32, False, "contraction program"),
         ("losses", chip.evaluation_depth, f.loss.width, True, "loss of every evaluation"),
-        ("samples", chip.lanes << (_bits(chip.sample_depth) + 1), f.input.width, True,
+        ("samples", chip.lanes << _bits(chip.sample_depth) + bank, f.input.width, True,
          "input samples"),
-        ("targets", chip.loss_ways << (_bits(chip.target_depth) + 1), target_width,
+        ("targets", chip.loss_ways << _bits(chip.target_depth) + bank, target_width,
          chip.loss == "mean_squared_error", "labels or target values"),
     ]  # fmt: skip
     out: dict[str, Window] = {}

@@ -148,7 +148,7 @@ class GoldenChip:
         if window.name not in depths:
             return np.ones(count, np.bool_)
         depth = depths[window.name]
-        return np.arange(first, first + count) % _half(depth) < depth
+        return np.arange(first, first + count) % _bank_words(depth) < depth
 
     def _note_missing(self, backed: NDArray[np.bool_]) -> None:
         if not backed.all():
@@ -306,11 +306,12 @@ class GoldenChip:
         return x, targets
 
     def _rows(self, name: str, lane: Ints, row: Ints, depth: int) -> Ints:
-        """Words of one half of a double-buffered memory: lane (or way) and row of each."""
-        half = _half(depth)
-        return self._memories[name][(2 * lane + self._registers["bank"]) * half + row]
+        """Words of one bank of samples or targets: lane (or way) and row of each."""
+        banks = self.chip.sample_banks
+        bank = self._registers["bank"] if banks == 2 else 0
+        return self._memories[name][(banks * lane + bank) * _bank_words(depth) + row]
 
 
-def _half(depth: int) -> int:
-    """Words of the address range of one half of a double buffer."""
+def _bank_words(depth: int) -> int:
+    """Words of the address range of one bank of samples or targets."""
     return 1 << max(1, (depth - 1).bit_length())

@@ -54,12 +54,13 @@ def _session(
     changes: Sequence[str] | None,
 ) -> tuple[Board | None, Session]:
     """Board and plan of the commands that build nothing or files."""
-    from zerotrain.boards.suit import with_board
+    from zerotrain.boards.suit import with_board, with_fitting_banks
 
     config = load_config(preset, path)
     target = find_board(board) if board else None
     chosen = with_board(config, target, lanes)
-    return target, Session.of(override(chosen, changes) if changes else chosen)
+    changed = override(chosen, changes) if changes else chosen
+    return target, Session.of(with_fitting_banks(changed, target))
 
 
 @app.command()

@@ -1,12 +1,13 @@
 """``zerotrain plan`` and ``zerotrain boards``: what a network costs before anything is built."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from zerotrain.boards.catalogue import BOARDS, Board
+from zerotrain.boards.catalogue import BOARDS, Board, Resource
 from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.host.session import Session
 
@@ -30,6 +31,9 @@ def plan_report(session: Session, board: Board | None) -> dict[str, Any]:
                 for resource, need in least_resources(chip, board).items()
             },
         }
+        if chip.sample_banks == 1:
+            two = least_resources(replace(chip, sample_banks=2), board)
+            report["board"]["block_rams_with_two_sample_banks"] = two[Resource.BLOCK_RAM]
     return report
 
 
@@ -97,6 +101,13 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
         for resource, count in report["board"]["resources_at_least"].items():
             resources.add_row(resource, str(count["needed"]), str(count["available"]))
         console.print(resources)
+        if chip.sample_banks == 1:
+            two = report["board"]["block_rams_with_two_sample_banks"]
+            console.print(
+                "One bank of samples: a batch is loaded between two steps, not during one. "
+                f"Two banks would take {two} block RAMs.",
+                soft_wrap=True,
+            )
 
 
 def _compared(title: str, candidates: list[dict[str, Any]]) -> Table:

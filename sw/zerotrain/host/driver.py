@@ -114,8 +114,8 @@ class Driver:
         self.bus, self.chip, self.network, self.timeout = bus, chip, network, timeout
         self.windows = windows(chip)
         self._running: _Running | None = None
-        #: Samples in each half of the sample memory.
-        self._batches = [0, 0]
+        #: Samples in each bank of the sample memory.
+        self._batches = [0] * chip.sample_banks
         self._identify()
         self._check_capacity()
         for name in ("n_parameters", "n_inputs", "n_outputs"):
@@ -199,7 +199,7 @@ class Driver:
 
     @property
     def max_batch(self) -> int:
-        """Samples that one half of the sample and target memories holds."""
+        """Samples that one bank of the sample and target memories holds."""
         chip = self.chip
         per_way = -(-chip.lanes // chip.loss_ways)
         passes = min(
@@ -262,9 +262,9 @@ class Driver:
     # Samples.
 
     def load_batch(self, x: NDArray[np.integer], targets: ArrayLike, bank: int) -> None:
-        """Write a batch into one half of the sample and target memories.
+        """Write a batch into one bank of the sample and target memories.
 
-        The half that a running step does not read may be written at any time.
+        Of two banks, the one that a running step does not read may be written at any time.
 
         Parameters
         ----------
@@ -273,7 +273,7 @@ class Driver:
         targets : int[batch] or int[batch, n_targets]
             Labels, or raw target values in format ``logit``.
         bank : int
-            0 or 1.
+            0, or 1 on a chip with two banks.
         """
         chip, network = self.chip, self.network
         target_rows = np.asarray(targets).reshape(len(x), -1)
@@ -289,8 +289,9 @@ class Driver:
             raise ValueError(
                 f"The chip holds batches of 1 to {self.max_batch} samples, got {len(x)}"
             )
-        if bank not in (0, 1):
-            raise ValueError(f"The bank is 0 or 1, not {bank!r}")
+        self._check_bank(bank)
+        if chip.sample_banks == 1:
+            self._idle("With one bank of samples, a batch is loaded")
         _check_range("samples", x, self.windows["samples"])
         _check_range("targets", target_rows, self.windows["targets"])
         if network.loss == Loss.SOFTMAX_CROSS_ENTROPY and target_rows.max() >= network.n_outputs:
@@ -313,13 +314,19 @@ class Driver:
 
     def _row_address(self, name: str, depth: int, lane: int, bank: int) -> int:
         bits = max(1, (depth - 1).bit_length())
-        return self.windows[name].base + 4 * ((lane << (bits + 1)) | (bank << bits))
+        return self.windows[name].base + 4 * ((self.chip.sample_banks * lane + bank) << bits)
+
+    def _check_bank(self, bank: int) -> None:
+        banks = self.chip.sample_banks
+        if bank not in range(banks):
+            raise ValueError(f"The bank is {'0 or 1' if banks == 2 else '0'}, not {bank!r}")
 
     # Steps.
 
     def start(self, command: Command, settings: StepSettings | None = None, *, bank: int) -> None:
         """Start a step on the batch in a bank. Evaluate steps need no settings."""
         self._idle("A step is started")
+        self._check_bank(bank)
         batch = self._batches[bank]
         if not batch:
             raise ValueError(f"Bank {bank} holds no batch: load one before starting a step")
@@ -399,18 +406,25 @@ class Driver:
     def evaluate(self, x: NDArray[np.integer], targets: NDArray[np.integer]) -> Evaluation:
         """Loss and correct predictions over any number of samples.
 
-        The next samples load while the chip works on the last ones. Both banks are overwritten.
+        With two banks, the next samples load while the chip works on the last ones. All banks are
+        overwritten.
         """
         if not len(x):
             raise ValueError("There is nothing to evaluate: expected at least one sample, got none")
         loss = correct = 0
-        starts = range(0, len(x), self.max_batch)
-        self.load_batch(x[: self.max_batch], targets[: self.max_batch], 0)
-        for turn, begin in enumerate(starts):
-            self.start(Command.EVALUATE, bank=turn % 2)
-            following = slice(begin + self.max_batch, begin + 2 * self.max_batch)
-            if following.start < len(x):
-                self.load_batch(x[following], targets[following], (turn + 1) % 2)
+        size, banks = self.max_batch, self.chip.sample_banks
+        turns = -(-len(x) // size)
+
+        def load(turn: int) -> None:
+            part = slice(turn * size, (turn + 1) * size)
+            self.load_batch(x[part], targets[part], turn % banks)
+
+        for turn in range(turns):
+            if turn == 0 or banks == 1:
+                load(turn)
+            self.start(Command.EVALUATE, bank=turn % banks)
+            if banks == 2 and turn + 1 < turns:
+                load(turn + 1)
             result = self.wait()
             loss += int(result.losses[0])
             correct += result.correct

@@ -124,7 +124,7 @@ class Trainer:
         self.hash = RunningHash()
         self._epoch: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
         #: Step whose batch each bank holds, or -1.
-        self._banked = [-1, -1]
+        self._banked = [-1] * driver.chip.sample_banks
 
     @property
     def step(self) -> int:
@@ -148,7 +148,7 @@ class Trainer:
 
     def _bank(self, step: int) -> int:
         """Make sure that a step's batch is on the chip, and say in which bank."""
-        bank = step % 2
+        bank = step % len(self._banked)
         if self._banked[bank] != step:
             index = self.batch_indices(step)
             x, reach = self._train.x[index], self.training.shift
@@ -158,6 +158,9 @@ class Trainer:
             self.driver.load_batch(x, self._train.labels[index], bank)
             self._banked[bank] = step
         return bank
+
+    def _forget_batches(self) -> None:
+        self._banked = [-1] * len(self._banked)
 
     # State.
 
@@ -198,15 +201,15 @@ class Trainer:
         self.hash.state(self.driver.parameters, self.driver.momentum, self.driver.lfsr_state)
 
     def _evaluate(self) -> Evaluation:
-        """Accuracy on the watched part of the data; evaluating uses both banks."""
-        self._banked = [-1, -1]
+        """Accuracy on the watched part of the data; evaluating uses all banks."""
+        self._forget_batches()
         evaluation = self.driver.evaluate(self._watch.x, self._watch.labels)
         self.hash.evaluation(evaluation)
         return evaluation
 
     def evaluate_split(self, split: Split) -> Evaluation:
         """Loss and accuracy on any samples, as the chip measures them; not part of the run."""
-        self._banked = [-1, -1]
+        self._forget_batches()
         samples = self._quantize(split)
         return self.driver.evaluate(samples.x, samples.labels)
 
@@ -222,7 +225,8 @@ class Trainer:
         if planned.clear_momentum:
             driver.momentum = np.zeros(driver.network.n_parameters, np.int64)
         driver.start(planned.command, planned.settings, bank=self._bank(step))
-        self._bank(step + 1)  # loads while the chip works
+        if len(self._banked) == 2:
+            self._bank(step + 1)  # loads while the chip works
         result = driver.wait()
         self.schedule.record(result.losses, planned)
         self.hash.step(result)
