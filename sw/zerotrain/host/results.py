@@ -143,15 +143,15 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
     config, checkpoint = folder.resume()
     training, summary = config.training, json.loads(folder.summary_path.read_text("utf-8"))
     assert training is not None
-    if "groups" not in summary:
-        raise ValueError(
-            f"{folder.summary_path} is of another version: expected an entry 'groups'; run the "
-            "training again"
-        )
     if training.hold_out_validation:
         raise ValueError(
             f"The run in {folder.path} held the validation part out: results are of runs that "
             "train on it too and are measured on the test part"
+        )
+    if "groups" not in summary:
+        raise ValueError(
+            f"{folder.summary_path} is of another version: expected an entry 'groups'; run the "
+            "training again"
         )
     counts = list(_evaluations(folder.rows, training, len(checkpoint.theta)))
     reached = (
