@@ -15,8 +15,8 @@ from zerotrain.bench.routing import find_routed, load_routing
 from zerotrain.bench.simulation import Simulated, simulate
 from zerotrain.bench.targets import targets
 from zerotrain.bench.workload import KINDS, Workload
-from zerotrain.boards.catalogue import find_board
-from zerotrain.boards.suit import with_board
+from zerotrain.boards.catalogue import Board, find_board
+from zerotrain.boards.suit import with_board, with_fitting_banks
 from zerotrain.golden.fast.threads import thread_count
 from zerotrain.spec.config import Config
 from zerotrain.spec.plan import StepKind
@@ -56,9 +56,7 @@ def measure(options: Options, announce: Callable[[str], None]) -> dict[str, Any]
     """Measure everything; ``announce`` is told what is going on, in a sentence."""
     routing = load_routing()
     works = {
-        (preset, name, lanes): Workload.of(
-            with_board(Config.preset(preset), find_board(name), lanes)
-        )
+        (preset, name, lanes): Workload.of(_suited(Config.preset(preset), find_board(name), lanes))
         for preset in options.presets
         for name, fixed in BOARD_LANES.items()
         for lanes in (options.lanes if fixed is None else fixed)
@@ -134,12 +132,17 @@ def _preset_report(work: Workload, options: Options) -> dict[str, Any]:
     return report
 
 
+def _suited(config: Config, board: Board, lanes: int) -> Config:
+    """What ``zerotrain generate`` makes of a configuration for a board."""
+    return with_fitting_banks(with_board(config, board, lanes), board)
+
+
 def _milestone_report(
     run: Milestone, simulated: Sequence[Simulated], routing: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """A run's cycles up to its milestone, and their time at the routed clock."""
     board = find_board(_MILESTONE_BOARD)
-    work = Workload.of(with_board(run.config, board, _MILESTONE_LANES))
+    work = Workload.of(_suited(run.config, board, _MILESTONE_LANES))
     rge, rge_source = step_cycles(work, "rge", simulated)
     cge, cge_source = step_cycles(work, "cge", simulated)
     preset = run.config.network.name
