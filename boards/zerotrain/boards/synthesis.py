@@ -132,6 +132,10 @@ def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool)
     return "\n".join(
         [
             "read_verilog design.v",
+            # Registers that the gateware duplicates on purpose, each near its loads, are marked
+            # `keep`. Yosys heeds that on cells only, and would merge them again.
+            "proc",
+            "setattr -set keep 1 a:keep %ci1:+[Q] t:$dff %i",
             f"{synth} {' '.join(options)} -top {top} -json netlist.json",
             "tee -q -o stat.json stat -json",
             "",

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.lane_group import RESULT_STAGE, LaneGroup, broadcast
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
-from zerotrain.gateware.sequencer import BEAT, CONTROL, Sequencer
+from zerotrain.gateware.sequencer import BEAT, CONTROL, ISSUE_LATENCY, Sequencer
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 from zerotrain.spec.registers import Saturation
@@ -167,9 +167,11 @@ class Engine(wiring.Component):
         with m.If(seq.beat.valid):
             m.d.sync += control.eq(seq.control)
         m.d.comb += self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any())
-        # The sequencer issues the beat two cycles after it sees this.
+        # One cycle from the beats to this signal, and from it to the next beat those of the
+        # sequencer.
+        undrained = beats[: _WRITE_TO_READ - 1 - (ISSUE_LATENCY + 1)]
         drained = Signal()
-        m.d.sync += drained.eq(~Cat(beat.valid for beat in beats[: _WRITE_TO_READ - 3]).any())
+        m.d.sync += drained.eq(~Cat(beat.valid for beat in undrained).any())
         m.d.comb += seq.drained.eq(drained & (~seq.control.sync | self.merged))
 
         # To the lanes, field by field in the stage that LaneGroup names.

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, saturate
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
-from zerotrain.gateware.sequencer import BEAT, Sequencer
+from zerotrain.gateware.sequencer import BEAT, ISSUE_LATENCY, Sequencer
 from zerotrain.spec.chip import Chip
 
 __all__ = ["MergeUnit"]
@@ -104,13 +104,15 @@ class MergeUnit(wiring.Component):
         with m.If(seq.beat.valid):
             m.d.sync += sync.eq(seq.control.sync)
         in_flight = Cat(beat.valid for beat in beats).any()
-        s4_target = pipe(m, seq.address.result, 4, "s4_target", reset_less=True)
-        target = pipe(m, s4_target, 2, "target", reset_less=True)
-        # A beat issued in stage 5 of another would read as that one's result is written.
-        s5_factor = Signal()
-        m.d.sync += s5_factor.eq(beats[4].valid & beats[4].last & (s4_target < chip.merge_depth))
+        # A beat issued in stage `hold` of another would read as that one's result is written.
+        hold = self._STAGES - 1 - ISSUE_LATENCY
+        early, before = beats[hold - 1], hold - 1
+        early_target = pipe(m, seq.address.result, before, "early_target", reset_less=True)
+        target = pipe(m, early_target, self._STAGES - 1 - before, "target", reset_less=True)
+        factor = Signal()
+        m.d.sync += factor.eq(early.valid & early.last & (early_target < chip.merge_depth))
         m.d.comb += [
-            seq.ready.eq(~s5_factor),
+            seq.ready.eq(~factor),
             seq.drained.eq(~in_flight),
             self.busy.eq(seq.busy | in_flight),
         ]

@@ -3,10 +3,11 @@
 Golden model: none; the sequencer only decides in which order exact products are summed.
 """
 
-from amaranth import Array, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.memory import ReadPort
 from zerotrain.spec.program import (
     CONTRACT_FIELDS,
@@ -18,7 +19,7 @@ from zerotrain.spec.program import (
     Result,
 )
 
-__all__ = ["BEAT", "CONTROL", "Sequencer"]
+__all__ = ["BEAT", "CONTROL", "ISSUE_LATENCY", "Sequencer"]
 
 #: A contraction's control word, in the bit order of ``spec.program.CONTRACT_FIELDS``.
 CONTROL = data.StructLayout({name: width for name, (_, width) in CONTRACT_FIELDS.items()})
@@ -34,16 +35,19 @@ BEAT = data.StructLayout(
     }
 )
 
-#: Level of a contraction's very last beat: above every counter.
-_END = 7
+#: Cycles from setting the address of a row to the row, through a register on both sides of the
+#: program memory.
+_ROW_LATENCY = 3
+#: Cycles from the decision for a beat to the beat.
+ISSUE_LATENCY = _ROW_LATENCY
 
 
 class Sequencer(wiring.Component):
     """Walks a program section and issues the beats of its contractions.
 
     One beat per cycle while a contraction runs and the unit behind is ``ready``; between the last
-    beat of one contraction and the first of the next at least 5 cycles, and until the unit behind
-    has ``drained``. A loop adds 3 cycles at its start, 2 per iteration, and 3 per contraction that
+    beat of one contraction and the first of the next at least 6 cycles, and until the unit behind
+    has ``drained``. A loop adds 4 cycles at its start, 2 per iteration, and 3 per contraction that
     an iteration passes over.
 
     A beat that begins an evaluation of the loss waits for the loss unit's credit.
@@ -66,10 +70,10 @@ class Sequencer(wiring.Component):
     base_free, delta_free : In(1)
         The loss unit can take another evaluation of logits or of differences.
     ready : In(1)
-        A beat may be issued in this cycle.
+        A beat may be issued in this cycle; it is at ``beat`` ``ISSUE_LATENCY`` cycles later.
     drained : In(1)
-        The results of all beats so far can be read by a beat that is issued in the next cycle.
-        A contraction begins only then.
+        The results of all beats so far can be read by a beat that follows ``ISSUE_LATENCY + 1``
+        cycles later. A contraction begins only then.
     reserve_base, reserve_delta : Out(1)
         Pulse: an evaluation begins.
     begins : Out(1)
@@ -112,66 +116,79 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self._address_bits
-        row = data.View(data.ArrayLayout(16, 4), self.program.data)
-        fetched = data.View(CONTROL, self.program.data[: CONTROL.size])
+        # Rows are read through registers on both sides of the memory: a row is in `row` 3 cycles
+        # after the cycle that sets `row_addr`.
+        row_addr = Signal.like(self.program.addr, reset_less=True)
+        row = Signal(data.ArrayLayout(16, 4), reset_less=True)
+        fetched = data.View(CONTROL, row.as_value()[: CONTROL.size])
+        m.d.comb += self.program.addr.eq(row_addr)
+        m.d.sync += row.eq(self.program.data)
+
         control = Signal(CONTROL, reset_less=True)
         m.d.comb += self.control.eq(control)
+        # Decoded with the control word, so that the beats' path begins at registers.
+        in_sum = Signal(MAX_LEVELS, reset_less=True)
+        in_evaluation = Signal(MAX_LEVELS, reset_less=True)
+        to_base, to_delta = Signal(reset_less=True), Signal(reset_less=True)
+        level_rows = Signal.like(row_addr, reset_less=True)
+        following = Signal.like(row_addr, reset_less=True)
 
         # Odometer: the lowest counter that is not zero advances, those below it start again.
+        # Whether a counter is zero is known beforehand.
         count = [Signal(bits, name=f"count_{k}", reset_less=True) for k in range(MAX_LEVELS)]
         reload = [Signal(bits, name=f"reload_{k}", reset_less=True) for k in range(MAX_LEVELS)]
-        level = Signal(3)
-        m.d.comb += level.eq(_END)
+        zero = Signal(MAX_LEVELS, reset_less=True)
+        reload_zero = Signal(MAX_LEVELS, reset_less=True)
+        level = Signal(range(MAX_LEVELS + 1))
+        finished = Signal()
+        m.d.comb += [level.eq(MAX_LEVELS), finished.eq(zero.all())]
         for k in reversed(range(MAX_LEVELS)):
-            with m.If(count[k] != 0):
+            with m.If(~zero[k]):
                 m.d.comb += level.eq(k)
 
-        pc = Signal.like(self.pc)
         packet_start = Signal()
         bias_done = Signal()
         evaluation_start = Signal()
-        to_loss, credit = Signal(), Signal()
-        m.d.comb += [
-            to_loss.eq((control.result == Result.LOGIT) | (control.result == Result.DLOGIT)),
-            credit.eq(Mux(control.result == Result.LOGIT, self.base_free, self.delta_free)),
-        ]
-
-        running, issue, bias_beat, last = Signal(), Signal(), Signal(), Signal()
+        running, issue, step, bias_beat, last = Signal(), Signal(), Signal(), Signal(), Signal()
         evaluation_end = Signal()
+        credit = Mux(to_base, self.base_free, self.delta_free)
         m.d.comb += [
             issue.eq(running & self.ready & (~evaluation_start | credit)),
             self.stalled.eq(running & self.ready & ~issue),
             bias_beat.eq(control.bias & packet_start & ~bias_done),
-            last.eq((level >= control.reduce) & ~bias_beat),
-            evaluation_end.eq(last & (level >= control.evaluation_level)),
-            self.reserve_base.eq(issue & evaluation_start & (control.result == Result.LOGIT)),
-            self.reserve_delta.eq(issue & evaluation_start & (control.result == Result.DLOGIT)),
+            step.eq(issue & ~bias_beat),
+            last.eq((zero | ~in_sum).all() & ~bias_beat),
+            evaluation_end.eq((zero | ~in_evaluation).all() & last),
+            self.reserve_base.eq(issue & evaluation_start & to_base),
+            self.reserve_delta.eq(issue & evaluation_start & to_delta),
         ]
-        beat = Signal(BEAT)
-        advance = Signal()
-        m.d.sync += [
+        with m.If(issue):
+            m.d.sync += [
+                packet_start.eq(last | bias_beat),
+                bias_done.eq(bias_beat),
+                evaluation_start.eq(evaluation_end & (to_base | to_delta)),
+            ]
+        with m.If(step):
+            for k in range(MAX_LEVELS):
+                with m.If(zero[: k + 1].all()):
+                    m.d.sync += [count[k].eq(reload[k]), zero[k].eq(reload_zero[k])]
+                with m.Elif(zero[:k].all()):
+                    m.d.sync += [count[k].eq(count[k] - 1), zero[k].eq(count[k] == 1)]
+
+        # The row of the level that advances takes 3 cycles; the beat waits for that of the beat
+        # before it.
+        beat = Signal(BEAT, name="issued")
+        m.d.comb += [
             beat.valid.eq(issue),
             beat.bias.eq(bias_beat),
             beat.first.eq(packet_start & ~bias_done),
             beat.last.eq(last),
             beat.evaluation.eq(evaluation_end),
-            advance.eq(issue & ~bias_beat),
         ]
-        m.d.comb += self.beat.eq(beat)
-        with m.If(issue):
-            m.d.sync += [
-                packet_start.eq(last | bias_beat),
-                bias_done.eq(bias_beat),
-                evaluation_start.eq(evaluation_end & to_loss),
-            ]
-            with m.If(~bias_beat):
-                for k in range(MAX_LEVELS):
-                    with m.If(level == k):
-                        m.d.sync += count[k].eq(count[k] - 1)
-                    with m.Elif(level > k):
-                        m.d.sync += count[k].eq(reload[k])
+        m.d.comb += self.beat.eq(pipe(m, beat.as_value(), ISSUE_LATENCY, "beat"))
+        advance = pipe(m, step, ISSUE_LATENCY, "advance")
 
-        # Addresses: the row of the level that advances arrives with the beat.
+        # Addresses.
         address = Signal(self.address.shape(), reset_less=True)
         m.d.comb += self.address.eq(address)
         load = Signal()
@@ -186,8 +203,10 @@ class Sequencer(wiring.Component):
         # Loops: the same odometer once more, over whole contractions.
         loop_count = [Signal(bits, name=f"loop_count_{k}") for k in range(MAX_LOOPS)]
         loop_reload = [Signal(bits, name=f"loop_reload_{k}") for k in range(MAX_LOOPS)]
-        loop_pc = Signal.like(pc)
-        offset_add, offset_clear = Signal(), Signal()
+        loop_rows = Signal.like(row_addr)
+        loop_body = Signal.like(row_addr)
+        loop_step, offset_clear = Signal(), Signal()
+        offset_add = pipe(m, loop_step, _ROW_LATENCY, "offset_add")
         for k in range(4):
             with m.If(offset_clear):
                 m.d.sync += offset[k].eq(0)
@@ -195,80 +214,96 @@ class Sequencer(wiring.Component):
                 m.d.sync += offset[k].eq(offset[k] + row[k][:bits])
         # The level that led to this trip; in the first trip everything runs.
         loop_advanced = Signal(range(MAX_LOOPS), init=MAX_LOOPS - 1)
-        loop_level = Signal(range(MAX_LOOPS + 1))
-        m.d.comb += loop_level.eq(MAX_LOOPS)
+        # A contraction lasts longer than it takes to register the level that advances after it.
+        loop_level = Signal(range(MAX_LOOPS + 1), init=MAX_LOOPS)
+        m.d.sync += loop_level.eq(MAX_LOOPS)
         for k in reversed(range(MAX_LOOPS)):
             with m.If(loop_count[k] != 0):
-                m.d.comb += loop_level.eq(k)
+                m.d.sync += loop_level.eq(k)
 
-        # Rows are read in the order 0, 1, 2, 3; each is used in the state after its address.
+        # A section goes on at the row whose address is set with m.next = "Fetch 1".
         with m.FSM() as fsm:
             with m.State("Idle"):
-                m.d.sync += pc.eq(self.pc)
+                m.d.sync += row_addr.eq(self.pc)
                 with m.If(self.start):
-                    m.next = "Row 0"
+                    m.next = "Fetch 1"
+            with m.State("Fetch 1"):
+                m.d.sync += row_addr.eq(row_addr + 1)
+                m.next = "Fetch 2"
+            with m.State("Fetch 2"):
+                m.d.sync += row_addr.eq(row_addr + 1)
+                m.next = "Row 0"
             with m.State("Row 0"):
-                m.d.comb += self.program.addr.eq(pc)
-                m.next = "Row 1"
-            with m.State("Row 1"):
-                m.d.comb += self.program.addr.eq(pc + 1)
-                m.d.sync += control.eq(fetched)
+                # Row 2 is being addressed.
+                m.d.sync += [
+                    row_addr.eq(row_addr + 1),
+                    control.eq(fetched),
+                    in_sum.eq(Cat(k < fetched.reduce for k in range(MAX_LEVELS))),
+                    in_evaluation.eq(Cat(k < fetched.evaluation_level for k in range(MAX_LEVELS))),
+                    to_base.eq(fetched.result == Result.LOGIT),
+                    to_delta.eq(fetched.result == Result.DLOGIT),
+                    level_rows.eq(row_addr + 2),
+                    following.eq(row_addr + 2 + fetched.levels),
+                ]
                 with m.Switch(fetched.opcode):
                     with m.Case(Opcode.CONTRACT):
-                        m.next = "Row 2"
+                        m.next = "Row 1"
+                        with m.If(fetched.loop_level > loop_advanced):
+                            m.d.sync += row_addr.eq(row_addr + 2 + fetched.levels)
+                            m.next = "Fetch 1"
                     with m.Case(Opcode.LOOP):
+                        m.d.sync += loop_rows.eq(row_addr)
+                        m.d.sync += loop_body.eq(row_addr + MAX_LOOPS)
                         m.next = "Loop"
                     with m.Case(Opcode.END):
                         m.next = "Idle"
                     with m.Default():
                         m.d.comb += self.bad_program.eq(1)
                         m.next = "Idle"
+            with m.State("Row 1"):
+                for k in range(4):
+                    m.d.sync += [count[k].eq(row[k]), zero[k].eq(row[k] == 0)]
+                    m.d.sync += [reload[k].eq(row[k]), reload_zero[k].eq(row[k] == 0)]
+                m.next = "Row 2"
             with m.State("Row 2"):
-                m.d.comb += self.program.addr.eq(pc + 2)
-                m.d.sync += [reload[k].eq(row[k]) for k in range(4)]
-                m.d.sync += [count[k].eq(row[k]) for k in range(4)]
-                with m.If(control.loop_level > loop_advanced):
-                    m.d.sync += pc.eq(pc + 4 + control.levels)
-                    m.next = "Row 0"
-                with m.Else():
-                    m.next = "Row 3"
-            with m.State("Row 3"):
-                m.d.comb += self.program.addr.eq(pc + 3)
-                m.d.sync += [reload[4 + k].eq(row[k]) for k in range(MAX_LEVELS - 4)]
-                m.d.sync += [count[4 + k].eq(row[k]) for k in range(MAX_LEVELS - 4)]
+                for k in range(4, MAX_LEVELS):
+                    word = row[k - 4]
+                    m.d.sync += [count[k].eq(word), zero[k].eq(word == 0)]
+                    m.d.sync += [reload[k].eq(word), reload_zero[k].eq(word == 0)]
                 m.next = "Base"
             with m.State("Base"):
-                m.d.comb += [load.eq(1), self.program.addr.eq(pc + 3), self.begins.eq(self.drained)]
-                m.d.sync += [packet_start.eq(1), bias_done.eq(0), evaluation_start.eq(to_loss)]
+                # Row 3 stays addressed from "Row 1" on.
+                m.d.comb += [load.eq(1), self.begins.eq(self.drained)]
+                m.d.sync += [packet_start.eq(1), bias_done.eq(0)]
+                m.d.sync += evaluation_start.eq(to_base | to_delta)
                 with m.If(self.drained):
                     m.next = "Run"
             with m.State("Run"):
-                m.d.comb += [running.eq(1), self.program.addr.eq(pc + 4 + level)]
-                with m.If(issue & ~bias_beat & (level == _END)):
+                m.d.comb += running.eq(1)
+                m.d.sync += row_addr.eq(level_rows + level)
+                with m.If(step & finished):
                     with m.If(control.loop_last & (loop_level != MAX_LOOPS)):
                         m.next = "Loop Step"
                     with m.Else():
-                        m.d.sync += pc.eq(pc + 4 + control.levels)
-                        m.next = "Row 0"
+                        m.d.sync += row_addr.eq(following)
+                        m.next = "Fetch 1"
             with m.State("Loop"):
                 m.d.comb += offset_clear.eq(1)
                 m.d.sync += [loop_reload[k].eq(row[k]) for k in range(MAX_LOOPS)]
                 m.d.sync += [loop_count[k].eq(row[k]) for k in range(MAX_LOOPS)]
-                m.d.sync += [loop_pc.eq(pc), pc.eq(pc + 2 + MAX_LOOPS)]
-                m.d.sync += loop_advanced.eq(MAX_LOOPS - 1)
-                m.next = "Row 0"
+                m.d.sync += [loop_advanced.eq(MAX_LOOPS - 1), row_addr.eq(loop_body)]
+                m.next = "Fetch 1"
             with m.State("Loop Step"):
-                m.d.comb += self.program.addr.eq(loop_pc + 2 + loop_level)
-                m.d.sync += loop_advanced.eq(loop_level)
+                m.d.comb += loop_step.eq(1)
+                m.d.sync += [loop_advanced.eq(loop_level), row_addr.eq(loop_rows + loop_level)]
                 for k in range(MAX_LOOPS):
                     with m.If(loop_level == k):
                         m.d.sync += loop_count[k].eq(loop_count[k] - 1)
                     with m.Elif(loop_level > k):
                         m.d.sync += loop_count[k].eq(loop_reload[k])
-                m.next = "Loop Offset"
-            with m.State("Loop Offset"):
-                m.d.comb += offset_add.eq(1)
-                m.d.sync += pc.eq(loop_pc + 2 + MAX_LOOPS)
-                m.next = "Row 0"
+                m.next = "Loop Jump"
+            with m.State("Loop Jump"):
+                m.d.sync += row_addr.eq(loop_body)
+                m.next = "Fetch 1"
         m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
         return m
