@@ -1,6 +1,7 @@
 """Synthesis reports: counts, cache, refusals; routing where nextpnr is installed."""
 
 import json
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -150,17 +151,23 @@ def test_routing_reaches_a_frequency_and_agrees_with_the_counts(name: str, work_
     assert set(routed.fmax_hz) == {1, 2} and routed.best_seed in (1, 2)
     assert min(routed.fmax_hz.values()) <= routed.median_hz <= max(routed.fmax_hz.values())
     assert board.clock_hz < routed.median_hz < 1e9
-    assert routed.critical_path
+    for seed, run in routed.runs.items():
+        path = run.path
+        assert path is not None and 0 < path.wires_ns < path.delay_ns
+        # The longest path is what limits the clock; set-up times and clock skew are apart.
+        assert path.delay_ns == pytest.approx(1e9 / run.fmax_hz, abs=0.5), seed
+        assert re.fullmatch(r"(first|second)\.(ra|rb|product|sum)", path.end)
     site = {Family.ICE40: "ICESTORM_LC", Family.ECP5: "TRELLIS_COMB"}[board.family]
     counted = Resource.LOGIC if board.family == Family.ICE40 else Resource.LUT
-    used, available = routed.utilisation[site]
+    utilisation = routed.runs[1].utilisation
+    used, available = utilisation[site]
     assert available == board.resources[counted]
     # Packing adds cells where carry chains begin and end.
     assert report.used[counted] <= used <= 1.1 * report.used[counted] + 4
     dsp = {Family.ICE40: "ICESTORM_DSP", Family.ECP5: "MULT18X18D"}[board.family]
-    assert routed.utilisation[dsp] == (2, board.resources[Resource.MULTIPLIER])
+    assert utilisation[dsp] == (2, board.resources[Resource.MULTIPLIER])
     ram = {Family.ICE40: "ICESTORM_RAM", Family.ECP5: "DP16KD"}[board.family]
-    assert routed.utilisation.get(ram, (0, board.resources[Resource.BLOCK_RAM])) == (
+    assert utilisation.get(ram, (0, board.resources[Resource.BLOCK_RAM])) == (
         0,
         board.resources[Resource.BLOCK_RAM],
     )

@@ -7,10 +7,12 @@ the design then starts and ends in a register and nothing of it can be optimised
 import json
 from pathlib import Path
 
-__all__ = ["HARNESS", "harness"]
+__all__ = ["HARNESS", "INSTANCE", "harness"]
 
 #: Name of the wrapper module.
 HARNESS = "zerotrain_harness"
+#: Name of the design in it.
+INSTANCE = "dut"
 
 
 def harness(netlist: Path, top: str, *, clock: str = "clk") -> str:
@@ -57,7 +59,7 @@ module {HARNESS}(input clk, input shift_in, input shift, input capture, output s
     captured <= capture ? response : {{captured, 1'b0}};
   end
   assign shift_out = captured[{n_out - 1}];
-  {top} dut (
+  {top} {INSTANCE} (
 {listed}
   );
 endmodule

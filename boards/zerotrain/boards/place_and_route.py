@@ -10,16 +10,52 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from zerotrain.boards.catalogue import Board, Family
 from zerotrain.boards.synthesis import ResourceReport
+from zerotrain.boards.timing_path import TimingPath, slowest_path
 from zerotrain.boards.tools import ToolError, run_tool, tool_version
 
-__all__ = ["RoutedReport", "place_and_route"]
+__all__ = ["NOT_MODELLED", "RoutedReport", "Run", "place_and_route"]
+
+
+#: What nextpnr's figures leave out, for reports.
+NOT_MODELLED = {
+    Family.ICE40: (
+        "delays into, inside and out of SB_MAC16 and SB_SPRAM256KA (nextpnr has no data on them: a "
+        "path that begins or ends there looks faster than it is)",
+        "uncertainty of the clock",
+    ),
+    Family.ECP5: (
+        "registers inside MULT18X18D and DP16KD (this flow uses none: a multiplier counts with its "
+        "whole delay, a block RAM with that from clock to output)",
+        "uncertainty of the clock",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One seed.
+
+    Attributes
+    ----------
+    fmax_hz : float
+        Highest frequency of the slowest clock, in hertz.
+    utilisation : Mapping
+        Used and available number of every kind of site, by nextpnr's names.
+    path : TimingPath, optional
+        The slowest path between registers.
+    """
+
+    fmax_hz: float
+    utilisation: Mapping[str, tuple[int, int]]
+    path: TimingPath | None
 
 
 @dataclass(frozen=True)
@@ -30,29 +66,26 @@ class RoutedReport:
     ----------
     board : Board
         The target.
-    fmax_hz : Mapping
-        Highest clock frequency by seed, of the slowest clock, in hertz.
-    utilisation : Mapping
-        Used and available number of every kind of site, by nextpnr's names, for the first seed.
-    critical_path : tuple of str
-        Cells along the slowest path of the fastest seed, for finding the place in the gateware.
+    runs : Mapping
+        Results by seed.
+    target_hz : float
+        What the tool aimed at.
     tool : str
         Name and version of the tool.
     folder : Path
         Logs (``seed-1.log``), reports and routed designs.
-
-    Notes
-    -----
-    nextpnr has no timing model of iCE40UP5K's SB_MAC16 and SPRAM: figures of designs whose
-    critical path runs through them are too good.
     """
 
     board: Board
-    fmax_hz: Mapping[int, float]
-    utilisation: Mapping[str, tuple[int, int]]
-    critical_path: tuple[str, ...] = field(repr=False)
+    runs: Mapping[int, Run]
+    target_hz: float
     tool: str
     folder: Path = field(repr=False)
+
+    @property
+    def fmax_hz(self) -> dict[int, float]:
+        """Frequency by seed."""
+        return {seed: run.fmax_hz for seed, run in self.runs.items()}
 
     @property
     def median_hz(self) -> float:
@@ -62,7 +95,31 @@ class RoutedReport:
     @property
     def best_seed(self) -> int:
         """The seed to build with."""
-        return max(self.fmax_hz, key=lambda seed: self.fmax_hz[seed])
+        return max(self.runs, key=lambda seed: self.runs[seed].fmax_hz)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values without paths of this machine, for JSON."""
+        return {
+            "board": self.board.name,
+            "part": self.board.part,
+            "speed_grade": self.board.speed_grade,
+            "tool": self.tool,
+            "target_mhz": self.target_hz / 1e6,
+            "median_mhz": round(self.median_hz / 1e6, 2),
+            "not_modelled": list(NOT_MODELLED[self.board.family]),
+            "seeds": {
+                str(seed): {
+                    "mhz": round(run.fmax_hz / 1e6, 2),
+                    "slowest_path": asdict(run.path) if run.path else None,
+                    "sites": {
+                        name: {"used": used, "available": available}
+                        for name, (used, available) in run.utilisation.items()
+                        if used
+                    },
+                }
+                for seed, run in self.runs.items()
+            },
+        }
 
 
 def _arguments(board: Board, seed: int, target_hz: float, constrained: bool) -> list[str]:
@@ -142,22 +199,19 @@ def place_and_route(
     if constraints is not None:
         form = "pcf" if board.family == Family.ICE40 else "lpf"
         (folder / f"constraints.{form}").write_text(constraints)
+    target = board.clock_hz if target_hz is None else target_hz
     route = partial(
         _route,
         board=board,
         folder=folder,
-        target_hz=board.clock_hz if target_hz is None else target_hz,
+        target_hz=target,
         constrained=constraints is not None,
         timeout=timeout,
     )
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(route, seeds))
     try:
-        found = {s: json.loads((folder / f"seed-{s}.json").read_text()) for s in seeds}
-        fmax = {s: 1e6 * min(c["achieved"] for c in r["fmax"].values()) for s, r in found.items()}
-        best = found[max(fmax, key=lambda s: fmax[s])]
-        used = {n: (u["used"], u["available"]) for n, u in found[seeds[0]]["utilization"].items()}
-        path = _slowest_path(best)
+        runs = {seed: _run(folder / f"seed-{seed}.json") for seed in seeds}
     except (OSError, KeyError, ValueError) as error:
         raise ToolError(
             f"nextpnr ended without an error but its report cannot be read ({error!r}); a design "
@@ -165,21 +219,17 @@ def place_and_route(
         ) from error
     return RoutedReport(
         board=board,
-        fmax_hz=fmax,
-        utilisation=used,
-        critical_path=path,
+        runs=runs,
+        target_hz=target,
         tool=f"yowasp-nextpnr-{board.family} {version}",
         folder=folder,
     )
 
 
-def _slowest_path(found: Mapping[str, object]) -> tuple[str, ...]:
-    """Cells along the longest path that stays within one clock domain."""
-    paths = found.get("critical_paths")
-    longest: tuple[float, tuple[str, ...]] = (0.0, ())
-    for path in paths if isinstance(paths, list) else []:
-        if path["from"] == path["to"]:
-            delay = sum(step["delay"] for step in path["path"])
-            cells = dict.fromkeys(step["to"]["cell"] for step in path["path"])
-            longest = max(longest, (delay, tuple(cells)))
-    return longest[1]
+def _run(path: Path) -> Run:
+    found = json.loads(path.read_text())
+    return Run(
+        fmax_hz=1e6 * min(clock["achieved"] for clock in found["fmax"].values()),
+        utilisation={n: (u["used"], u["available"]) for n, u in found["utilization"].items()},
+        path=slowest_path(found),
+    )

@@ -221,6 +221,30 @@ def generate(
 
 
 @app.command()
+def route(
+    board: Annotated[str, typer.Option("--board", help="A board (see `boards`).")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    lanes: Lanes = None,
+    changes: Overrides = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 1, 2, ... to route with.")] = 3,
+    target_mhz: Annotated[float, typer.Option(min=1.0, help="Clock that routing aims at.")] = 120.0,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
+    ] = None,
+) -> None:
+    """Place and route a chip with several seeds, and report its clock and slowest paths."""
+    from zerotrain.cli.route import route_chip
+
+    target, session = _session(preset, config, board, lanes, changes)
+    assert target is not None
+    folder = output or Path("build") / f"{session.config.network.name}-{target.name}"
+    route_chip(
+        _console(), session, target, folder, seeds=range(1, seeds + 1), target_mhz=target_mhz
+    )
+
+
+@app.command()
 def boards() -> None:
     """List the known boards."""
     from zerotrain.cli.plan import show_boards

@@ -1,0 +1,70 @@
+"""``zerotrain route``: the clock that a chip reaches on a board's part, seed by seed."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from zerotrain.boards.catalogue import Board
+from zerotrain.boards.estimate import check_fits
+from zerotrain.boards.harness import HARNESS, harness
+from zerotrain.boards.place_and_route import NOT_MODELLED, RoutedReport, place_and_route
+from zerotrain.boards.synthesis import synthesise
+from zerotrain.cosim.build import to_verilog
+from zerotrain.gateware.chip import TrainingChip
+from zerotrain.host.session import Session
+from zerotrain.spec.files import write_atomic
+
+__all__ = ["route_chip"]
+
+#: Seconds for one tool on the largest part; a busy machine included.
+_PATIENCE = 4 * 3600.0
+
+
+def route_chip(
+    console: Console,
+    session: Session,
+    board: Board,
+    output: Path,
+    *,
+    seeds: Sequence[int],
+    target_mhz: float,
+) -> None:
+    """Synthesise, place and route a chip, print the report and write ``routing.json``.
+
+    The chip's bus has more signals than the package has pins: it is routed inside
+    :mod:`zerotrain.boards.harness`, which adds a register to every pin of the bus.
+
+    Raises
+    ------
+    ValueError
+        If the chip does not fit the board.
+    """
+    check_fits(session.chip, board)
+    verilog = to_verilog(TrainingChip(session.chip, session.plan.program), announce=console.print)
+    console.print(f"Synthesising for {board.name} ({board.part}) with Yosys ...")
+    bare = synthesise(verilog, "top", board, ignore_collisions=True, timeout=_PATIENCE)
+    bare.check()
+    wrapped = verilog + harness(bare.netlist, "top")
+    report = synthesise(wrapped, HARNESS, board, ignore_collisions=True, timeout=_PATIENCE)
+    console.print(f"Routing with {len(seeds)} seeds ...")
+    routed = place_and_route(report, seeds=seeds, target_hz=1e6 * target_mhz, timeout=_PATIENCE)
+    output.mkdir(parents=True, exist_ok=True)
+    values = {"lanes": session.chip.lanes, "harness": True, **routed.to_dict()}
+    write_atomic(output / "routing.json", json.dumps(values, indent=2) + "\n")
+    _print(console, routed)
+    console.print(f"Wrote routing.json to {output}", soft_wrap=True)
+
+
+def _print(console: Console, routed: RoutedReport) -> None:
+    board = routed.board
+    table = Table("seed", "MHz", "slowest path", title=f"{board.part}, {routed.tool}")
+    for seed, run in routed.runs.items():
+        table.add_row(str(seed), f"{run.fmax_hz / 1e6:.1f}", str(run.path or "none"))
+    console.print(table)
+    sites = routed.runs[routed.best_seed].utilisation
+    used = ", ".join(f"{name} {n} of {of}" for name, (n, of) in sites.items() if n)
+    console.print(f"Sites used: {used}.")
+    console.print(f"Not modelled: {'; '.join(NOT_MODELLED[board.family])}.")
