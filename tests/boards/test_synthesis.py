@@ -76,6 +76,23 @@ def test_collisions_can_be_ignored(work_dir: Path) -> None:
     assert kept.used[Resource.FF] > 16 and ignored.used[Resource.FF] == 0
 
 
+@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])
+def test_kept_registers_are_not_merged(name: str, work_dir: Path) -> None:
+    """Two registers of the same signal stay two where they are marked, else become one."""
+    board = BOARDS[name]
+    for mark, count in (("", 4), ("(* keep = 1 *) ", 8)):
+        text = f"""
+            module twins(input clk, input [3:0] d, output [3:0] x, y);
+              {mark}reg [3:0] a;
+              {mark}reg [3:0] b;
+              always @(posedge clk) begin a <= d; b <= d; end
+              assign x = a, y = b;
+            endmodule
+        """
+        report = synthesise(text, "twins", board, work_dir=work_dir)
+        assert report.used[Resource.FF] == count
+
+
 def test_results_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = BOARDS["ulx3s-25f"]
     first = synthesise(DESIGN, "pair", board, work_dir=tmp_path)

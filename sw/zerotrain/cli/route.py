@@ -32,7 +32,8 @@ def route_chip(
     seeds: Sequence[int],
     target_mhz: float,
 ) -> None:
-    """Synthesise, place and route a chip, print the report and write ``routing.json``.
+    """Synthesise, place and route a chip, print the report and write ``routing.json``,
+    which :mod:`zerotrain.bench.routing` reads.
 
     The chip's bus has more signals than the package has pins: it is routed inside
     :mod:`zerotrain.boards.harness`, which adds a register to every pin of the bus.
@@ -52,7 +53,12 @@ def route_chip(
     console.print(f"Routing with {len(seeds)} seeds ...")
     routed = place_and_route(report, seeds=seeds, target_hz=1e6 * target_mhz, timeout=_PATIENCE)
     output.mkdir(parents=True, exist_ok=True)
-    values = {"lanes": session.chip.lanes, "harness": True, **routed.to_dict()}
+    values = {
+        "network": session.config.network.name,
+        "lanes": session.chip.lanes,
+        "config_hash": f"{session.chip.config_hash:#010x}",
+        **routed.to_dict(),
+    }
     write_atomic(output / "routing.json", json.dumps(values, indent=2) + "\n")
     _print(console, routed)
     console.print(f"Wrote routing.json to {output}", soft_wrap=True)
