@@ -49,7 +49,7 @@ class TimingPath:
         via = f" by way of {', '.join(self.through)}" if self.through else ""
         return (
             f"{self.start} -> {self.end}{via}: {self.delay_ns:.1f} ns, of which "
-            f"{self.wires_ns:.1f} ns wires, {self.levels} levels of logic"
+            f"{self.wires_ns:.1f} ns wires, logic levels {self.levels}"
         )
 
 

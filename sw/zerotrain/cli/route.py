@@ -32,11 +32,10 @@ def route_chip(
     seeds: Sequence[int],
     target_mhz: float,
 ) -> None:
-    """Synthesise, place and route a chip, print the report and write ``routing.json``,
-    which :mod:`zerotrain.bench.routing` reads.
+    """Synthesise, place and route a chip, print the report and write ``routing.json``.
 
-    The chip's bus has more signals than the package has pins: it is routed inside
-    :mod:`zerotrain.boards.harness`, which adds a register to every pin of the bus.
+    :mod:`zerotrain.bench.routing` reads that file. The chip is routed inside
+    :mod:`zerotrain.boards.harness`: its bus has more signals than small packages have pins.
 
     Raises
     ------
