@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from zerotrain.bench.routing import find_routed, load_routing
+from zerotrain.boards.harness import HARNESS
 from zerotrain.boards.place_and_route import RoutedReport, Run
 from zerotrain.boards.timing_path import TimingPath
 from zerotrain.cli import route
@@ -31,7 +32,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return SimpleNamespace(board=board, netlist=Path("none"), check=lambda: None)
 
     monkeypatch.setattr(route, "to_verilog", lambda *a, **k: "module top(); endmodule\n")
-    monkeypatch.setattr(route, "harness", lambda *a: f"module {route.HARNESS}(); endmodule\n")
+    monkeypatch.setattr(route, "harness", lambda *a: f"module {HARNESS}(); endmodule\n")
     monkeypatch.setattr(route, "synthesise", synthesise)
     monkeypatch.setattr(route, "place_and_route", place_and_route)
     return calls
