@@ -156,7 +156,7 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
         (
             TRAINING + STAGE + "queries = 3",
             "Unknown key 'queries' in [training.cge]: known are steps, step_size, final_step_size, "
-            "decay, momentum, gradient_limit",
+            "decay, momentum, gradient_limit, shift",
         ),
         (
             TRAINING + STAGE + "momentum = 1",

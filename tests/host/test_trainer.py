@@ -68,10 +68,15 @@ def folder_run(path: Path, cuts: Sequence[int], *changes: str) -> tuple[object, 
     raise AssertionError("the run did not end")
 
 
-def test_one_bank_of_samples_gives_the_same_numbers() -> None:
+@pytest.mark.parametrize("shift", [(0, 0), (0, 1), (1, 0)])
+def test_one_bank_of_samples_gives_the_same_numbers(shift: tuple[int, int]) -> None:
+    """Also where a stage follows whose images move otherwise than those that were loaded ahead."""
     ends = []
     for banks in (1, 2):
-        changed = override(small.config(), [f"chip.sample_banks={banks}"])
+        changes = [
+            f"training.{stage}.shift={n}" for stage, n in zip(("rge", "cge"), shift, strict=True)
+        ]
+        changed = override(small.config(), [f"chip.sample_banks={banks}", *changes])
         with small.trainer(configuration=changed) as trainer:
             trainer.begin()
             while trainer.advance() is not None:
@@ -102,9 +107,12 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 def test_shifted_images_are_the_same_after_an_interruption(
     tmp_path: Path, reference: tuple[Path, tuple[object, ...]]
 ) -> None:
-    state = folder_run(tmp_path / "whole", [], "training.shift=1")
-    assert state != reference[1]
-    assert folder_run(tmp_path / "cut", [3, 12], "training.shift=1") == state
+    states = [reference[1]]
+    for stage in ("rge", "cge"):
+        shift = f"training.{stage}.shift=1"
+        states.append(folder_run(tmp_path / stage, [], shift))
+        assert folder_run(tmp_path / f"{stage}-cut", [3, 12], shift) == states[-1]
+    assert states[0] != states[1] != states[2] != states[0]
 
 
 def test_a_crash_between_log_and_checkpoint_is_no_loss(

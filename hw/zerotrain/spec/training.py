@@ -52,6 +52,9 @@ class _Stage:
     gradient_limit : float
         Gradient, averaged over the batch, that the momentum word must hold. It sets the unit of
         the word: a larger limit saturates later and resolves less.
+    shift : int
+        Augmentation: every image of a batch is moved by up to so many pixels in each direction,
+        drawn anew each time it is used; 0 for none.
     """
 
     steps: int
@@ -60,12 +63,15 @@ class _Stage:
     decay: Decay = Decay.LINEAR
     momentum: float = 0.0
     gradient_limit: float = 8.0
+    shift: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"steps is at least 1, not {self.steps!r}")
         for name in ("step_size", "final_step_size", "gradient_limit"):
             _positive(name, getattr(self, name))
+        if not 0 <= self.shift <= 8:
+            raise ValueError(f"shift is 0 to 8 pixels, not {self.shift!r}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is at least 0 and below 1, not {self.momentum!r}")
         if self.decay == Decay.CONSTANT and self.step_size != self.final_step_size:
@@ -152,9 +158,6 @@ class Training:
         Samples per step. What is left of an epoch after whole batches is dropped.
     evaluate_every : int
         Steps between two evaluations of the accuracy.
-    shift : int
-        Augmentation: every image of a batch is moved by up to so many pixels in each direction,
-        drawn anew each time it is used; 0 for none.
     hold_out_validation : bool
         Train without the validation part of the data and watch the accuracy on it, as one does to
         choose hyper-parameters; otherwise train with it and watch the accuracy on the test part.
@@ -166,7 +169,6 @@ class Training:
     seed: int = 1
     batch: int = 32
     evaluate_every: int = 50
-    shift: int = 0
     hold_out_validation: bool = False
     rge: RgeStage | None = None
     cge: CgeStage | None = None
@@ -178,8 +180,6 @@ class Training:
             raise ValueError(f"batch is 1 to 65536 samples, not {self.batch!r}")
         if self.evaluate_every < 1:
             raise ValueError(f"evaluate_every is at least 1, not {self.evaluate_every!r}")
-        if not 0 <= self.shift <= 8:
-            raise ValueError(f"shift is 0 to 8 pixels, not {self.shift!r}")
         if self.rge is None and self.cge is None:
             raise ValueError(
                 "Training has a stage [training.rge], [training.cge] or both, got none"

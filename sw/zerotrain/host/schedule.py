@@ -123,6 +123,8 @@ class PlannedStep:
         The real step size that ``settings`` approximate.
     clear_momentum : bool
         Whether momentum starts from zero: its unit differs from stage to stage.
+    shift : int
+        Pixels by which the batch's images are moved at most, in each direction.
     """
 
     command: Command
@@ -130,6 +132,7 @@ class PlannedStep:
     phase: str
     step_size: float
     clear_momentum: bool
+    shift: int
 
 
 @dataclass(slots=True)
@@ -207,7 +210,7 @@ class Schedule:
             return None
         size = stage.size_at(index)
         settings = step_settings(stage, self.formats, training.batch, size)
-        return PlannedStep(command, settings, phase, size, index == 0)
+        return PlannedStep(command, settings, phase, size, index == 0, stage.shift)
 
     def record(self, losses: NDArray[np.int64], planned: PlannedStep) -> None:
         """Take note of the losses of the step that :meth:`next` planned."""

@@ -123,8 +123,8 @@ class Trainer:
         self.counters = Counters()
         self.hash = RunningHash()
         self._epoch: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
-        #: Step whose batch each bank holds, or -1.
-        self._banked = [-1] * driver.chip.sample_banks
+        #: Step whose batch each bank holds and how far its images may be moved, or None.
+        self._banked: list[tuple[int, int] | None] = [None] * driver.chip.sample_banks
 
     @property
     def step(self) -> int:
@@ -146,21 +146,21 @@ class Trainer:
             self._epoch = (epoch, permutation(len(self._train.labels), *key))
         return self._epoch[1][position * size : (position + 1) * size]
 
-    def _bank(self, step: int) -> int:
+    def _bank(self, step: int, reach: int) -> int:
         """Make sure that a step's batch is on the chip, and say in which bank."""
         bank = step % len(self._banked)
-        if self._banked[bank] != step:
+        if self._banked[bank] != (step, reach):
             index = self.batch_indices(step)
-            x, reach = self._train.x[index], self.training.shift
+            x = self._train.x[index]
             if reach:
                 key = (self.training.seed, _SHIFT_STREAM, step)
                 x = shift_images(x, self.dataset.image_shape, reach, *key)
             self.driver.load_batch(x, self._train.labels[index], bank)
-            self._banked[bank] = step
+            self._banked[bank] = (step, reach)
         return bank
 
     def _forget_batches(self) -> None:
-        self._banked = [-1] * len(self._banked)
+        self._banked = [None] * len(self._banked)
 
     # State.
 
@@ -224,9 +224,10 @@ class Trainer:
         driver, step = self.driver, self.step
         if planned.clear_momentum:
             driver.momentum = np.zeros(driver.network.n_parameters, np.int64)
-        driver.start(planned.command, planned.settings, bank=self._bank(step))
+        driver.start(planned.command, planned.settings, bank=self._bank(step, planned.shift))
         if len(self._banked) == 2:
-            self._bank(step + 1)  # loads while the chip works
+            # Loads while the chip works; a new stage that moves images otherwise loads again.
+            self._bank(step + 1, planned.shift)
         result = driver.wait()
         self.schedule.record(result.losses, planned)
         self.hash.step(result)
