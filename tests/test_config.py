@@ -1,5 +1,6 @@
 """TOML configurations: presets, round trip, and one clear sentence for every mistake."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,8 @@ def test_chip_is_sized_for_the_training_and_written_exactly() -> None:
     config = Config.preset("digits")
     chip = config.build_chip()
     assert (chip.lanes, chip.query_depth, chip.sample_depth) == (8, 8, 4 * 64)
+    fixed = ChipOptions.from_chip(replace(chip, cge=False))
+    assert Config(config.network, fixed, config.training).build_chip().cge is False
     fixed = ChipOptions.from_chip(chip)
     again = Config.parse(Config(config.network, fixed, config.training).to_toml()).build_chip()
     assert again == chip

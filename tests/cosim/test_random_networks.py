@@ -22,13 +22,13 @@ from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.plan import Plan
 from zerotrain.spec.planner import plan
-from zerotrain.spec.registers import Command, Error, register, windows
+from zerotrain.spec.registers import Command, Error, commands, register, windows
 
 from ..golden import draw
 
-#: Chips, and networks drawn for each: every case runs an evaluate, an RGE and a CGE step.
-CHIPS, CASES = 6, 35
-LANES = (8, 3, 16, 5, 1, 7)
+#: Chips, and networks drawn for each: every case runs a step of each kind that the chip does.
+CHIPS, CASES = 8, 35
+LANES = (8, 3, 16, 5, 1, 7, 4, 6)
 
 
 def draw_chip(index: int) -> Chip:
@@ -43,6 +43,7 @@ def draw_chip(index: int) -> Chip:
         lanes=lanes,
         formats=formats,
         loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
+        cge=index < 6,
         loss_ways=draw.pick(rng, 1, min(3, lanes)),
         lfsr_degree=int(rng.choice([33, 40, 48, 64])),
         acc_width=48,
@@ -96,7 +97,7 @@ class Case:
     batch: int
 
 
-def draw_choices(rng: np.random.Generator, network: Network) -> dict[str, Any]:
+def draw_choices(rng: np.random.Generator, network: Network, *, cge: bool) -> dict[str, Any]:
     """What the planner would choose otherwise."""
     groups = draw.groups(rng, network)
     tiled, forms = [], []
@@ -108,7 +109,7 @@ def draw_choices(rng: np.random.Generator, network: Network) -> dict[str, Any]:
             if form != CgeForm.TILES or CgeLowering.has_tiles(network, index)
         ]
         forms.append(options[draw.pick(rng, 0, len(options) - 1)])
-    return {"groups": groups, "tiled": tuple(tiled), "forms": tuple(forms)}
+    return {"groups": groups, "tiled": tuple(tiled), "forms": tuple(forms) if cge else ()}
 
 
 def draw_case(chip: Chip, seed: int) -> Case:
@@ -120,7 +121,7 @@ def draw_case(chip: Chip, seed: int) -> Case:
         batch = draw.pick(rng, 1, 3 * chip.lanes)
         choices: dict[str, Any] = {}
         if rng.random() < 0.7:
-            choices = draw_choices(rng, network)
+            choices = draw_choices(rng, network, cge=chip.cge)
         try:
             return Case(plan(network, chip, batch=batch, **choices), seed, batch)
         except ValueError as error:
@@ -128,14 +129,14 @@ def draw_case(chip: Chip, seed: int) -> Case:
 
 
 def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:
-    """Evaluate, RGE and CGE step on one chip, with everything that it holds afterwards."""
+    """A step of each kind on one chip, with everything that it holds afterwards."""
     rng, chip, network = np.random.default_rng(case.seed), case.plan.chip, case.plan.network
     driver = Driver.loaded(bus, chip, network, case.plan.program)
     driver.parameters = draw.words(rng, chip.formats.weight, network.n_parameters)
     driver.momentum = draw.words(rng, chip.formats.momentum, network.n_parameters)
     driver.lfsr_state = int(rng.integers(0, 1 << 33))
     results, memory = [], []
-    for k, command in enumerate((Command.EVALUATE, Command.RGE, Command.CGE)):
+    for k, command in enumerate(commands(chip)):
         x, targets = draw.batch(rng, network, chip.formats, case.batch)
         bank = k % chip.sample_banks
         driver.load_batch(x, targets, bank)

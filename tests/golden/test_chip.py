@@ -1,5 +1,7 @@
 """The golden chip: registers, windows, steps, and what it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -91,6 +93,15 @@ class Loaded:
 
 def test_is_a_bus() -> None:
     assert isinstance(GoldenChip(CHIPS[Loss.SOFTMAX_CROSS_ENTROPY], Network(LAYERS), GROUPS), Bus)
+
+
+def test_a_chip_without_cge_does_not_know_the_command() -> None:
+    chip = GoldenChip(
+        replace(CHIPS[Loss.SOFTMAX_CROSS_ENTROPY], cge=False), Network(LAYERS), GROUPS
+    )
+    chip.write(register("command").address, [Command.CGE])
+    assert chip.read(register("error").address)[0] == Error.BAD_COMMAND
+    assert chip.read(register("command").address)[0] == Command.NONE
 
 
 @pytest.mark.parametrize("loss", Loss)

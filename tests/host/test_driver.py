@@ -215,3 +215,10 @@ def test_networks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^Network network has 140 parameters, the chip holds 51 "
                        r"\(parameter_depth\)$"):  # fmt: skip
         Driver(bus, chip, Network((dense(6, 20),)))
+
+
+def test_a_step_that_the_chip_does_not_do() -> None:
+    driver, _ = make(SMALL, cge=False)
+    driver.load_batch(integers(48, 12, 2).reshape(8, 6), targets_for(SMALL, 8), 0)
+    with pytest.raises(ValueError, match=r"^The chip does no CGE steps$"):
+        driver.start(Command.CGE, SETTINGS, bank=0)

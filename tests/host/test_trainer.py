@@ -391,3 +391,10 @@ def test_unsuitable_data_are_refused() -> None:
         with pytest.raises(ValueError, match=r"^The chip holds batches of up to 9 samples, got a "
                            r"batch of 10: generate"):  # fmt: skip
             Trainer(driver, replace(training, batch=10), dataset)
+
+
+def test_a_chip_without_cge_refuses_the_stage() -> None:
+    configuration = override(small.config(), ["chip.cge=false"])
+    with pytest.raises(ValueError, match=r"^The chip does no CGE \(chip.cge = false\), the train"):
+        with small.trainer(configuration=configuration):
+            pass

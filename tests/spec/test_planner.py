@@ -105,6 +105,21 @@ def test_paper_size_on_64_lanes(name: str, words: int, macs: int) -> None:
     assert found.step_macs("cge", 1, 1) <= macs
 
 
+def test_without_cge() -> None:
+    """The same forward pass, less memory, nothing of CGE."""
+    network, formats = Config.preset("digits").network, Config.preset("digits").chip.formats
+    whole = plan(network, chip_for(network, batch=32, formats=formats), batch=32)
+    chip = chip_for(network, batch=32, queries=8, formats=formats, cge=False)
+    found = plan(network, chip, batch=32)
+    assert found.sections["forward"] == whole.sections["forward"]
+    assert found.sections["cge"] == found.sections["cge_merge"] == []
+    assert set(chip.shifts) < set(chip.formats.shifts)
+    assert chip.evaluation_depth == 9
+    assert chip.scratch_depth < whole.chip.scratch_depth
+    assert set(found.report()["steps"]) == {"evaluate", "rge"}
+    assert found.report()["candidates"]["cge"] == []
+
+
 def test_verdicts() -> None:
     network = Config.preset("mnist-3962").network
     found = plan(network, chip_for(network, lanes=64, batch=64), batch=64)

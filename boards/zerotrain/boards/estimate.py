@@ -111,8 +111,10 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         ("momentum", chip.parameter_depth, f.momentum.width),
         ("loss", chip.evaluation_depth, f.loss.width),
         ("logits", 2 * chip.output_depth, chip.lanes * f.logit.width),
-        ("logits kept", groups * chip.output_depth, chip.loss_ways * f.logit.width),
     ]
+    if chip.cge:
+        kept = groups * chip.output_depth, chip.loss_ways * f.logit.width
+        whole.append(("logits kept", *kept))
     parts = [
         ("program", chip.program_depth, 64, 32),
         ("target", chip.target_rows, chip.loss_ways * target, target),

@@ -113,7 +113,7 @@ class Controller(wiring.Component):
         rge, cge = Signal(), Signal()
         m.d.comb += [
             rge.eq(self.command == Command.RGE),
-            cge.eq(self.command == Command.CGE),
+            cge.eq((self.command == Command.CGE) if self._chip.cge else 0),
             self.update_cge.eq(cge),
         ]
         copies = Signal(range(self._chip.evaluation_depth + 1))

@@ -3,7 +3,7 @@
 Golden model: :func:`zerotrain.golden.fixed.requantize` of an exact sum of products.
 """
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,8 +37,8 @@ class Lane(wiring.Component):
     One product per cycle. The result of a sum is in ``result`` 6 cycles after the words of its
     last product were presented:
 
-    * stage 0: words arrive; the two sums that differences may need; ``source``, ``relu``,
-      ``constant``;
+    * stage 0: words arrive; with CGE, the two sums that differences may need; ``source``,
+      ``relu``, ``constant``;
     * stage 1: the operand; the ``weight`` arrives;
     * stage 2: multiplication;
     * stage 3: accumulation, ``first`` and ``round`` (the rounding constant);
@@ -90,31 +90,10 @@ class Lane(wiring.Component):
         f, control = self._chip.formats, self.control
         width = f.lane_width
 
-        # Stage 0: what the operand is unless a difference act(Y + dy) - act(Y) bends at zero, and
-        # the two values that it then may have.
-        align = f.delta.frac_bits - f.preact.frac_bits
+        # Stage 0: what the operand is unless a difference bends at zero.
         constant = control.constant.as_signed()
-        dy = Signal(signed(width))
-        aligned = Signal(signed(width + align))
-        m.d.comb += [
-            dy.eq(Mux(control.source == Source.DELTA_CONSTANT, constant, self.scratch)),
-            aligned.eq(self.preact << align),
-        ]
-        p1_straight = Signal(signed(width), reset_less=True)
-        p1_moved = Signal(signed(width + align + 1), reset_less=True)
-        p1_minus = Signal(signed(width), reset_less=True)
-        p1_negative = Signal(reset_less=True)
-        p1_bends = Signal(reset_less=True)
         negative = self.preact < 0
-        m.d.sync += [
-            p1_moved.eq(aligned + dy),
-            p1_minus.eq(-aligned),
-            p1_negative.eq(negative),
-            p1_bends.eq(
-                control.relu
-                & ((control.source == Source.DELTA) | (control.source == Source.DELTA_CONSTANT))
-            ),
-        ]
+        p1_straight = Signal(signed(width), reset_less=True)
         with m.Switch(control.source):
             with m.Case(Source.INPUT):
                 m.d.sync += p1_straight.eq(self.input)
@@ -125,20 +104,15 @@ class Lane(wiring.Component):
             with m.Default():
                 m.d.sync += p1_straight.eq(self.scratch)
 
-        # Stage 1: a difference always fits the word of dy. Multiplier registers have no reset: only
-        # those are absorbed into iCE40 DSP blocks.
+        # Stage 1. Multiplier registers have no reset: only those are absorbed into iCE40 DSP
+        # blocks.
         p2_weight = Signal(signed(f.weight.width), reset_less=True)
         p2_operand = Signal(signed(width), reset_less=True)
-        p1_moved_negative = p1_moved < 0
         m.d.sync += p2_weight.eq(self.weight)
-        with m.If(~p1_bends | ~(p1_negative | p1_moved_negative)):
+        if self._chip.cge:
+            self._bend(m, p2_operand, p1_straight, constant, negative)
+        else:
             m.d.sync += p2_operand.eq(p1_straight)
-        with m.Elif(~p1_negative):
-            m.d.sync += p2_operand.eq(p1_minus)
-        with m.Elif(~p1_moved_negative):
-            m.d.sync += p2_operand.eq(p1_moved)
-        with m.Else():
-            m.d.sync += p2_operand.eq(0)
 
         # Stage 2
         p3_prod = Signal(signed(f.weight.width + width), reset_less=True)
@@ -149,7 +123,7 @@ class Lane(wiring.Component):
         m.d.sync += acc.eq(Mux(control.first, control.round.as_signed(), acc) + p3_prod)
 
         # Stage 4: the shifts are a small fixed set, so a multiplexer instead of a barrel shifter.
-        shifts = f.shifts
+        shifts = self._chip.shifts
         p5_shifted = Signal(signed(self._chip.acc_width - shifts[0]), reset_less=True)
         with m.Switch(control.shift):
             for index, shift in enumerate(shifts):
@@ -172,3 +146,38 @@ class Lane(wiring.Component):
             with m.Default():
                 m.d.sync += saturate(width)
         return m
+
+    def _bend(
+        self, m: Module, operand: Signal, straight: Signal, constant: Value, negative: Value
+    ) -> None:
+        """Stages 0 and 1 of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
+        f, control = self._chip.formats, self.control
+        width, align = f.lane_width, f.delta.frac_bits - f.preact.frac_bits
+        dy = Signal(signed(width))
+        aligned = Signal(signed(width + align))
+        m.d.comb += [
+            dy.eq(Mux(control.source == Source.DELTA_CONSTANT, constant, self.scratch)),
+            aligned.eq(self.preact << align),
+        ]
+        p1_moved = Signal(signed(width + align + 1), reset_less=True)
+        p1_minus = Signal(signed(width), reset_less=True)
+        p1_negative = Signal(reset_less=True)
+        p1_bends = Signal(reset_less=True)
+        m.d.sync += [
+            p1_moved.eq(aligned + dy),
+            p1_minus.eq(-aligned),
+            p1_negative.eq(negative),
+            p1_bends.eq(
+                control.relu
+                & ((control.source == Source.DELTA) | (control.source == Source.DELTA_CONSTANT))
+            ),
+        ]
+        moved_negative = p1_moved < 0
+        with m.If(~p1_bends | ~(p1_negative | moved_negative)):
+            m.d.sync += operand.eq(straight)
+        with m.Elif(~p1_negative):
+            m.d.sync += operand.eq(p1_minus)
+        with m.Elif(~moved_negative):
+            m.d.sync += operand.eq(p1_moved)
+        with m.Else():
+            m.d.sync += operand.eq(0)

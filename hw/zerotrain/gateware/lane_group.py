@@ -36,7 +36,7 @@ def broadcast(chip: Chip) -> data.StructLayout:
             "write_row": max(address_bits(chip.scratch_depth), address_bits(chip.preact_depth)),
             "relu": 1,
             "constant_shift": range(chip.formats.lane_width),
-            "shift": range(len(chip.formats.shifts)),
+            "shift": range(len(chip.shifts)),
             "result": Result,
         }
     )
@@ -116,7 +116,7 @@ class LaneGroup(wiring.Component):
         rounding = Signal(chip.acc_width, reset_less=True)
         m.d.sync += [
             constant.eq(1 << beat.constant_shift),
-            rounding.eq(Array([Const(1 << s >> 1) for s in f.shifts])[beat.shift]),
+            rounding.eq(Array([Const(1 << s >> 1) for s in chip.shifts])[beat.shift]),
         ]
 
         def memory(name: str, width: int, depth: int, row: Value) -> tuple[Memory, data.View]:

@@ -4,7 +4,7 @@ The engine writes one output of all lanes at a time; the loss unit takes one out
 lanes per cycle.
 """
 
-from amaranth import Array, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -168,7 +168,9 @@ class LogitSweep(wiring.Component):
             m.d.sync += base_bank.bit_select(write_bank, 1).eq(~self.logits.delta)
 
         # Stage 0: walk over outputs, then groups. Turns past the last output have no element.
-        running, base, finding, past = Signal(), Signal(), Signal(), Signal()
+        running, finding, past = Signal(), Signal(), Signal()
+        # Without CGE, there are no other evaluations.
+        base = Signal() if chip.cge else Const(1, 1)
         output = Signal(len(self.n_outputs))
         group = Signal(range(self._groups))
         remaining = Signal.like(self.active_lanes)
@@ -203,15 +205,16 @@ class LogitSweep(wiring.Component):
             ]  # fmt: skip
             if not self._outputs_per_row:
                 m.d.sync += row.eq(row + 1)
-        next_base = base_bank.bit_select(read_bank ^ sweep_ends, 1)
+        next_base = base_bank.bit_select(read_bank ^ sweep_ends, 1) if chip.cge else base
         with m.If(idle):
             m.d.sync += [
                 running.eq(starts), finding.eq(next_base & self._twice), past.eq(0),
                 output.eq(0), group.eq(0), remaining.eq(self.active_lanes),
                 row.eq(self.target_row),
             ]  # fmt: skip
-        with m.If(starts):
-            m.d.sync += base.eq(next_base)
+        if chip.cge:
+            with m.If(starts):
+                m.d.sync += base.eq(next_base)
 
         # Stage 1: words of all lanes. No word is read in the cycle it is written: a buffer is
         # written while its evaluation is reserved and read when that is complete.
@@ -227,37 +230,21 @@ class LogitSweep(wiring.Component):
             row_w.data.eq(self.logits.data),
             row_r.addr.eq(place),
         ]
-        touched = Signal(2 * depth)
-        with m.If(row_w.en):
-            m.d.sync += touched.bit_select(arriving, 1).eq(1)
-        for bank in range(2):
-            with m.If(sweep_ends & (read_bank == bank)):
-                m.d.sync += touched[bank * depth : (bank + 1) * depth].eq(0)
+        touched = self._touched(m, arriving, place, read_bank, sweep_ends)
 
         # Stages 2 and up: the words of `ways` lanes.
         where: list[Value] = [Cat(index, group)]
         for k in range(self.latency + 1):
             where.append(pipe(m, where[-1], 1, f"where_{k}", reset_less=True))
         groups = [value[len(index) :] for value in where]
-        enable = pipe(m, touched.bit_select(place, 1), self.latency - 1, "touched", reset_less=True)
+        enable = pipe(m, touched, self.latency - 1, "touched", reset_less=True)
         for way in range(ways):
             m.d.comb += self.word[way].eq(
                 self._select(m, row_r.data, groups, way, f"word{way}", enable)
             )
 
-        # What is kept arrives with the element, and is handed back a cycle after it. Differences
-        # are swept only when a base evaluation has drained: no word is read as it is written.
-        m.submodules.kept = kept = Memory(
-            shape=unsigned(self._kept_width * ways), depth=self._groups * depth, init=[]
-        )
-        kept_r, kept_w = kept.read_port(), kept.write_port()
-        m.d.comb += [
-            kept_r.addr.eq(where[self.latency - 1]),
-            Cat(*self.kept).eq(kept_r.data),
-            kept_w.en.eq(pipe(m, self.valid & self.base, 1, "keeps")),
-            kept_w.addr.eq(where[self.latency + 1]),
-            kept_w.data.eq(Cat(*self.keep)),
-        ]
+        if chip.cge:
+            self._keep(m, where)
 
         def at_exit(value: Value, name: str, *, control: bool = False) -> Value:
             return pipe(m, value, self.latency, name, reset_less=not control)
@@ -274,6 +261,39 @@ class LogitSweep(wiring.Component):
             self.target_addr.eq(pipe(m, row, self.latency - 1, "row", reset_less=True)),
         ]
         return m
+
+    def _touched(
+        self, m: Module, arriving: Value, place: Value, read_bank: Value, sweep_ends: Value
+    ) -> Value:
+        """Whether the evaluation wrote the output at ``place``. Logits are always complete."""
+        if not self._chip.cge:
+            return Const(1, 1)
+        depth = self._chip.output_depth
+        touched = Signal(2 * depth)
+        with m.If(self.logits.en):
+            m.d.sync += touched.bit_select(arriving, 1).eq(1)
+        for bank in range(2):
+            with m.If(sweep_ends & (read_bank == bank)):
+                m.d.sync += touched[bank * depth : (bank + 1) * depth].eq(0)
+        return touched.bit_select(place, 1)
+
+    def _keep(self, m: Module, where: list[Value]) -> None:
+        """The memory of what is kept; ``where[k]`` is the output and group of stage k."""
+        # What is kept arrives with the element, and is handed back a cycle after it. Differences
+        # are swept only when a base evaluation has drained: no word is read as it is written.
+        m.submodules.kept = kept = Memory(
+            shape=unsigned(self._kept_width * self._chip.loss_ways),
+            depth=self._groups * self._chip.output_depth,
+            init=[],
+        )
+        kept_r, kept_w = kept.read_port(), kept.write_port()
+        m.d.comb += [
+            kept_r.addr.eq(where[self.latency - 1]),
+            Cat(*self.kept).eq(kept_r.data),
+            kept_w.en.eq(pipe(m, self.valid & self.base, 1, "keeps")),
+            kept_w.addr.eq(where[self.latency + 1]),
+            kept_w.data.eq(Cat(*self.keep)),
+        ]
 
     def _select(
         self, m: Module, word: Value, groups: list[Value], way: int, name: str, enable: Value

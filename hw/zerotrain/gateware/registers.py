@@ -14,9 +14,9 @@ from zerotrain.spec.registers import (
     IDENTIFIER,
     REGISTERS,
     VERSION,
-    Command,
     Error,
     Window,
+    commands,
     register,
     windows,
 )
@@ -279,10 +279,9 @@ class RegisterBank(wiring.Component):
         # Registered again: block RAM is slow.
         return pipe(m, r.data, 1, "stored", reset_less=True)
 
-    @staticmethod
-    def _known_command(dat_w: Value) -> Value:
+    def _known_command(self, dat_w: Value) -> Value:
         width = register("command").width
-        return Cat(dat_w[:width] == c for c in Command if c).any()
+        return Cat(dat_w[:width] == c for c in commands(self._chip)).any()
 
     def _live(
         self,

@@ -36,6 +36,9 @@ class Chip:
         Number formats.
     loss : Loss
         The loss unit that is built.
+    cge : bool
+        Whether the chip does CGE steps. Without, it is smaller: lanes have no ReLU differences, the
+        loss unit keeps no logits, and the command is unknown.
     parameter_depth : int
         Words of the parameter and momentum memories.
     weight_depth : int
@@ -72,6 +75,7 @@ class Chip:
     lanes: int
     formats: Formats = field(default_factory=Formats)
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
+    cge: bool = True
     parameter_depth: int = 512
     weight_depth: int = 2048
     merge_depth: int = 0
@@ -130,6 +134,11 @@ class Chip:
         return [min(_GROUP_LANES, lanes - k) for k in range(0, lanes, _GROUP_LANES)]
 
     @property
+    def shifts(self) -> tuple[int, ...]:
+        """Every right shift that a program for this chip can ask for, ascending."""
+        return self.formats.shifts if self.cge else self.formats.forward_shifts
+
+    @property
     def sample_rows(self) -> int:
         """Input words per lane, of all banks."""
         return self.sample_banks * self.sample_depth
@@ -157,7 +166,11 @@ class Chip:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and the configuration hash."""
-        return asdict(self) | {"formats": self.formats.to_dict(), "loss": str(self.loss)}
+        values = asdict(self) | {"formats": self.formats.to_dict(), "loss": str(self.loss)}
+        # Left out where it says nothing new: fingerprints of chips are older than this field.
+        if self.cge:
+            del values["cge"]
+        return values
 
     @property
     def config_hash(self) -> int:

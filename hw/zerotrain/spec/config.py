@@ -180,7 +180,7 @@ class ChipOptions:
 
     lanes: int = 8
     formats: Formats = field(default_factory=Formats)
-    fixed: dict[str, int] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Any, path: str = "chip") -> Self:
@@ -188,7 +188,8 @@ class ChipOptions:
         known = [f.name for f in fields(Chip) if f.name != "loss"]
         table = _Table(values, path, known)
         formats = _read_formats(table.values.get("formats", {}), f"{path}.formats")
-        fixed = {k: table.get(k, int) for k in table.values if k not in ("lanes", "formats")}
+        hints = get_type_hints(Chip)
+        fixed = {k: table.get(k, hints[k]) for k in table.values if k not in ("lanes", "formats")}
         return cls(table.get("lanes", int, 8), formats, fixed)
 
     @classmethod

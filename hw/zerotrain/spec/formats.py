@@ -120,17 +120,23 @@ class Formats:
         return self.lane_shift(source, self.delta) + self.cge_mu_shift
 
     @property
-    def shifts(self) -> tuple[int, ...]:
-        """Every right shift that any program on this chip can ask for, ascending.
+    def forward_shifts(self) -> tuple[int, ...]:
+        """Every right shift that forward passes and merging can ask for, ascending.
 
-        The requantiser of a lane is a multiplexer over this set, not a barrel shifter.
+        The requantiser of a lane is a multiplexer over the chip's set, not a barrel shifter.
         """
         sources = (self.input, self.tt, self.preact)
         targets = (self.tt, self.preact, self.logit)
         found = {self.lane_shift(s, t) for s in sources for t in targets}
-        found |= {self.delta_shift(s) for s in sources}
-        found |= {self.lane_shift(self.delta, t) for t in (self.delta, self.dlogit)}
         found.add(self.weight.frac_bits)  # merging two weights
+        return tuple(sorted(found))
+
+    @property
+    def shifts(self) -> tuple[int, ...]:
+        """The same with those of CGE."""
+        found = set(self.forward_shifts)
+        found |= {self.delta_shift(s) for s in (self.input, self.tt, self.preact)}
+        found |= {self.lane_shift(self.delta, t) for t in (self.delta, self.dlogit)}
         return tuple(sorted(found))
 
     def check(self) -> None:

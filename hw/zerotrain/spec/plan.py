@@ -69,9 +69,9 @@ class Plan:
     tiled : tuple of bool
         Which layers the forward pass applies tile by tile.
     forms : CgeForms
-        Form of each layer's CGE evaluations.
+        Form of each layer's CGE evaluations; none if the chip does no CGE.
     sections : dict
-        Contractions of every section, before encoding.
+        Contractions of every section, before encoding; none for CGE if the chip does no CGE.
     words : dict
         Words that the network needs of each memory, by the name of the chip's depth parameter.
     """
@@ -85,6 +85,11 @@ class Plan:
     sections: dict[Section, list[Contract | Loop]] = field(repr=False)
     words: dict[str, int]
     batch: int
+
+    @property
+    def step_kinds(self) -> tuple[StepKind, ...]:
+        """Kinds of steps that the chip does."""
+        return STEP_KINDS if self.chip.cge else STEP_KINDS[:-1]
 
     def beats(self, section: Section) -> int:
         """Multiply-accumulates per lane of one run of a section."""
@@ -161,10 +166,10 @@ class Plan:
 
     def candidates(self) -> dict[str, list[dict[str, Any]]]:
         """What the planner chose from for every layer, as plain values with the reason of each
-        choice: for the ``forward`` pass, and for ``cge``."""
+        choice: for the ``forward`` pass, and for ``cge`` if the chip does that."""
         network, chip = self.network, self.chip
         forward = forward_candidates(network, chip, self.batch)
-        cge = cge_candidates(network, chip, self.batch)
+        cge = cge_candidates(network, chip, self.batch) if chip.cge else []
 
         def rows(found: list[Candidate], chosen: list[Candidate]) -> list[dict[str, Any]]:
             return [
@@ -193,7 +198,7 @@ class Plan:
             layer.n_inputs * layer.n_outputs + layer.bias * layer.n_outputs
             for layer in self.network.layers
         )
-        costs = {kind: self.step_cost(kind) for kind in STEP_KINDS}
+        costs = {kind: self.step_cost(kind) for kind in self.step_kinds}
         return {
             "network": self.network.to_dict(),
             "parameters": self.network.n_parameters,

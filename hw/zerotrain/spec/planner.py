@@ -4,6 +4,7 @@ It chooses how every layer is gone about, lowers the four program sections and a
 memories. What that costs is in the :class:`~zerotrain.spec.plan.Plan`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,17 +37,19 @@ def _lower(
     """Lower all sections and count the memory words they need."""
     scratch = Allocator()
     lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
-    merging, environments = lowering.merging, lowering.environments()
+    merging = lowering.merging
+    environments = lowering.environments() if chip.cge else []
     keys = [key for n, sizes in enumerate(groups) for key in lowering.groups_of(n, sizes)]
     merging.place_factors(keys + environments)
     merging.place(keys)
     bank = merging.words
-    merging.place(environments)
+    if chip.cge:
+        merging.place(environments)
     sections: dict[Section, Any] = {
         "merge": lowering.merge_groups(groups, tiled),
         "forward": lowering.forward(groups, tiled),
-        "cge_merge": lowering.merge_environments(),
-        "cge": lowering.coordinates(forms),
+        "cge_merge": lowering.merge_environments() if chip.cge else [],
+        "cge": lowering.coordinates(forms) if chip.cge else [],
     }
     words = {
         "weight_depth": max(banks(chip) * bank, merging.words),
@@ -59,13 +62,13 @@ def _lower(
     return sections, words
 
 
-def _program(sections: dict[Section, Any], formats: Formats) -> Program:
+def _program(sections: dict[Section, Any], shifts: Sequence[int]) -> Program:
     rows: list[int] = []
     starts: dict[str, int] = {}
     listing: list[str] = []
     for name in SECTIONS:
         starts[name] = len(rows)
-        rows += encode(sections[name], formats.shifts)
+        rows += encode(sections[name], shifts)
         for item in sections[name]:
             for contract in item.body if isinstance(item, Loop) else (item,):
                 runs = item.runs(contract) if isinstance(item, Loop) else 1
@@ -141,9 +144,9 @@ def plan(
         check_groups(network, groups)
     groups, tiled = choose(network, chip, batch, groups, tiled)
     if forms is None:
-        forms = choose_forms(network, chip, batch)
+        forms = choose_forms(network, chip, batch) if chip.cge else ()
     sections, words = _lower(network, chip, groups, tiled, forms)
-    program = _program(sections, chip.formats)
+    program = _program(sections, chip.shifts)
     passes = -(-batch // chip.lanes)
     ways = -(-chip.lanes // chip.loss_ways)
     words = {
@@ -153,7 +156,7 @@ def plan(
         "target_depth": passes * ways * network.n_targets,
         "program_depth": len(program.rows),
         "output_depth": network.n_outputs,
-        "evaluation_depth": network.n_parameters + 1,
+        "evaluation_depth": network.n_parameters + 1 if chip.cge else 1,
     }
     for name, need in words.items():
         available = getattr(chip, name)
@@ -188,17 +191,20 @@ def chip_for(
     ----------
     loss_ways : int, optional
         By default one for every 8 lanes, so that a loss takes 8 cycles per output however many
-        lanes there are; but 2 on a chip of 2 to 23 lanes.
+        lanes there are; but 2 on a chip of 2 to 23 lanes. Without CGE, losses are few: one for
+        every 32 lanes.
     overrides
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
     """
     formats = formats or Formats()
-    ways = max(min(2, lanes), lanes // 8) if loss_ways is None else loss_ways
+    cge = overrides.get("cge", True)
+    ways = max(min(2, lanes), lanes // 8) if cge else max(1, lanes // 32)
     roomy = Chip(
         lanes=lanes,
         formats=formats,
         loss=network.loss,
-        loss_ways=ways,
+        cge=cge,
+        loss_ways=ways if loss_ways is None else loss_ways,
         acc_width=48,
         output_depth=64,
         query_depth=max(2, queries),
@@ -227,7 +233,8 @@ def _plan_within(
     def choices(scratch_depth: int) -> dict[str, Any]:
         chip = replace(roomy, scratch_depth=scratch_depth)
         chosen, tiled = choose(network, chip, batch, groups)
-        return {"groups": chosen, "tiled": tiled, "forms": choose_forms(network, chip, batch)}
+        forms = choose_forms(network, chip, batch) if chip.cge else ()
+        return {"groups": chosen, "tiled": tiled, "forms": forms}
 
     found = plan(network, roomy, batch=batch, **choices(budget))
     need = found.words["scratch_depth"]

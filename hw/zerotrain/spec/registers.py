@@ -28,6 +28,11 @@ class Command(IntEnum):
     CGE = 3
 
 
+def commands(chip: Chip) -> tuple[Command, ...]:
+    """The commands that a chip knows."""
+    return tuple(c for c in Command if c and (chip.cge or c != Command.CGE))
+
+
 class Status(IntFlag):
     """Bits of the ``status`` register."""
 

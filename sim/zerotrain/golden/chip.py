@@ -26,6 +26,7 @@ from zerotrain.spec.registers import (
     Status,
     UpdateRule,
     Window,
+    commands,
     windows,
 )
 from zerotrain.spec.step import StepSettings
@@ -43,7 +44,7 @@ class GoldenChip:
     * an access where no register and no memory word is reads zero, writes nothing and sets
       ``BAD_ADDRESS``; that includes rows of ``samples`` and ``targets`` beyond their depth;
     * writes of read-only registers and of the losses are ignored;
-    * a command that is none of EVALUATE, RGE and CGE sets ``BAD_COMMAND`` and is ignored.
+    * a command that the chip does not know sets ``BAD_COMMAND`` and is ignored.
 
     Parameters
     ----------
@@ -198,7 +199,7 @@ class GoldenChip:
 
     def _start(self, value: int) -> None:
         """Run a whole step."""
-        if value not in (Command.EVALUATE, Command.RGE, Command.CGE):
+        if value not in commands(self.chip):
             self._registers["error"] |= Error.BAD_COMMAND
             return
         registers, flags = self._registers, Flags()

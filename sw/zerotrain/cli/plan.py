@@ -64,10 +64,11 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
     for index, layer in enumerate(network.layers):
         console.print(f"  layer {index + 1}: {layer}", soft_wrap=True)
     for part, title in (("forward", "forward pass"), ("cge", "all coordinates")):
-        console.print(_compared(title, report["candidates"][part]))
+        if report["candidates"][part]:
+            console.print(_compared(title, report["candidates"][part]))
     console.print(
-        f"Multiply-accumulates per sample: forward {macs['forward']:,} "
-        f"(dense {macs['dense']:,}), all coordinates {macs['cge']:,}"
+        f"Multiply-accumulates per sample: forward {macs['forward']:,} (dense {macs['dense']:,}), "
+        + (f"all coordinates {macs['cge']:,}" if chip.cge else "no CGE on this chip")
     )
     steps = Table("step", "multiply-accumulates", "cycles, estimated", "multiplier use")
     if board is not None:

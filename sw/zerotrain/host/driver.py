@@ -23,6 +23,7 @@ from zerotrain.spec.registers import (
     Saturation,
     Status,
     Window,
+    commands,
     register,
     windows,
 )
@@ -326,6 +327,8 @@ class Driver:
     def start(self, command: Command, settings: StepSettings | None = None, *, bank: int) -> None:
         """Start a step on the batch in a bank. Evaluate steps need no settings."""
         self._idle("A step is started")
+        if command not in commands(self.chip):
+            raise ValueError(f"The chip does no {command.name} steps")
         self._check_bank(bank)
         batch = self._batches[bank]
         if not batch:

@@ -120,7 +120,7 @@ class _Clock:
         self._trainer = trainer
         training, step_cost = session.training, session.plan.step_cost
         rge = training.rge
-        self._cge = step_cost("cge", batch=training.batch).cycles
+        self._cge = step_cost("cge", batch=training.batch).cycles if training.cge else 0
         self._rge = 0
         if rge is not None:
             base = Baseline.MEAN if rge.baseline == "mean" else Baseline.BASE

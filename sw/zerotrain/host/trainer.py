@@ -103,6 +103,11 @@ class Trainer:
         step_macs: Callable[[Any, int, int], int] | None = None,
     ) -> None:
         dataset.check(driver.network)
+        if training.cge is not None and not driver.chip.cge:
+            raise ValueError(
+                "The chip does no CGE (chip.cge = false), the training has a stage [training.cge]: "
+                "train without it, or generate a chip with CGE"
+            )
         self.driver, self.training, self.dataset = driver, training, dataset
         self.schedule = Schedule(training, driver.chip.formats)
         self._step_macs = step_macs or (lambda kind, batch, losses: 0)
