@@ -7,6 +7,7 @@ from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.gateware.arithmetic import limit, saturate
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
@@ -131,21 +132,27 @@ class Lane(wiring.Component):
                     m.d.sync += p5_shifted.eq(acc >> shift)
 
         # Stage 5
-        def saturate(to: int) -> list[object]:
-            low, high = p5_shifted[:to].as_signed(), p5_shifted[to - 1 :]
-            fits = high.all() | ~high.any()
-            extreme = Mux(p5_shifted < 0, -(1 << (to - 1)), (1 << (to - 1)) - 1)
-            return [self.result.eq(Mux(fits, low, extreme)), self.clamped.eq(~fits)]
-
+        sizes = {Result.LOGIT: f.logit.width, Result.DLOGIT: f.logit.width}
+        if self._merges:
+            sizes[Result.WEIGHT] = f.weight.width
+        extreme = Signal.like(self.result)
+        clamped = Signal()
         with m.Switch(control.result):
-            with m.Case(Result.LOGIT, Result.DLOGIT):
-                m.d.sync += saturate(f.logit.width)
-            if self._merges:
-                with m.Case(Result.WEIGHT):
-                    m.d.sync += saturate(f.weight.width)
+            for size in {*sizes.values()} - {width}:
+                with m.Case(*(kind for kind in sizes if sizes[kind] == size)):
+                    m.d.comb += self._saturation(p5_shifted, size, extreme, clamped)
             with m.Default():
-                m.d.sync += saturate(width)
+                m.d.comb += self._saturation(p5_shifted, width, extreme, clamped)
+        m.d.sync += [
+            self.result.eq(Mux(clamped, extreme, p5_shifted)),
+            self.clamped.eq(clamped),
+        ]
         return m
+
+    @staticmethod
+    def _saturation(value: Value, width: int, extreme: Signal, clamped: Signal) -> list[object]:
+        """What ``value`` is if it is clamped to ``width`` bits, and whether it is."""
+        return [extreme.eq(limit(value[-1], width)), clamped.eq(saturate(value, width)[1])]
 
     def _bend(
         self, m: Module, operand: Signal, straight: Signal, constant: Value, negative: Value
