@@ -3,7 +3,11 @@
 Golden model: :func:`zerotrain.golden.fixed.requantize` of an exact sum of products.
 """
 
-from amaranth import Module, Mux, Signal, Value, signed
+from collections.abc import Sequence
+from functools import cache
+from itertools import combinations_with_replacement
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,25 +15,69 @@ from zerotrain.gateware.arithmetic import limit, saturate
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
-__all__ = ["LATENCY", "Lane", "lane_control"]
+__all__ = ["LATENCY", "TAKES", "Lane", "lane_control", "step_masks", "takes"]
 
 #: Cycles from a product's memory words to its sum in ``result``.
 LATENCY = 6
+
+#: What the operand is made of, besides a constant; ``delta``: it is the difference of a
+#: pre-activation.
+TAKES = data.StructLayout({"input": 1, "scratch": 1, "preact": 1, "delta": 1})
 
 
 def lane_control(chip: Chip) -> data.StructLayout:
     """What all lanes are told, each field in the stage that uses it (see :class:`Lane`)."""
     return data.StructLayout(
         {
-            "source": Source,
+            "takes": TAKES,
             "relu": 1,
             "constant": chip.formats.lane_width,
             "first": 1,
             "round": chip.acc_width,
-            "shift": range(len(chip.formats.shifts)),
+            "steps": len(shift_steps(chip.shifts)),
             "result": Result,
         }
     )
+
+
+def takes(source: Value) -> Value:
+    """``TAKES`` for a :class:`~zerotrain.spec.program.Source`."""
+    delta = source == Source.DELTA
+    return Cat(
+        source == Source.INPUT,
+        (source == Source.SCRATCH) | delta,
+        source == Source.PREACT,
+        delta | (source == Source.DELTA_CONSTANT),
+    )
+
+
+@cache
+def shift_steps(shifts: tuple[int, ...]) -> tuple[int, ...]:
+    """The fewest distances such that what each shift has more than the least is a sum of some.
+
+    A shift by the least, and one after the other by each of these or not, is smaller than a
+    multiplexer over all shifts.
+    """
+    excess = {shift - min(shifts) for shift in shifts}
+    for count in range((len(excess) - 1).bit_length(), len(excess)):
+        for steps in combinations_with_replacement(range(1, max(excess) + 1), count):
+            if all(_summed(steps, n) is not None for n in excess):
+                return steps
+    return tuple(sorted(excess - {0}))
+
+
+def _summed(steps: Sequence[int], total: int) -> int | None:
+    """Which steps, as bits, add up to ``total``; None if none do."""
+    for mask in range(1 << len(steps)):
+        if sum(step for k, step in enumerate(steps) if mask >> k & 1) == total:
+            return mask
+    return None
+
+
+def step_masks(shifts: tuple[int, ...]) -> list[int]:
+    """For every shift, the bits of those steps that make it up."""
+    steps = shift_steps(shifts)
+    return [_summed(steps, shift - min(shifts)) or 0 for shift in shifts]
 
 
 class Lane(wiring.Component):
@@ -38,12 +86,12 @@ class Lane(wiring.Component):
     One product per cycle. The result of a sum is in ``result`` 6 cycles after the words of its
     last product were presented:
 
-    * stage 0: words arrive; with CGE, the two sums that differences may need; ``source``,
-      ``relu``, ``constant``;
+    * stage 0: words arrive; with CGE, the two sums that differences may need; ``takes``, ``relu``,
+      ``constant`` (zero where the operand has none);
     * stage 1: the operand; the ``weight`` arrives;
     * stage 2: multiplication;
     * stage 3: accumulation, ``first`` and ``round`` (the rounding constant);
-    * stage 4: shift, ``shift``;
+    * stage 4: shift, ``steps`` (see :func:`shift_steps`);
     * stage 5: saturation, ``result``.
 
     Stages 2 and 3 have a register before and behind the multiplier and nothing else. The
@@ -92,18 +140,18 @@ class Lane(wiring.Component):
         width = f.lane_width
 
         # Stage 0: what the operand is unless a difference bends at zero.
-        constant = control.constant.as_signed()
         negative = self.preact < 0
+        dy = Signal(signed(width))
+        rest = Signal(signed(width))
         p1_straight = Signal(signed(width), reset_less=True)
-        with m.Switch(control.source):
-            with m.Case(Source.INPUT):
-                m.d.sync += p1_straight.eq(self.input)
-            with m.Case(Source.CONSTANT, Source.DELTA_CONSTANT):
-                m.d.sync += p1_straight.eq(constant)
-            with m.Case(Source.PREACT):
-                m.d.sync += p1_straight.eq(Mux(control.relu & negative, 0, self.preact))
-            with m.Default():
-                m.d.sync += p1_straight.eq(self.scratch)
+        m.d.comb += [
+            dy.eq(Mux(control.takes.scratch, self.scratch, control.constant)),
+            rest.eq(
+                Mux(control.takes.input, self.input, 0)
+                | Mux(control.takes.preact & ~(control.relu & negative), self.preact, 0)
+            ),
+        ]
+        m.d.sync += p1_straight.eq(dy | rest)
 
         # Stage 1. Multiplier registers have no reset: only those are absorbed into iCE40 DSP
         # blocks.
@@ -111,7 +159,7 @@ class Lane(wiring.Component):
         p2_operand = Signal(signed(width), reset_less=True)
         m.d.sync += p2_weight.eq(self.weight)
         if self._chip.cge:
-            self._bend(m, p2_operand, p1_straight, constant, negative)
+            self._bend(m, p2_operand, p1_straight, dy, negative)
         else:
             m.d.sync += p2_operand.eq(p1_straight)
 
@@ -123,13 +171,13 @@ class Lane(wiring.Component):
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
         m.d.sync += acc.eq(Mux(control.first, control.round.as_signed(), acc) + p3_prod)
 
-        # Stage 4: the shifts are a small fixed set, so a multiplexer instead of a barrel shifter.
+        # Stage 4: the shifts are a small fixed set.
         shifts = self._chip.shifts
         p5_shifted = Signal(signed(self._chip.acc_width - shifts[0]), reset_less=True)
-        with m.Switch(control.shift):
-            for index, shift in enumerate(shifts):
-                with m.Case(index):
-                    m.d.sync += p5_shifted.eq(acc >> shift)
+        shifted: Value = acc >> shifts[0]
+        for step, taken in zip(shift_steps(shifts), control.steps, strict=True):
+            shifted = Mux(taken, shifted >> step, shifted)
+        m.d.sync += p5_shifted.eq(shifted)
 
         # Stage 5
         sizes = {Result.LOGIT: f.logit.width, Result.DLOGIT: f.logit.width}
@@ -155,17 +203,13 @@ class Lane(wiring.Component):
         return [extreme.eq(limit(value[-1], width)), clamped.eq(saturate(value, width)[1])]
 
     def _bend(
-        self, m: Module, operand: Signal, straight: Signal, constant: Value, negative: Value
+        self, m: Module, operand: Signal, straight: Signal, dy: Value, negative: Value
     ) -> None:
         """Stages 0 and 1 of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
         f, control = self._chip.formats, self.control
         width, align = f.lane_width, f.delta.frac_bits - f.preact.frac_bits
-        dy = Signal(signed(width))
         aligned = Signal(signed(width + align))
-        m.d.comb += [
-            dy.eq(Mux(control.source == Source.DELTA_CONSTANT, constant, self.scratch)),
-            aligned.eq(self.preact << align),
-        ]
+        m.d.comb += aligned.eq(self.preact << align)
         p1_moved = Signal(signed(width + align + 1), reset_less=True)
         p1_minus = Signal(signed(width), reset_less=True)
         p1_negative = Signal(reset_less=True)
@@ -174,10 +218,7 @@ class Lane(wiring.Component):
             p1_moved.eq(aligned + dy),
             p1_minus.eq(-aligned),
             p1_negative.eq(negative),
-            p1_bends.eq(
-                control.relu
-                & ((control.source == Source.DELTA) | (control.source == Source.DELTA_CONSTANT))
-            ),
+            p1_bends.eq(control.relu & control.takes.delta),
         ]
         moved_negative = p1_moved < 0
         with m.If(~p1_bends | ~(p1_negative | moved_negative)):

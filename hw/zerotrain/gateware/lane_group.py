@@ -3,12 +3,12 @@
 Golden model: that of :mod:`zerotrain.gateware.lane`; a group only brings words to its lanes.
 """
 
-from amaranth import Array, Cat, Const, Module, Signal, Value, signed, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.lane import LATENCY, Lane
+from zerotrain.gateware.lane import LATENCY, TAKES, Lane, lane_control, step_masks, takes
 from zerotrain.gateware.memory import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
@@ -111,11 +111,22 @@ class LaneGroup(wiring.Component):
 
         beat = Signal(broadcast(chip), reset_less=True, attrs={"keep": 1})
         m.d.sync += beat.eq(self.beat)
-        # Both hold still: decoded here, so that few wires cross the chip.
+        # Decoded here, so that few wires cross the chip. All but the source hold still.
         constant = Signal(f.lane_width, reset_less=True)
         rounding = Signal(chip.acc_width, reset_less=True)
+        taken = Signal(TAKES, reset_less=True)
+        steps = Signal(lane_control(chip)["steps"].shape, reset_less=True)
+        source = self.beat.source
         m.d.sync += [
-            constant.eq(1 << beat.constant_shift),
+            taken.eq(takes(source)),
+            constant.eq(
+                Mux(
+                    (source == Source.CONSTANT) | (source == Source.DELTA_CONSTANT),
+                    1 << beat.constant_shift,
+                    0,
+                )
+            ),
+            steps.eq(Array([Const(mask) for mask in step_masks(chip.shifts)])[beat.shift]),
             rounding.eq(Array([Const(1 << s >> 1) for s in chip.shifts])[beat.shift]),
         ]
 
@@ -146,12 +157,12 @@ class LaneGroup(wiring.Component):
                 lane.input.eq(sample_words[k].as_signed()),
                 lane.scratch.eq(scratch_words[k].as_signed()),
                 lane.preact.eq(preact_words[k].as_signed()),
-                lane.control.source.eq(beat.source),
+                lane.control.takes.eq(taken),
                 lane.control.relu.eq(beat.relu),
                 lane.control.constant.eq(constant),
                 lane.control.first.eq(beat.first),
                 lane.control.round.eq(rounding),
-                lane.control.shift.eq(beat.shift),
+                lane.control.steps.eq(steps),
                 lane.control.result.eq(beat.result),
                 self.result[k].eq(lane.result),
                 clamped[k].eq(lane.clamped & self.active[k]),
