@@ -44,6 +44,7 @@ def draw_chip(index: int) -> Chip:
         formats=formats,
         loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
         cge=index < 6,
+        compact=index in (4, 6, 7),
         loss_ways=draw.pick(rng, 1, min(3, lanes)),
         lfsr_degree=int(rng.choice([33, 40, 48, 64])),
         acc_width=48,

@@ -120,8 +120,9 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         ("target", chip.target_rows, chip.loss_ways * target, target),
     ]
     for lanes in chip.lane_groups:
-        whole.append(("scratch", chip.scratch_depth, lanes * f.lane_width))
-        whole.append(("preact", chip.preact_depth, lanes * f.lane_width))
+        whole.append(("scratch", chip.scratch_rows, lanes * f.lane_width))
+        if chip.cge:
+            whole.append(("preact", chip.preact_depth, lanes * f.lane_width))
         parts.append(("input", chip.sample_rows, lanes * f.input.width, f.input.width))
     if chip.merge_depth:
         whole += [("weight", chip.weight_depth // 2, f.weight.width)] * 2

@@ -181,7 +181,8 @@ class Engine(wiring.Component):
             "input_row": Mux(
                 self.sample_read, self.sample_w.row, address.operand + self.input_base
             ),
-            "scratch_row": address.operand,
+            "scratch_row": address.operand
+            + self._behind_scratch(seq.control.source == Source.PREACT),
             "preact_row": Mux(seq.control.source == Source.PREACT, address.operand, address.aux),
         }
         for name, row in rows.items():
@@ -210,7 +211,9 @@ class Engine(wiring.Component):
             told.first.eq(beats[6].first),
             told.write_scratch.eq(write_scratch),
             told.write_preact.eq(write_preact),
-            told.write_row.eq(targets[RESULT_STAGE - 1]),
+            told.write_row.eq(
+                targets[RESULT_STAGE - 1] + self._behind_scratch(control.result == Result.PREACT)
+            ),
             told.relu.eq(control.relu),
             told.constant_shift.eq(control.constant_shift),
             told.shift.eq(control.shift),
@@ -277,6 +280,10 @@ class Engine(wiring.Component):
                 with m.Case(Result.LOGIT, Result.DLOGIT):
                     m.d.comb += self._flag(Saturation.LOGIT).eq(clamped)
         return m
+
+    def _behind_scratch(self, preact: Value) -> Value:
+        """Where pre-activations begin in the scratch memory, if they are there."""
+        return Mux(preact, 0 if self._chip.cge else self._chip.scratch_depth, 0)
 
     def _flag(self, bit: Saturation) -> Value:
         return self.saturation[int(bit).bit_length() - 1]

@@ -26,14 +26,14 @@ def broadcast(chip: Chip) -> data.StructLayout:
     return data.StructLayout(
         {
             "input_row": address_bits(chip.sample_rows),
-            "scratch_row": address_bits(chip.scratch_depth),
+            "scratch_row": address_bits(chip.scratch_rows),
             "preact_row": address_bits(chip.preact_depth),
             "source": Source,
             "weight": signed(chip.formats.weight.width),
             "first": 1,
             "write_scratch": 1,
             "write_preact": 1,
-            "write_row": max(address_bits(chip.scratch_depth), address_bits(chip.preact_depth)),
+            "write_row": max(address_bits(chip.scratch_rows), address_bits(chip.preact_depth)),
             "relu": 1,
             "constant_shift": range(chip.formats.lane_width),
             "shift": range(len(chip.shifts)),
@@ -48,6 +48,9 @@ class LaneGroup(wiring.Component):
     What every lane is told goes through registers of the group, so that no signal crosses the chip
     and feeds many loads in one cycle. They are marked ``keep``: synthesis would merge them with
     their twins in other groups. Memory words are registered as well: block RAM is slow to answer.
+    On a compact chip, rows are registered once more instead.
+
+    Without CGE, pre-activations are rows of the scratch memory from ``scratch_depth`` on.
 
     Stages are those of a beat. Inputs are given one stage before their use:
 
@@ -139,15 +142,23 @@ class LaneGroup(wiring.Component):
             words = Signal(
                 data.ArrayLayout(unsigned(width), lanes), name=f"{name}_words", reset_less=True
             )
-            m.d.comb += port.addr.eq(row)
-            m.d.sync += words.eq(port.data)
+            if chip.compact:
+                m.d.sync += port.addr.eq(row)
+                m.d.comb += words.eq(port.data)
+            else:
+                m.d.comb += port.addr.eq(row)
+                m.d.sync += words.eq(port.data)
             return made, words
 
         samples, sample_words = memory("sample", f.input.width, chip.sample_rows, beat.input_row)
         scratch, scratch_words = memory(
-            "scratch", f.lane_width, chip.scratch_depth, beat.scratch_row
+            "scratch", f.lane_width, chip.scratch_rows, beat.scratch_row
         )
-        preact, preact_words = memory("preact", f.lane_width, chip.preact_depth, beat.preact_row)
+        preact, preact_words = scratch, scratch_words
+        if chip.cge:
+            preact, preact_words = memory(
+                "preact", f.lane_width, chip.preact_depth, beat.preact_row
+            )
 
         clamped = Signal(lanes)
         for k, lane in enumerate(self._lanes):
@@ -171,7 +182,10 @@ class LaneGroup(wiring.Component):
         m.d.sync += [self.clamped.eq(clamped.any()), self.clamped_0.eq(clamped[0])]
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
-        for made, enable in ((scratch, beat.write_scratch), (preact, beat.write_preact)):
+        written = [(scratch, beat.write_scratch | beat.write_preact)]
+        if chip.cge:
+            written = [(scratch, beat.write_scratch), (preact, beat.write_preact)]
+        for made, enable in written:
             port = made.write_port()
             m.d.comb += [
                 port.en.eq(enable),

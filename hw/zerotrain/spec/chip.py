@@ -39,6 +39,9 @@ class Chip:
     cge : bool
         Whether the chip does CGE steps. Without, it is smaller: lanes have no ReLU differences, the
         loss unit keeps no logits, and the command is unknown.
+    compact : bool
+        Fewer logic cells at a lower clock, for small parts: memory words go to the lanes without a
+        register of their own.
     parameter_depth : int
         Words of the parameter and momentum memories.
     weight_depth : int
@@ -76,6 +79,7 @@ class Chip:
     formats: Formats = field(default_factory=Formats)
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
     cge: bool = True
+    compact: bool = False
     parameter_depth: int = 512
     weight_depth: int = 2048
     merge_depth: int = 0
@@ -144,6 +148,12 @@ class Chip:
         return self.sample_banks * self.sample_depth
 
     @property
+    def scratch_rows(self) -> int:
+        """Rows of the scratch memory. Without CGE, no operand takes a word of intermediates and a
+        pre-activation at once: pre-activations then are in the same memory, behind the others."""
+        return self.scratch_depth + (0 if self.cge else self.preact_depth)
+
+    @property
     def target_rows(self) -> int:
         """Target words per loss way, of all banks."""
         return self.sample_banks * self.target_depth
@@ -167,9 +177,10 @@ class Chip:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and the configuration hash."""
         values = asdict(self) | {"formats": self.formats.to_dict(), "loss": str(self.loss)}
-        # Left out where it says nothing new: fingerprints of chips are older than this field.
-        if self.cge:
-            del values["cge"]
+        # Left out where they say nothing new: fingerprints of chips are older than these fields.
+        for name, usual in (("cge", True), ("compact", False)):
+            if values[name] == usual:
+                del values[name]
         return values
 
     @property

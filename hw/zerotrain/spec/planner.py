@@ -199,6 +199,7 @@ def chip_for(
     formats = formats or Formats()
     cge = overrides.get("cge", True)
     ways = max(min(2, lanes), lanes // 8) if cge else max(1, lanes // 32)
+    limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
     roomy = Chip(
         lanes=lanes,
         formats=formats,
@@ -208,7 +209,7 @@ def chip_for(
         acc_width=48,
         output_depth=64,
         query_depth=max(2, queries),
-        **dict.fromkeys(_DEPTHS, 1 << 16),
+        **limits,
     )
     found = _plan_within(network, roomy, batch, groups, overrides)
     if overrides.get("merge_depth", _MOST_FACTORS) and network.n_parameters <= _MOST_FACTORS:
