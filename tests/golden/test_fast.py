@@ -2,11 +2,13 @@
 
 from collections import Counter
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from zerotrain.golden.fast import contract, lift
+from zerotrain.golden.fast.contract import prepare as prepared
 from zerotrain.golden.fast.engine import FAST, engine_of
 from zerotrain.golden.fast.threads import run_tasks, thread_count
 from zerotrain.golden.fixed import Flags
@@ -47,6 +49,16 @@ def test_drawn_networks(seed: int) -> None:
     assert outcome(engine_of(model), model, settings, state, x, targets) == expected
 
 
+@pytest.mark.parametrize("seed", range(0, CASES, 2))
+def test_drawn_networks_by_tiles(seed: int) -> None:
+    """Batches that fill vectors, most of them with some samples on top."""
+    model, _, settings, state, _, _ = case(seed)
+    rng = np.random.default_rng([24, seed])
+    x, targets = draw.batch(rng, model.network, model.formats, draw.pick(rng, 16, 40))
+    expected = outcome(READABLE, model, settings, state, x, targets)
+    assert outcome(FAST, model, settings, state, x, targets) == expected
+
+
 def larger(seed: int) -> tuple[Model, StepSettings, State, Ints, Ints]:
     """A network of thousands of words per sample, and more samples than a task takes."""
     rng = np.random.default_rng([22, seed])
@@ -71,15 +83,16 @@ def test_larger_networks(seed: int) -> None:
 
 
 def test_both_carriers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The networks above have sums that fit int32 and sums that do not, of both kinds."""
-    seen: Counter[tuple[str, bool]] = Counter()
+    """The networks above have sums that fit 32 bits and sums that do not, of both kinds."""
+    seen: Counter[tuple[str, str]] = Counter()
     for module in (contract, lift):
 
-        def fits(bound: int, name: str = module.__name__) -> bool:
-            seen[name, bound < 1 << 31] += 1
-            return bound < 1 << 31
+        def prepare(*given: Any, name: str = module.__name__, **named: Any) -> Any:
+            found = prepared(*given, **named)
+            seen[name, found[0].dtype.name] += 1
+            return found
 
-        monkeypatch.setattr(module, "fits_int32", fits)
+        monkeypatch.setattr(module, "prepare", prepare)
     for seed in range(4):
         model, settings, state, x, targets = larger(seed)
         outcome(FAST, model, settings, state, x, targets)

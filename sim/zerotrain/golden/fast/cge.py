@@ -12,6 +12,7 @@ from zerotrain.golden.fast.layer import layer_forward, layers_of, merge, merge_g
 from zerotrain.golden.fast.lift import Lift
 from zerotrain.golden.fast.losses import evaluation_losses
 from zerotrain.golden.fast.threads import Task, run_tasks
+from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model
 from zerotrain.golden.tt import activate
@@ -20,7 +21,6 @@ from zerotrain.spec.registers import Saturation
 __all__ = ["cge_losses"]
 
 Ints = NDArray[np.int64]
-Words = NDArray[np.int32]
 
 #: Differences of one output that a task handles together: their rows share the first cache.
 _TASK_WORDS = 512
@@ -49,8 +49,9 @@ def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) 
 
 
 def _forward(model: Model, theta: Ints, x: Ints, flags: Flags) -> list[ForwardLayer]:
-    """The unperturbed forward pass; all arrays int32."""
-    v, out = np.ascontiguousarray(x.T, np.int32), []
+    """The unperturbed forward pass; all arrays of words."""
+    v: Words = np.ascontiguousarray(x.T, word_type(model.formats.input))
+    out = []
     for part, groups in zip(layers_of(model, theta[None])[0], model.groups, strict=True):
         merged = merge_groups(part, groups, model.formats, flags)
         y = layer_forward(part, merged, v, model.formats, flags)
@@ -78,28 +79,23 @@ class _Step:
             self.lifts.append(Lift(layers[n].y, activation, w, formats, n + 1 == self.last))
 
     def core_tasks(self, n: int, k: int, environment: Words) -> list[Task]:
-        """Tasks of some entries of a TT-core each: they share ``a`` and neighbour in (j, b).
+        """Tasks of some entries of a TT-core each, neighbours in (a, j, b).
 
         Parameters
         ----------
-        environment : int32[I_<k, a, (j_k, b), I_>k, batch]
+        environment : ``[a, j_k, b, I_<k, I_>k, batch]``
         """
         network = self.model.network
-        outer, n_a, count, inner, batch = environment.shape
-        indices: Ints = network.block(n, k).natural(np.arange(network.n_parameters))
-        indices = indices.swapaxes(0, 1).reshape(-1, n_a, count)  # [i, a, (j, b)]
+        outer, inner, batch = environment.shape[3:]
         outputs: Ints = np.arange(network.layers[n].n_outputs).reshape(outer, -1, inner)
         outputs = outputs.swapaxes(0, 1).reshape(-1, outer * inner)  # [i, (I_<k, I_>k)]
+        indices: Ints = network.block(n, k).natural(np.arange(network.n_parameters))
+        indices = 1 + indices.swapaxes(0, 1).reshape(len(outputs), -1)  # [i, (a, j, b)]
+        dy = environment.reshape(indices.shape[1], outer * inner, batch)
         step = max(1, _TASK_WORDS // batch)
         return [
-            partial(
-                self.evaluate,
-                n,
-                1 + indices[:, a, e : e + step],
-                outputs,
-                environment[:, a, e : e + step],
-            )
-            for a, e in product(range(n_a), range(0, count, step))
+            partial(self.evaluate, n, indices[:, e : e + step], outputs, dy[e : e + step])
+            for e in range(0, len(dy), step)
         ]
 
     def bias_tasks(self, n: int) -> list[Task]:
@@ -107,23 +103,21 @@ class _Step:
         network, formats = self.model.network, self.model.formats
         size, batch = network.layers[n].n_outputs, len(self.targets)
         mu = 1 << (formats.delta.frac_bits - formats.cge_mu_shift)
-        environment = np.full((1, 1, 1, batch), mu, np.int32)
+        dy = np.full((1, 1, batch), mu, word_type(formats.delta))
         outputs = np.arange(size)[:, None]
         indices = 1 + network.block(n, None).offset + outputs
         step = max(1, _TASK_WORDS // batch) * 8
         return [
-            partial(self.evaluate, n, indices[i : i + step], outputs[i : i + step], environment)
+            partial(self.evaluate, n, indices[i : i + step], outputs[i : i + step], dy)
             for i in range(0, size, step)
         ]
 
     def evaluate_base(self, flags: Flags) -> None:
         """Evaluation 0."""
         z = self.layers[-1].y
-        self.losses(np.zeros_like(z)[None, :, None], np.zeros((1, 1), np.int64), flags)
+        self.losses(np.zeros_like(z)[None, None], np.zeros((1, 1), np.int64), flags)
 
-    def evaluate(
-        self, n: int, indices: Ints, outputs: Ints, environment: Words, flags: Flags
-    ) -> None:
+    def evaluate(self, n: int, indices: Ints, outputs: Ints, dy: Words, flags: Flags) -> None:
         """Losses of entries of layer ``n``.
 
         Parameters
@@ -132,20 +126,20 @@ class _Step:
             Evaluations.
         outputs : int64[i, (I_<k, I_>k)]
             Which of the layer's outputs the entries touch.
-        environment : int32[I_<k, n, I_>k, batch]
+        dy : ``[n, (I_<k, I_>k), batch]``
             By how much, raw in ``delta``: for every i the same.
         """
         if n == self.last:
-            dz = self.to_logits(environment, outputs, flags)
+            dz = self.to_logits(dy, outputs, flags)
         else:
-            dz = self.lifts[n](environment, outputs, flags)
+            dz = self.lifts[n](dy, outputs, flags)
         for lift in self.lifts[n + 1 :]:
-            everything = np.arange(dz.shape[1])[None]
-            dz = np.concatenate([lift(dy[:, :, None], everything, flags) for dy in dz])
+            everything = np.arange(dz.shape[2])[None]
+            dz = np.concatenate([lift(one, everything, flags) for one in dz])
         self.losses(dz, indices, flags)
 
     def losses(self, dz: Words, indices: Ints, flags: Flags) -> None:
-        """Losses of evaluations ``[i, n]`` at differences ``[i, n_outputs, n, batch]``."""
+        """Losses of evaluations ``[i, n]`` at differences ``[i, n, n_outputs, batch]``."""
         m = self.model
         self.out[indices] = evaluation_losses(
             m.network.loss, m.formats, m.lanes, self.layers[-1].y, dz, self.targets, flags
@@ -153,10 +147,13 @@ class _Step:
 
     def to_logits(self, dy: Words, outputs: Ints, flags: Flags) -> Words:
         """Last layer: pre-activation differences are those of the outputs, in ``dlogit``."""
-        formats, (_, n, _, batch) = self.model.formats, dy.shape
+        formats = self.model.formats
         shift = formats.lane_shift(formats.delta, formats.dlogit)
-        acc = dy.swapaxes(1, 2).reshape(-1, n, batch).astype(np.int64) << formats.weight.frac_bits
+        acc = dy.astype(np.int64) << formats.weight.frac_bits
         scaled = flags.requantize(acc, shift, formats.logit.width, Saturation.LOGIT)
-        dz = np.zeros((len(outputs), len(self.layers[-1].y), n, batch), np.int32)
-        dz[np.arange(len(dz))[:, None], outputs] = scaled
+        n, _, batch = dy.shape
+        shape = len(outputs), n, len(self.layers[-1].y), batch
+        dz = np.zeros(shape, word_type(formats.logit))
+        for one, at in zip(dz, outputs, strict=True):
+            one[:, at] = scaled
         return dz

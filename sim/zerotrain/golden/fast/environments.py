@@ -3,10 +3,10 @@
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zerotrain.golden.fast.contract import contract
-from zerotrain.golden.fast.layer import merge, noted
+from zerotrain.golden.fast.layer import merge
+from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import TTLayer
 from zerotrain.spec.formats import Formats, QFormat
@@ -14,19 +14,16 @@ from zerotrain.spec.registers import Saturation
 
 __all__ = ["left_half", "right_half"]
 
-Words = NDArray[np.int32]
 
-
-def _scaled(w: Words, v: Words, source: QFormat, formats: Formats, flags: Flags) -> Words:
-    """An environment from the sum that defines it."""
-    found = contract(w, v, formats.delta_shift(source), formats.delta)
-    return noted(found, Saturation.SCRATCH, flags)
-
-
-def _partial(w: Words, v: Words, source: QFormat, formats: Formats, flags: Flags) -> Words:
-    """A left or right partial."""
-    found = contract(w, v, formats.lane_shift(source, formats.tt), formats.tt)
-    return noted(found, Saturation.SCRATCH, flags)
+def _made(
+    w: Words, v: Words, shift: int, fmt: QFormat, shape: tuple[int, ...], axes: tuple[int, ...],
+    flags: Flags,
+) -> Words:  # fmt: skip
+    """The contraction of ``w`` with ``v`` as an array of some shape; its axes as they come."""
+    out = np.empty(shape, word_type(fmt))
+    if contract(w, v, shift, fmt, out.transpose(axes)):
+        flags.value |= Saturation.SCRATCH
+    return out
 
 
 def left_half(part: TTLayer, x: Words, formats: Formats, flags: Flags) -> list[Words]:
@@ -35,37 +32,41 @@ def left_half(part: TTLayer, x: Words, formats: Formats, flags: Flags) -> list[W
     Parameters
     ----------
     part : TTLayer
-        Its arrays are int32.
-    x : int32[n_inputs, batch]
+        Its arrays are words.
+    x : ``[n_inputs, batch]``
         The layer's input, raw in ``part.source``.
 
     Returns
     -------
-    list of int32[I_<k, a, (j_k, b), I_>k, batch]
+    list of ``[a, j_k, b, I_<k, I_>k, batch]``
         Raw in ``delta``.
     """
     layer, h, batch = part.layer, part.layer.middle, x.shape[-1]
     if h == 0:
         return []
-    source = part.source
     half = merge(part.cores, h, layer.n_tt_cores, formats, flags)
     b, i, j, _ = half.shape
-    # What the next partial is the product of: a matrix, and V of the forward pass.
-    w, v, done = half.reshape(b * i, j), x.reshape(-1, j, batch), i
+    # What the next partial is the product of: a matrix [(b, i), terms] and the terms
+    # [J_<=k, I_done, terms, batch].
+    w, v, source, done = half.reshape(b * i, j), x.reshape(-1, 1, j, batch), part.source, 1
     out: list[Words] = []
     for k in range(h - 1, 0, -1):
-        right = _partial(w, v, source, formats, flags)
-        source = formats.tt
-        before, j, b = prod(layer.in_modes[:k]), layer.in_modes[k], part.cores[k].shape[3]
+        j, before = layer.in_modes[k], prod(layer.in_modes[:k])
+        # R_k [J_<k, I_>k, j_k, b, batch]; it comes as [J_<k, j_k, I_done, b, i, batch].
+        shift, shape = formats.lane_shift(source, formats.tt), (before, i, done, j, b, batch)
+        right = _made(w, v, shift, formats.tt, shape, (0, 3, 2, 4, 1, 5), flags)
+        source, done = formats.tt, done * i
+        right = right.reshape(before, done, j, b, batch)
         left = merge(part.cores, 0, k, formats, flags)[0].swapaxes(1, 2)  # [I_<k, a, J_<k]
-        found = _scaled(left.reshape(-1, before), right.reshape(1, before, -1), source, formats,
-                        flags)  # fmt: skip
-        out.append(found.reshape(*left.shape[:2], j * b, done, batch))
+        outer, a, _ = left.shape
+        shift, shape = formats.delta_shift(source), (a, j, b, outer, done, batch)
+        w, v = left.reshape(outer * a, before), right.transpose(2, 3, 1, 0, 4)
+        out.append(_made(w, v, shift, formats.delta, shape, (1, 2, 4, 3, 0, 5), flags))
         a, i, j, b = part.cores[k].shape
-        w, v = part.cores[k].reshape(a * i, j * b), right.reshape(-1, j * b, done * batch)
-        done *= i
-    found = _scaled(w, v, source, formats, flags)
-    out.append(found.reshape(1, 1, -1, done, batch))
+        w, v, b = part.cores[k].reshape(a * i, j * b), right.reshape(before, done, j * b, batch), a
+    j, shift = layer.in_modes[0], formats.delta_shift(source)
+    found = _made(w, v, shift, formats.delta, (j, b, i, done, batch), (0, 3, 1, 2, 4), flags)
+    out.append(found.reshape(1, j, b, 1, i * done, batch))
     return out[::-1]
 
 
@@ -77,27 +78,37 @@ def right_half(part: TTLayer, x: Words, formats: Formats, flags: Flags) -> list[
     layer, h, d, batch = part.layer, part.layer.middle, part.layer.n_tt_cores, x.shape[-1]
     source = part.source
     if d == 1:
-        one = np.full((1, 1), 1 << formats.weight.frac_bits, np.int32)
-        found = _scaled(one, x.reshape(1, 1, -1), source, formats, flags)
-        return [found.reshape(1, 1, -1, 1, batch)]
-    w, v = _left_step(merge(part.cores, 0, h, formats, flags), x.reshape(1, 1, -1, batch))
+        one = np.full((1, 1), 1 << formats.weight.frac_bits, word_type(formats.weight))
+        shift, v = formats.delta_shift(source), x[:, None]
+        found = _made(one, v, shift, formats.delta, v.shape, (0, 1, 2), flags)
+        return [found.reshape(1, -1, 1, 1, 1, batch)]
+    half = merge(part.cores, 0, h, formats, flags)
+    _, i, j, b = half.shape
+    # What the next partial is the product of: a matrix [(i, b), terms] and the terms
+    # [I_before, J_>=k, terms, batch].
+    w, v, outer = _left_matrix(half), x.reshape(1, j, -1, batch).swapaxes(1, 2), 1
     out: list[Words] = []
     for k in range(h, d - 1):
-        outer, a = prod(layer.out_modes[:k]), part.cores[k].shape[0]
-        left = _partial(w, v, source, formats, flags).reshape(outer, a, -1, batch)
-        source = formats.tt
+        j, after = layer.in_modes[k], prod(layer.in_modes[k + 1 :])
+        # l_k [I_<k, J_>k, a, j_k, batch]; it comes as [I_before, j_k, J_>k, i, a, batch].
+        shift, shape = formats.lane_shift(source, formats.tt), (outer, i, after, b, j, batch)
+        left = _made(w, v, shift, formats.tt, shape, (0, 4, 2, 1, 3, 5), flags)
+        source, outer, a = formats.tt, outer * i, b
+        left = left.reshape(outer, after, a, j, batch)
         right = merge(part.cores, k + 1, d, formats, flags)[..., 0]  # [b, I_>k, J_>k]
-        b, after, inputs = right.shape
-        found = _scaled(right.reshape(-1, inputs), left.reshape(-1, inputs, batch), source,
-                        formats, flags)  # fmt: skip
-        out.append(found.reshape(outer, a, layer.in_modes[k] * b, after, batch))
-        w, v = _left_step(part.cores[k], left)
-    a, _, j, _ = part.cores[d - 1].shape
-    out.append(_scaled(w, v, source, formats, flags).reshape(-1, a, j, 1, batch))
+        b, inner, _ = right.shape
+        shift, shape = formats.delta_shift(source), (a, j, b, outer, inner, batch)
+        w, v = right.reshape(b * inner, after), left.transpose(0, 2, 3, 1, 4)
+        out.append(_made(w, v, shift, formats.delta, shape, (3, 0, 1, 2, 4, 5), flags))
+        w, v = _left_matrix(part.cores[k]), left.reshape(outer, after, a * j, batch)
+        i = part.cores[k].shape[1]
+    j, shift = layer.in_modes[-1], formats.delta_shift(source)
+    found = _made(w, v, shift, formats.delta, (b, j, outer, i, batch), (2, 1, 3, 0, 4), flags)
+    out.append(found.reshape(b, j, 1, outer * i, 1, batch))
     return out
 
 
-def _left_step(core: Words, left: Words) -> tuple[Words, Words]:
-    """The factors of the left partial after ``left [I_<k, a, J_>=k, batch]``."""
+def _left_matrix(core: Words) -> Words:
+    """``[a, i, j, b]`` as the matrix ``[(i, b), (a, j)]`` of the left partials."""
     a, i, j, b = core.shape
-    return core.transpose(1, 3, 0, 2).reshape(i * b, a * j), left.reshape(len(left), a * j, -1)
+    return core.transpose(1, 3, 0, 2).reshape(i * b, a * j)

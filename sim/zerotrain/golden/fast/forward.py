@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from zerotrain.golden.fast.layer import layer_forward, layers_of, merge_groups
 from zerotrain.golden.fast.losses import evaluation_losses
 from zerotrain.golden.fast.threads import run_tasks
+from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import correct
 from zerotrain.golden.steps import Model
@@ -17,18 +18,18 @@ from zerotrain.spec.network import Loss
 __all__ = ["evaluate", "forward_losses"]
 
 Ints = NDArray[np.int64]
-Words = NDArray[np.int32]
 
-#: Samples that go through the layers together: few enough for the second cache to hold what lies
-#: between two contractions, enough to make rows long.
-_PIECE = 32
+#: Samples that go through the layers together: few enough for the first cache to hold the terms of
+#: a row of sums, enough to fill vectors.
+_PIECE = 64
 
 
 def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
-    """Logits of evaluations ``theta [E, d]``: int32[E, n_outputs, batch], raw in ``logit``."""
+    """Logits of evaluations ``theta [E, d]``: ``[E, n_outputs, batch]``, raw in ``logit``."""
     formats = model.formats
-    samples = np.ascontiguousarray(x.T, np.int32)
-    out = np.empty((len(theta), model.network.n_outputs, len(x)), np.int32)
+    samples, count = x.T.astype(word_type(formats.input)), -(-len(x) // _PIECE)
+    pieces = [np.ascontiguousarray(piece) for piece in np.array_split(samples, count, axis=1)]
+    out = np.empty((len(theta), model.network.n_outputs, len(x)), word_type(formats.logit))
 
     evaluations = layers_of(model, theta)
 
@@ -38,12 +39,14 @@ def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
             merge_groups(part, groups, formats, flags)
             for part, groups in zip(layers, model.groups, strict=True)
         ]
-        for first in range(0, len(x), _PIECE):
-            y = samples[:, first : first + _PIECE]
+
+        def through(y: Words) -> Words:
             for part, arrays in zip(layers, merged, strict=True):
                 y = layer_forward(part, arrays, y, formats, flags)
                 y = activate(y, part.layer.activation)
-            out[e, :, first : first + _PIECE] = y
+            return y
+
+        out[e] = np.concatenate([through(piece) for piece in pieces], axis=1)
 
     run_tasks([partial(run, e) for e in range(len(theta))], flags)
     return out
@@ -52,7 +55,7 @@ def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
 def _loss(model: Model, z: Words, targets: Ints, flags: Flags) -> int:
     """Loss of one evaluation with logits ``[n_outputs, batch]``."""
     found = evaluation_losses(
-        model.network.loss, model.formats, model.lanes, z, np.zeros_like(z)[None, :, None],
+        model.network.loss, model.formats, model.lanes, z, np.zeros_like(z)[None, None],
         np.ascontiguousarray(targets, np.int64), flags,
     )  # fmt: skip
     return int(found[0, 0])

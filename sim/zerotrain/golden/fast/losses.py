@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.golden.fast.kernel import kernel
+from zerotrain.golden.fast.words import Words
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import check_squared_error
 from zerotrain.spec.formats import Formats
@@ -18,7 +19,6 @@ from zerotrain.spec.tables import EXP2, FINE_BITS, LN2, LN2_BITS, LOG2, LOG2E
 __all__ = ["evaluation_losses"]
 
 Ints = NDArray[np.int64]
-Words = NDArray[np.int32]
 
 _EXP2, _LOG2 = np.array(EXP2, np.int64), np.array(LOG2, np.int64)
 #: As in the readable functions: beyond these the loss has saturated, whatever else is added.
@@ -30,19 +30,19 @@ _ROOT_MAX = 1 << 31
 def evaluation_losses(
     loss: Loss, formats: Formats, lanes: int, z: Words, dz: Words, targets: Ints, flags: Flags
 ) -> Ints:
-    """Losses ``int64[i, n]`` of the evaluations with outputs ``z + dz[i, :, e]``.
+    """Losses ``int64[i, n]`` of the evaluations with outputs ``z + dz[i, e]``.
 
     Parameters
     ----------
     lanes : int
         Samples per pass.
-    z : int32[n_outputs, batch]
+    z : ``[n_outputs, batch]``
         Logits of evaluation 0, raw in ``logit``. Their largest is the reference of all.
-    dz : int32[i, n_outputs, n, batch]
+    dz : ``[i, n, n_outputs, batch]``
         Differences, raw in ``dlogit``.
     targets : int64[batch] (labels) or int64[batch, n_outputs] (raw in ``logit``)
     """
-    out = np.empty((dz.shape[0], dz.shape[2]), np.int64)
+    out = np.empty(dz.shape[:2], np.int64)
     low, high = formats.loss.raw_min, formats.loss.raw_max
     z_frac, dz_frac = formats.logit.frac_bits, formats.dlogit.frac_bits
     if loss == Loss.MEAN_SQUARED_ERROR:
@@ -114,12 +114,12 @@ def _cross_entropies(
         total[:] = 0
         for c in range(outputs):
             for s in range(batch):
-                u = base[c, s] + (np.int64(dz[i, c, e, s]) << dz_shift)
+                u = base[c, s] + (np.int64(dz[i, e, c, s]) << dz_shift)
                 total[s] += _exp2(((u - ref[s]) * LOG2E) >> 14, exp2_table)
         for s in range(batch):
             clamped |= total[s] > _SUM_MAX
             lg = _log2(min(total[s], _SUM_MAX), log2_table)
-            true = base[labels[s], s] + (np.int64(dz[i, labels[s], e, s]) << dz_shift)
+            true = base[labels[s], s] + (np.int64(dz[i, e, labels[s], s]) << dz_shift)
             losses[s] = ref[s] - true + ((lg * LN2) >> LN2_BITS)
         out[i, e], saturated = _accumulate(losses, lanes, low, high)
         clamped |= saturated
@@ -138,7 +138,7 @@ def _squared_errors(
         for c in range(outputs):
             for s in range(batch):
                 d = (z[c, s] - targets[c, s]) << z_shift
-                d += np.int64(dz[i, c, e, s]) << dz_shift
+                d += np.int64(dz[i, e, c, s]) << dz_shift
                 d = min(max(d, -_ROOT_MAX), _ROOT_MAX)
                 losses[s] += (d * d) >> 14
         out[i, e], saturated = _accumulate(losses, lanes, low, high)
