@@ -23,16 +23,16 @@ _WORD = QFormat(16, 0)
 
 @pytest.fixture(scope="module")
 def portable() -> Any:
-    """Tiles made of what every processor has, compiled anew for every type of arguments."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "_has_avx2", lambda: False)
-        compiled: Any = contract._in_pairs
-        yield numba.njit(compiled.py_func)
+    """Not kept on disk, where other processes would find it."""
+    compiled: Any = contract._in_pairs
+    return numba.njit(compiled.py_func)
 
 
 @pytest.fixture(params=["as compiled", "portable"])
 def tiles(request: Any, portable: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles for this processor, and tiles made of what every processor has."""
     if request.param == "portable":
+        monkeypatch.setattr(pairs, "_has_avx2", lambda: False)
         monkeypatch.setattr(contract, "_in_pairs", portable)
 
 

@@ -187,5 +187,5 @@ def _store(b: Any, held: Any, out: _Array, index: Any) -> None:
     b.store(row, out.at(index, row.type), align=2)
 
 
-#: To be called from compiled functions, without the first argument.
+#: For compiled functions, called without the first argument.
 round_tile: Any = intrinsic(_round_tile)
