@@ -1,9 +1,11 @@
 """Whole runs: interruption and resume, the running hash, verification."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from zerotrain.spec.bus import Bus
 from zerotrain.spec.config import Config
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network, dense
-from zerotrain.spec.registers import Command, Saturation, register, windows
+from zerotrain.spec.registers import Baseline, Command, Saturation, register, windows
 
 from . import small
 from .small import Wrapper
@@ -348,6 +350,25 @@ def test_progress_is_reported() -> None:
     assert [p.row.step for p in seen] == list(range(STEPS + 1))
     assert seen[0].remaining is None and seen[-1].remaining == 0.0
     assert all(p.max_steps == STEPS for p in seen)
+
+
+def test_remaining_without_first_steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first step of each kind may compile: here they take a hundred times as long."""
+    session, seen = Session.of(small.config()), list[Progress]()
+    rge = session.plan.step_cost("rge", batch=8, queries=4, baseline=Baseline.MEAN).cycles
+    cge = session.plan.step_cost("cge", batch=8).cycles
+    steps = [rge] * 9 + [cge] * 8
+    times = np.cumsum([0, 100 * rge, *steps[1:9], 100 * cge, *steps[10:]]).tolist()
+    clock = SimpleNamespace(perf_counter=iter(times).__next__, monotonic=time.monotonic)
+    monkeypatch.setattr("zerotrain.host.session.time", clock)
+    with small.trainer() as trainer:
+        folder = RunFolder(tmp_path / "run")
+        folder.begin(small.config())
+        train(session, trainer, folder, observe=seen.append)
+    assert [p.remaining for p in seen[:2]] == [None, None]
+    assert [p.remaining for p in seen[2:]] == pytest.approx(
+        [sum(steps[k:]) for k in range(2, STEPS + 1)]
+    )
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Progress:
     max_steps : int
         Steps in all, as far as known.
     remaining : float or None
-        Seconds to go, estimated from the plan's cycles; None before the first step.
+        Seconds to go, estimated from the plan's cycles; None before the second step.
     """
 
     row: Row
@@ -114,7 +114,10 @@ class Progress:
 
 
 class _Clock:
-    """Estimates the remaining time: the two kinds of steps differ in cost."""
+    """Estimates the remaining time: the two kinds of steps differ in cost.
+
+    The first step of each kind stays out of the estimate: programs load and compile what it needs.
+    """
 
     def __init__(self, session: Session, trainer: Trainer) -> None:
         self._trainer = trainer
@@ -126,7 +129,8 @@ class _Clock:
             base = Baseline.MEAN if rge.baseline == "mean" else Baseline.BASE
             cost = step_cost("rge", batch=training.batch, queries=rge.queries, baseline=base)
             self._rge = cost.cycles
-        self._begun, self._worked = time.perf_counter(), 0
+        self._last, self._seconds, self._worked = time.perf_counter(), 0.0, 0
+        self._kinds: set[str] = set()
 
     def _work_left(self) -> int:
         state = self._trainer.schedule.state
@@ -137,13 +141,18 @@ class _Clock:
 
     def spent(self, row: Row) -> None:
         """Note a step. Work that a plateau makes unnecessary is not work done."""
-        self._worked += self._cge if row.phase == "cge" else self._rge
+        now, kind = time.perf_counter(), row.phase
+        if kind in self._kinds:
+            self._seconds += now - self._last
+            self._worked += self._cge if kind == "cge" else self._rge
+        self._kinds.add(kind)
+        self._last = now
 
     def remaining(self) -> float | None:
         """Seconds."""
         if not self._worked:
             return None
-        return (time.perf_counter() - self._begun) / self._worked * self._work_left()
+        return self._seconds / self._worked * self._work_left()
 
 
 def train(

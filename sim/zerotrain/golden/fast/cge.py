@@ -11,6 +11,7 @@ from zerotrain.golden.fast.environments import left_half, right_half
 from zerotrain.golden.fast.layer import layer_forward, layers_of, merge, merge_groups
 from zerotrain.golden.fast.lift import Lift
 from zerotrain.golden.fast.losses import evaluation_losses
+from zerotrain.golden.fast.memory import borrowed_memory
 from zerotrain.golden.fast.threads import Task, run_tasks
 from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
@@ -28,23 +29,24 @@ _TASK_WORDS = 512
 
 def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
     """Losses of all CGE evaluations, from environments: int64[d + 1]."""
-    layers = _forward(model, theta, x, flags)
-    step = _Step(model, layers, targets, theta.size, flags)
-    halves: dict[tuple[int, bool], list[Words]] = {}
+    with borrowed_memory() as memory:
+        layers = _forward(model, theta, x, flags)
+        step = _Step(model, layers, targets, theta.size, flags)
+        halves: dict[tuple[int, bool], list[Words]] = {}
 
-    def environments(n: int, right: bool, flags: Flags) -> None:
-        half = right_half if right else left_half
-        halves[n, right] = half(layers[n].part, layers[n].x, model.formats, flags)
+        def environments(n: int, right: bool, flags: Flags) -> None:
+            half = right_half if right else left_half
+            halves[n, right] = half(layers[n].part, layers[n].x, model.formats, memory, flags)
 
-    order = list(product(range(len(layers)), (False, True)))
-    run_tasks([partial(environments, n, right) for n, right in order], flags)
-    tasks: list[Task] = [step.evaluate_base]
-    for n, layer in enumerate(layers):
-        for k, environment in enumerate(halves[n, False] + halves[n, True]):
-            tasks += step.core_tasks(n, k, environment)
-        if layer.part.bias is not None:
-            tasks += step.bias_tasks(n)
-    run_tasks(tasks, flags)
+        order = list(product(range(len(layers)), (False, True)))
+        run_tasks([partial(environments, n, right) for n, right in order], flags)
+        tasks: list[Task] = [step.evaluate_base]
+        for n, layer in enumerate(layers):
+            for k, environment in enumerate(halves[n, False] + halves[n, True]):
+                tasks += step.core_tasks(n, k, environment)
+            if layer.part.bias is not None:
+                tasks += step.bias_tasks(n)
+        run_tasks(tasks, flags)
     return step.out
 
 

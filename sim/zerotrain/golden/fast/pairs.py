@@ -16,6 +16,8 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from zerotrain.golden.fast.kernel import kernel
+
 __all__ = ["COLUMNS", "ROWS", "pack_rows", "round_tile"]
 
 #: Rows and columns of a tile of results. Its sums take 8 of the 16 vector registers.
@@ -28,16 +30,19 @@ _WORDS, _SUMS = ir.VectorType(_WORD, 16), ir.VectorType(_SUM, 8)
 _ORDER = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 
 
+@kernel
 def pack_rows(w: NDArray[Any]) -> NDArray[np.int16]:
-    """Matrices ``[i, m, k]`` as :func:`round_tile` reads them: int16[i, m / ROWS, k / 2, ROWS, 2].
+    """Matrices ``[i, m, k]`` as :data:`round_tile` reads them: int16[i, m / ROWS, k / 2, ROWS, 2].
 
     Zeros make up the numbers.
     """
     count, rows, terms = w.shape
-    blocks, pairs = -(-rows // ROWS), -(-terms // 2)
-    out = np.zeros((count, blocks, ROWS, pairs, 2), np.int16)
-    out.reshape(count, blocks * ROWS, pairs * 2)[:, :rows, :terms] = w
-    return np.ascontiguousarray(out.swapaxes(2, 3))
+    out = np.zeros((count, -(-rows // ROWS), -(-terms // 2), ROWS, 2), np.int16)
+    for i, r in np.ndindex(count, rows):
+        block = out[i, r // ROWS]
+        for k in range(terms):
+            block[k // 2, r % ROWS, k % 2] = w[i, r, k]
+    return out
 
 
 def _has_avx2() -> bool:
