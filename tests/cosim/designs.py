@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.engine import Engine
-from zerotrain.gateware.loss import loss_unit
+from zerotrain.gateware.loss_units import loss_unit
 from zerotrain.gateware.perturb import Perturb
 from zerotrain.gateware.update import Update
 from zerotrain.spec.network import Activation, Layer, Network, dense

@@ -10,7 +10,8 @@ import pytest
 from amaranth import Module, signed, unsigned
 from amaranth.sim import Simulator
 
-from zerotrain.gateware.loss import LossUnit, loss_unit
+from zerotrain.gateware.loss import LossUnit
+from zerotrain.gateware.loss_units import loss_unit
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import (
     accumulate,
@@ -121,9 +122,11 @@ def draw_evaluations(
     return out
 
 
-def draw_case(rng: Random, loss: Loss, formats: Formats, **fixed: int) -> Case:
-    lanes = fixed.get("lanes", rng.randint(1, 9))
-    ways = fixed.get("ways", rng.randint(1, min(3, lanes)))
+def draw_case(
+    rng: Random, loss: Loss, formats: Formats, *, serial: bool = False, **fixed: int
+) -> Case:
+    lanes = fixed.get("lanes", rng.randint(1, 8 if serial else 9))
+    ways = fixed.get("ways", 1 if serial else rng.randint(1, min(3, lanes)))
     c = fixed.get("n_outputs", rng.choice([2, 3, 10, rng.randint(2, 16)]))
     n_passes = rng.randint(1, 3)
     chip = Chip(
@@ -131,11 +134,14 @@ def draw_case(rng: Random, loss: Loss, formats: Formats, **fixed: int) -> Case:
         loss_ways=ways,
         formats=formats,
         loss=loss,
+        cge=not serial,
+        compact=serial,
         output_depth=1 << (c - 1).bit_length(),
         evaluation_depth=EVALUATIONS + 2,
         target_depth=3 * 9 * 16,
     )
-    kinds = [k > 0 and rng.random() < 0.75 for k in range(rng.randint(1, EVALUATIONS))]
+    count = 1 if serial else rng.randint(1, EVALUATIONS)
+    kinds = [k > 0 and rng.random() < 0.75 for k in range(count)]
     active = [lanes] * (n_passes - 1) + [rng.randint(1, lanes)]
     batch = sum(active)
     if loss == Loss.SOFTMAX_CROSS_ENTROPY:
@@ -160,6 +166,7 @@ def write_events(
                 data |= (int(e.values[lane, output]) & ((1 << width) - 1)) << (lane * width)
             last = int(k == len(e.outputs) - 1)
             events.append({"delta": e.delta, "index": output, "data": data, "last": last})
+            events += [{}] * (case.chip.lanes if case.chip.serial_loss else 0)
         yield events
 
 
@@ -272,6 +279,25 @@ def test_drawn(loss: Loss, seed: int, attach: Attach, draw_formats: Draw) -> Non
     assert found == losses
     assert found_hits == (hits if case.softmax else 0)
     assert clamped == bool(flags & Saturation.LOSS)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_one_after_the_other(seed: int, attach: Attach, draw_formats: Draw) -> None:
+    """The serial unit, with logits near and far from one another; the last pass in its time."""
+    rng = Random(seed)
+    formats = Formats() if seed < 8 else draw_formats(rng, 20)
+    case = draw_case(rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, serial=True)
+    assert case.chip.serial_loss
+    if seed % 3 == 0:  # within some units of the loss: exponentials of every size
+        for (e,) in case.passes:
+            reach = 12 << formats.logit.frac_bits
+            top = formats.logit.raw_max
+            e.values[:] = np.clip(e.values % reach, 0, top)
+    losses, hits, flags = case.golden()
+    found, found_hits, clamped, written = simulate(case, attach, seed=seed, gaps=False)
+    assert (found, found_hits, clamped) == (losses, hits, bool(flags & Saturation.LOSS))
+    filling = case.n_outputs * (case.chip.lanes + 1) + 2
+    assert written[-1] <= filling + case.chip.serial_loss_cycles(case.n_outputs)
 
 
 def test_paper_size(attach: Attach) -> None:

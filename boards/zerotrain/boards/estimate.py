@@ -110,8 +110,13 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         ("parameter", chip.parameter_depth, f.weight.width),
         ("momentum", chip.parameter_depth, f.momentum.width),
         ("loss", chip.evaluation_depth, f.loss.width),
-        ("logits", 2 * chip.output_depth, chip.lanes * f.logit.width),
     ]
+    if chip.serial_loss:
+        whole.append(
+            ("logits", chip.output_depth << max(1, (chip.lanes - 1).bit_length()), f.logit.width)
+        )
+    else:
+        whole.append(("logits", 2 * chip.output_depth, chip.lanes * f.logit.width))
     if chip.cge:
         kept = groups * chip.output_depth, chip.loss_ways * f.logit.width
         whole.append(("logits kept", *kept))

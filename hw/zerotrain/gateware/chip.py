@@ -21,7 +21,7 @@ from amaranth.lib.wiring import In
 
 from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine import Engine
-from zerotrain.gateware.loss import loss_unit
+from zerotrain.gateware.loss_units import loss_unit
 from zerotrain.gateware.memory import address_bits
 from zerotrain.gateware.merge import MergeUnit
 from zerotrain.gateware.perturb import Perturb

@@ -139,7 +139,9 @@ class Engine(wiring.Component):
         # One width for all addresses and counters: no address or count exceeds a memory's depth.
         depths = (chip.weight_depth, chip.sample_rows, chip.scratch_depth, chip.preact_depth)
         bits = max(address_bits(depth) for depth in depths)
-        m.submodules.sequencer = seq = Sequencer(len(self.pc), bits)
+        # Where logits are taken lane by lane, the lanes hold them for so long.
+        logit_cycles = chip.lanes + 1 if chip.serial_loss else 1
+        m.submodules.sequencer = seq = Sequencer(len(self.pc), bits, logit_cycles=logit_cycles)
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [
             seq.start.eq(self.start),
@@ -209,6 +211,8 @@ class Engine(wiring.Component):
             told.weight.eq(sent),
             told.source.eq(source),
             told.first.eq(beats[6].first),
+            told.adds.eq(beats[6].valid),
+            told.done.eq(beats[RESULT_STAGE - 2].valid & beats[RESULT_STAGE - 2].last),
             told.write_scratch.eq(write_scratch),
             told.write_preact.eq(write_preact),
             told.write_row.eq(

@@ -10,11 +10,43 @@ from amaranth.lib.wiring import In, Out
 from zerotrain.gateware.arithmetic import fabric_product, pipe
 from zerotrain.spec.tables import FINE_BITS, TABLE_BITS
 
-__all__ = ["FRACTION", "Interpolator"]
+__all__ = ["FRACTION", "REST", "Interpolator", "curve_tables"]
 
 #: Fraction bits of an argument: table index and interpolation.
 FRACTION = 18
-_REST = FRACTION - TABLE_BITS
+#: Those of them that the tables leave to interpolation.
+REST = FRACTION - TABLE_BITS
+
+
+def curve_tables(
+    m: Module, curves: Sequence[Sequence[int]], interval: Value
+) -> tuple[Value, Value]:
+    """Slope and first value of an interval, one cycle later.
+
+    Parameters
+    ----------
+    curves : sequence of sequence of int
+        One or two curves, 65 values each, 20 fraction bits; their whole part is left out.
+    interval : Value
+        Its 6 bits, and the curve above them.
+    """
+    shifted = [[value - curve[0] for value in curve] for curve in curves]
+    pairs = [pair for c in shifted for pair in zip(c, c[1:], strict=False)]
+
+    def table(name: str, words: list[int], width: int) -> Value:
+        m.submodules[f"{name}_table"] = made = Memory(
+            shape=unsigned(width), depth=len(words), init=words
+        )
+        port = made.read_port()
+        m.d.comb += port.addr.eq(interval)
+        return port.data
+
+    slopes = [b - a for a, b in pairs]
+    # All values but the last of a curve fit.
+    return (
+        table("slope", slopes, max(slopes).bit_length()),
+        table("value", [a for a, _ in pairs], FINE_BITS),
+    )
 
 
 class Interpolator(wiring.Component):
@@ -53,35 +85,20 @@ class Interpolator(wiring.Component):
     def __init__(self, *curves: Sequence[int], fabric: bool = False) -> None:
         if len(curves) not in (1, 2):
             raise ValueError(f"An interpolator has one or two curves, not {len(curves)}")
-        self._curves = [[value - curve[0] for value in curve] for curve in curves]
+        self._curves = curves
         self._fabric = fabric
         super().__init__({"curve": In(1), "argument": In(FRACTION), "value": Out(FINE_BITS)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pairs = [pair for c in self._curves for pair in zip(c, c[1:], strict=False)]
-
-        def table(name: str, words: list[int], width: int) -> Value:
-            """The word of the argument's interval."""
-            m.submodules[f"{name}_table"] = made = Memory(
-                shape=unsigned(width), depth=len(words), init=words
-            )
-            port = made.read_port()
-            m.d.comb += port.addr.eq(Cat(self.argument[_REST:], self.curve))
-            return port.data
-
         # Stage 1: tables. Stages 2 and 3: the input and output registers of a DSP block.
-        slopes = [b - a for a, b in pairs]
-        rest = pipe(m, self.argument[:_REST], 2, "rest", reset_less=True)
-        slope = pipe(
-            m, table("slope", slopes, max(slopes).bit_length()), 1, "slope", reset_less=True
-        )
-        # All values but the last of a curve fit.
-        value = pipe(
-            m, table("value", [a for a, _ in pairs], FINE_BITS), 2, "value", reset_less=True
-        )
+        interval = Cat(self.argument[REST:], self.curve)
+        slopes, values = curve_tables(m, self._curves, interval)
+        rest = pipe(m, self.argument[:REST], 2, "rest", reset_less=True)
+        slope = pipe(m, slopes, 1, "slope", reset_less=True)
+        value = pipe(m, values, 2, "value", reset_less=True)
         product: Value = fabric_product(slope, rest) if self._fabric else slope * rest
         p3_product = pipe(m, product, 1, "product", reset_less=True)
         # Below the next table entry, so that it fits 20 bits.
-        m.d.sync += self.value.eq(value + (p3_product >> _REST))
+        m.d.sync += self.value.eq(value + (p3_product >> REST))
         return m

@@ -33,9 +33,11 @@ def lane_control(chip: Chip) -> data.StructLayout:
             "relu": 1,
             "constant": chip.formats.lane_width,
             "first": 1,
+            "adds": 1,
             "round": chip.acc_width,
             "steps": len(shift_steps(chip.shifts)),
             "result": Result,
+            "done": 1,
         }
     )
 
@@ -92,7 +94,10 @@ class Lane(wiring.Component):
     * stage 2: multiplication;
     * stage 3: accumulation, ``first`` and ``round`` (the rounding constant);
     * stage 4: shift, ``steps`` (see :func:`shift_steps`);
-    * stage 5: saturation, ``result``.
+    * stage 5: saturation, ``result``, ``done``.
+
+    Products of a sum follow one another without a pause. With a serial loss unit, there may be
+    pauses, in which ``adds`` is low in stage 3, and a result holds still until the next ``done``.
 
     Stages 2 and 3 have a register before and behind the multiplier and nothing else. The
     accumulator is exact as long as the planner keeps sums within ``acc_width``.
@@ -169,7 +174,8 @@ class Lane(wiring.Component):
 
         # Stage 3
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
-        m.d.sync += acc.eq(Mux(control.first, control.round.as_signed(), acc) + p3_prod)
+        with m.If(control.adds if self._chip.serial_loss else 1):
+            m.d.sync += acc.eq(Mux(control.first, control.round.as_signed(), acc) + p3_prod)
 
         # Stage 4: the shifts are a small fixed set.
         shifts = self._chip.shifts
@@ -191,10 +197,11 @@ class Lane(wiring.Component):
                     m.d.comb += self._saturation(p5_shifted, size, extreme, clamped)
             with m.Default():
                 m.d.comb += self._saturation(p5_shifted, width, extreme, clamped)
-        m.d.sync += [
-            self.result.eq(Mux(clamped, extreme, p5_shifted)),
-            self.clamped.eq(clamped),
-        ]
+        with m.If(control.done if self._chip.serial_loss else 1):
+            m.d.sync += [
+                self.result.eq(Mux(clamped, extreme, p5_shifted)),
+                self.clamped.eq(clamped),
+            ]
         return m
 
     @staticmethod

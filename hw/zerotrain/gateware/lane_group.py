@@ -31,6 +31,8 @@ def broadcast(chip: Chip) -> data.StructLayout:
             "source": Source,
             "weight": signed(chip.formats.weight.width),
             "first": 1,
+            "adds": 1,
+            "done": 1,
             "write_scratch": 1,
             "write_preact": 1,
             "write_row": max(address_bits(chip.scratch_rows), address_bits(chip.preact_depth)),
@@ -56,7 +58,8 @@ class LaneGroup(wiring.Component):
 
     * ``input_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
       stage ``WORD_STAGE`` = 4;
-    * ``source`` in stage 3, ``weight`` in stage 4, ``first`` in stage 6;
+    * ``source`` in stage 3, ``weight`` in stage 4, ``first`` and ``adds`` in stage 6, ``done``
+      in stage 8;
     * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to 8;
     * ``write_scratch``, ``write_preact``, ``write_row`` in stage 9. Rows given one cycle later, in
       the writing beat's stage 10, are answered with the written word.
@@ -172,6 +175,8 @@ class LaneGroup(wiring.Component):
                 lane.control.relu.eq(beat.relu),
                 lane.control.constant.eq(constant),
                 lane.control.first.eq(beat.first),
+                lane.control.adds.eq(beat.adds),
+                lane.control.done.eq(beat.done),
                 lane.control.round.eq(rounding),
                 lane.control.steps.eq(steps),
                 lane.control.result.eq(beat.result),

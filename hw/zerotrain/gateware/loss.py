@@ -16,11 +16,11 @@ from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import register
 from zerotrain.spec.tables import EXP2, LOG2
 
-__all__ = ["LossUnit", "SoftmaxLoss", "SquaredErrorLoss", "loss_unit"]
+__all__ = ["LossUnit", "SoftmaxLoss", "SquaredErrorLoss", "SweptLoss"]
 
 
 class LossUnit(wiring.Component):
-    """Common part of the loss units: ports, sums over lanes, and the memory of losses.
+    """What the loss units have in common: what they do, and their ports.
 
     Golden model: :func:`zerotrain.golden.loss.accumulate` of the sample losses (bit-exact).
 
@@ -29,9 +29,6 @@ class LossUnit(wiring.Component):
     The engine reserves a buffer, writes, and marks the last write. Evaluations are numbered from
     ``first_evaluation`` in the order of their arrival, and each adds the sum over the active lanes
     to its word of the losses memory.
-
-    Throughput: one evaluation of differences in ``chip.loss_cycles(n_outputs)`` cycles. Evaluations
-    follow one another without a pause, but none begins before a base evaluation is complete.
 
     Parameters
     ----------
@@ -97,9 +94,6 @@ class LossUnit(wiring.Component):
     saturated: Signal
     busy: Signal
 
-    #: Most evaluations of which a sweep has begun and the loss is not yet complete.
-    _in_flight = 31
-
     def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
         self._chip = chip
         self._fabric = fabric_multiplier
@@ -138,6 +132,21 @@ class LossUnit(wiring.Component):
             }
         )
 
+    def _target(self, way: int) -> Value:
+        width = self._target_width
+        return self.targets.data[way * width : (way + 1) * width]
+
+
+class SweptLoss(LossUnit):
+    """Common part of the loss units that take an output of every way in each cycle.
+
+    Throughput: one evaluation of differences in ``chip.loss_cycles(n_outputs)`` cycles. Evaluations
+    follow one another without a pause, but none begins before a base evaluation is complete.
+    """
+
+    #: Most evaluations of which a sweep has begun and the loss is not yet complete.
+    _in_flight = 31
+
     @abstractmethod
     def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
         """Everything between the elements of the sweep and the sum over the active lanes.
@@ -145,10 +154,6 @@ class LossUnit(wiring.Component):
         Returns a pulse per evaluation, the exact sum that is valid with it, and a bit that pulses
         if a value was clamped.
         """
-
-    def _target(self, way: int) -> Value:
-        width = self._target_width
-        return self.targets.data[way * width : (way + 1) * width]
 
     def _lane_sum(
         self, m: Module, name: str, valid: Value, end: Value, terms: list[Value], count: int
@@ -234,7 +239,7 @@ class LossUnit(wiring.Component):
         """Cycles per group of the sweep, as in ``chip.loss_cycles``."""
 
 
-class SoftmaxLoss(LossUnit):
+class SoftmaxLoss(SweptLoss):
     """Softmax cross-entropy and number of correct predictions.
 
     Golden model: :func:`zerotrain.golden.loss.softmax_loss`, ``reference`` and ``correct``.
@@ -371,7 +376,7 @@ class SoftmaxLoss(LossUnit):
         return done, total, saturated
 
 
-class SquaredErrorLoss(LossUnit):
+class SquaredErrorLoss(SweptLoss):
     """Sum over the outputs of squared errors.
 
     Golden model: :func:`zerotrain.golden.loss.squared_error_loss`.
@@ -429,16 +434,3 @@ class SquaredErrorLoss(LossUnit):
             m, "sum", valid, end, terms, self._groups * self._chip.output_depth
         )
         return done, total, Value.cast(0)[:1]
-
-
-def loss_unit(chip: Chip, *, fabric_multiplier: bool = False) -> LossUnit:
-    """The loss unit of a chip.
-
-    Parameters
-    ----------
-    chip : Chip
-    fabric_multiplier : bool
-        Interpolate the softmax without DSP blocks, where the lanes need them all.
-    """
-    unit = SquaredErrorLoss if chip.loss == Loss.MEAN_SQUARED_ERROR else SoftmaxLoss
-    return unit(chip, fabric_multiplier=fabric_multiplier)

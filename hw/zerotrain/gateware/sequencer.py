@@ -3,7 +3,7 @@
 Golden model: none; the sequencer only decides in which order exact products are summed.
 """
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,6 +58,8 @@ class Sequencer(wiring.Component):
         Address bits of the program memory.
     address_bits : int
         Bits of the four data addresses; counters have as many.
+    logit_cycles : int
+        Least cycles from the last beat of one sum of logits to that of the next.
 
     Members
     -------
@@ -90,8 +92,9 @@ class Sequencer(wiring.Component):
         Pulse: a row was no instruction; the section ends.
     """
 
-    def __init__(self, row_bits: int, address_bits: int) -> None:
+    def __init__(self, row_bits: int, address_bits: int, *, logit_cycles: int = 1) -> None:
         self._address_bits = address_bits
+        self._logit_cycles = logit_cycles
         super().__init__(
             {
                 "start": In(1),
@@ -152,8 +155,9 @@ class Sequencer(wiring.Component):
         running, issue, step, bias_beat, last = Signal(), Signal(), Signal(), Signal(), Signal()
         evaluation_end = Signal()
         credit = Mux(to_base, self.base_free, self.delta_free)
+        too_soon = self._too_soon(m, issue & last & to_base) & to_base
         m.d.comb += [
-            issue.eq(running & self.ready & (~evaluation_start | credit)),
+            issue.eq(running & self.ready & (~evaluation_start | credit) & ~(last & too_soon)),
             self.stalled.eq(running & self.ready & ~issue),
             bias_beat.eq(control.bias & packet_start & ~bias_done),
             step.eq(issue & ~bias_beat),
@@ -307,3 +311,14 @@ class Sequencer(wiring.Component):
                 m.next = "Fetch 1"
         m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
         return m
+
+    def _too_soon(self, m: Module, logit: Value) -> Value:
+        """Whether the last ``logit`` was fewer than ``logit_cycles`` cycles ago."""
+        if self._logit_cycles == 1:
+            return Const(0, 1)
+        left = Signal(range(self._logit_cycles))
+        with m.If(logit):
+            m.d.sync += left.eq(self._logit_cycles - 1)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return left != 0

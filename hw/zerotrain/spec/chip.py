@@ -40,8 +40,9 @@ class Chip:
         Whether the chip does CGE steps. Without, it is smaller: lanes have no ReLU differences, the
         loss unit keeps no logits, and the command is unknown.
     compact : bool
-        Fewer logic cells at a lower clock, for small parts: memory words go to the lanes without a
-        register of their own.
+        Fewer logic cells at a lower clock, for small parts, on 1 to 8 lanes: memory words go to the
+        lanes without a register of their own, and the softmax loss without CGE takes its outputs
+        one after the other.
     parameter_depth : int
         Words of the parameter and momentum memories.
     weight_depth : int
@@ -99,6 +100,8 @@ class Chip:
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= 64:
             raise ValueError(f"A chip has 1 to 64 lanes, not {self.lanes!r}")
+        if self.compact and self.lanes > 8:
+            raise ValueError(f"A compact chip has 1 to 8 lanes, not {self.lanes!r}")
         if not 1 <= self.loss_ways <= self.lanes:
             raise ValueError(
                 f"Loss ways are 1 to the number of lanes ({self.lanes}), not {self.loss_ways!r}"
@@ -148,6 +151,12 @@ class Chip:
         return self.sample_banks * self.sample_depth
 
     @property
+    def serial_loss(self) -> bool:
+        """Whether the loss unit takes one output after the other."""
+        softmax = self.loss == Loss.SOFTMAX_CROSS_ENTROPY
+        return self.compact and softmax and not self.cge and self.loss_ways == 1
+
+    @property
     def scratch_rows(self) -> int:
         """Rows of the scratch memory. Without CGE, no operand takes a word of intermediates and a
         pre-activation at once: pre-activations then are in the same memory, behind the others."""
@@ -173,6 +182,11 @@ class Chip:
         turns = groups * (n_outputs + 1 if single else max(n_outputs, self.loss_ways))
         latency = 36 + (n_outputs if single else 0)
         return max(turns, (turns + latency) // 2)
+
+    def serial_loss_cycles(self, n_outputs: int) -> int:
+        """Most cycles that a serial loss unit needs for a pass: of an output, 2 for the maximum
+        and 17 for its exponential, or 23 where that is shifted far; the logarithm takes 62."""
+        return self.lanes * (25 * n_outputs + 62) + 4
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and the configuration hash."""

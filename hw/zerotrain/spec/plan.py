@@ -108,6 +108,14 @@ class Plan:
                 wait += max(0, item.evaluations * loss - item.beats)
         return wait
 
+    def _serial_wait(self, passes: int, copies: int, evaluating: int, preparing: int) -> int:
+        """Cycles in which a serial loss unit delays the next pass, or the next copy's first."""
+        if not self.chip.serial_loss:
+            return 0
+        loss, forward = self.chip.serial_loss_cycles(self.network.n_outputs), evaluating // passes
+        waits = copies * (passes - 1) * max(0, loss - forward)
+        return waits + copies * max(0, loss - forward - preparing // copies)
+
     def step_cost(
         self,
         kind: StepKind,
@@ -130,7 +138,8 @@ class Plan:
             "products": products,
             "idle_lanes": copies * passes * beats - products,
             "fetching": copies * fetching,
-            "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run),
+            "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run)
+            + self._serial_wait(passes, copies, passes * beats + fetching, preparing),
             "preparing": preparing,
             "updating": {"evaluate": 0, "rge": d * max(queries, 10), "cge": d * 7}[kind],
         }

@@ -1,0 +1,226 @@
+"""The softmax loss of one output after another, for small chips."""
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib.memory import Memory
+
+from zerotrain.gateware.arithmetic import saturate
+from zerotrain.gateware.interpolate import FRACTION, REST, curve_tables
+from zerotrain.gateware.loss import LossUnit
+from zerotrain.gateware.memory import address_bits
+from zerotrain.spec.tables import EXP2, FINE_BITS, LN2, LN2_BITS, LOG2, LOG2E
+
+__all__ = ["SerialSoftmaxLoss"]
+
+#: Exponentials further below the maximum than 2**-20 are zero.
+_VANISHING = -FINE_BITS
+
+
+class SerialSoftmaxLoss(LossUnit):
+    """Softmax cross-entropy and number of correct predictions, for ``Chip.serial_loss``.
+
+    Golden model: :func:`zerotrain.golden.loss.softmax_loss`, ``reference`` and ``correct``.
+
+    One evaluation at a time, lane by lane: the outputs once for the maximum, then again for the sum
+    of exponentials, then its logarithm. One multiplier by single bits does every product with a
+    variable and that with ln 2. As all evaluations are base evaluations, no exponential exceeds 1:
+    sums are short, and nothing but the loss of the batch can saturate.
+
+    The buffer of logits is one word wide. The lanes hold a row still while its words are taken:
+    writes of logits are at least ``lanes + 1`` cycles apart, their data steady in between.
+
+    Cycles: at most ``chip.serial_loss_cycles(n_outputs)`` for a pass with all lanes in use.
+    """
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chip, f = self._chip, self._chip.formats
+        width, lane_bits = f.logit.width, address_bits(chip.lanes)
+        shift = FINE_BITS - f.logit.frac_bits
+
+        # Rows of logits come in word by word, inverted: the other operand of the difference is not.
+        m.submodules.words = words = Memory(
+            shape=unsigned(width), depth=chip.output_depth << lane_bits, init=[]
+        )
+        read, write = words.read_port(), words.write_port()
+        arriving, last_row, arrived = Signal(), Signal(reset_less=True), Signal()
+        arriving_lane = Signal(lane_bits)
+        arriving_index = Signal.like(self.logits.index, reset_less=True)
+        final_lane = arriving_lane == chip.lanes - 1
+        m.d.comb += [
+            write.en.eq(arriving),
+            write.addr.eq(Cat(arriving_lane, arriving_index)),
+            write.data.eq(~self.logits.data.word_select(arriving_lane, width)),
+            arrived.eq(arriving & final_lane & last_row),
+        ]
+        with m.If(self.logits.en):
+            m.d.sync += [
+                arriving.eq(1),
+                arriving_lane.eq(0),
+                arriving_index.eq(self.logits.index),
+                last_row.eq(self.logits.last),
+            ]
+        with m.Elif(arriving):
+            m.d.sync += [arriving.eq(~final_lane), arriving_lane.eq(arriving_lane + 1)]
+
+        # The word under way, against the maximum so far: word - maximum, or one less.
+        lane, output = Signal(lane_bits), Signal.like(self.logits.index)
+        row = Signal.like(self.targets.addr)
+        not_maximum = Signal(width, reset_less=True)
+        exact = Signal()
+        distance = (Cat(1, ~read.data).as_signed() + Cat(exact, not_maximum).as_signed()) >> 1
+        x = Signal(signed(width + 1), reset_less=True)
+        match, hit = Signal(), Signal(reset_less=True)
+        final_output = Signal()
+        m.d.comb += [
+            read.addr.eq(Cat(lane, output)),
+            self.targets.addr.eq(row),
+            match.eq(self._target(0) == output),
+            final_output.eq(output + 1 == self.n_outputs),
+        ]
+
+        # Arguments of the curves: of the exponential from x, of the logarithm from the sum.
+        t = (_times_log2e(x) << shift) >> 14
+        exponent = t >> FRACTION
+        top = chip.output_depth.bit_length() - 1
+        sum_ = Signal(FINE_BITS + top + 1, reset_less=True)
+        whole = Signal(range(max(2, top + 1)), reset_less=True)
+        logarithm, scaling = Signal(), Signal()
+        argument = Mux(logarithm, sum_[-1 - FRACTION : -1], t[:FRACTION])
+        slope, value = curve_tables(m, [EXP2, LOG2], Cat(argument[REST:], logarithm))
+
+        # Multiplier: adds a multiplicand for each bit of the multiplier, lowest first, and drops
+        # what can no longer change the whole part.
+        term = Signal(FINE_BITS + 1, reset_less=True)
+        product = Signal(FINE_BITS + len(whole), reset_less=True)
+        multiplier = Signal(LN2_BITS, reset_less=True)
+        steps = Signal(range(LN2_BITS + 1))
+        multiplicand = Mux(scaling, Cat(term[:FINE_BITS], whole), slope)
+        added = product + Mux(multiplier[0], multiplicand, 0)
+
+        # An exponential is shifted to its place while the next one is being computed.
+        pending = Signal()
+        count = Signal(5)
+        with m.If(pending):
+            with m.If(count == 0):
+                m.d.sync += [sum_.eq(sum_ + term), pending.eq(0)]
+            with m.Else():
+                m.d.sync += [term.eq(term >> 1), count.eq(count + 1)]
+
+        # The loss: minus the distance of the true output, and the logarithm.
+        loss = f.loss.width
+        total = Signal(signed(max(loss, width + shift + lane_bits + 2) + 2), reset_less=True)
+        head, tail = Signal(), Signal()
+        addend = Mux(head, ~(x << shift), product)
+        with m.If(head | tail):
+            m.d.sync += total.eq((Cat(1, total).as_signed() + Cat(head, addend).as_signed()) >> 1)
+        word, overflow = saturate(total, loss)
+        m.d.comb += [
+            self.losses.addr.eq(self.first_evaluation),
+            self.losses_w.addr.eq(self.first_evaluation),
+            self.losses_w.data.eq(word),
+            self.saturated.eq(self.losses_w.en & overflow),
+        ]
+
+        held = Signal()
+        m.d.comb += [self.base_free.eq(~held), self.busy.eq(held)]
+        with m.If(self.reserve_base):
+            m.d.sync += held.eq(1)
+        with m.If(self.clear):
+            m.d.sync += self.correct.eq(0)
+        with m.Elif(tail & hit & self.score):
+            m.d.sync += self.correct.eq(self.correct + 1)
+
+        with m.FSM():
+            with m.State("Idle"):
+                with m.If(arrived):
+                    m.next = "Begin"
+            with m.State("Begin"):
+                m.d.sync += [
+                    total.eq(Mux(self.first_pass, 0, self.losses.data)),
+                    lane.eq(0),
+                    output.eq(0),
+                    row.eq(self.target_row),
+                ]
+                m.next = "Find"
+            with m.State("Find"):
+                m.next = "Compare"
+            with m.State("Compare"):
+                # Without the one, not negative means greater.
+                with m.If((output == 0) | ~distance[-1]):
+                    m.d.sync += [not_maximum.eq(read.data), hit.eq(match)]
+                m.d.sync += [output.eq(output + 1), sum_.eq(0)]
+                m.next = "Find"
+                with m.If(final_output):
+                    m.d.sync += output.eq(0)
+                    m.next = "Read"
+            with m.State("Read"):
+                m.next = "Distance"
+            with m.State("Distance"):
+                m.d.comb += exact.eq(1)
+                m.d.sync += x.eq(distance)
+                m.next = "Look up"
+            with m.State("Look up"):
+                m.d.comb += head.eq(match)
+                m.d.sync += [product.eq(0), multiplier.eq(argument[:REST]), steps.eq(REST)]
+                m.next = "Multiply"
+                with m.If(exponent < _VANISHING):
+                    m.next = "Next"
+            with m.State("Multiply"):
+                m.d.sync += [
+                    product.eq(added >> 1), multiplier.eq(multiplier >> 1), steps.eq(steps - 1)
+                ]  # fmt: skip
+                with m.If(steps == 1):
+                    m.next = "Term"
+                    with m.If(scaling):
+                        m.next = "Tail"
+            with m.State("Term"):
+                # Below the next table entry, so that it fits 20 bits.
+                with m.If(~pending):
+                    m.d.sync += [
+                        term.eq(Cat((value + product)[:FINE_BITS], 1)),
+                        count.eq(exponent),
+                        pending.eq(~logarithm),
+                        product.eq(0),
+                        multiplier.eq(LN2),
+                        steps.eq(LN2_BITS),
+                        scaling.eq(logarithm),
+                    ]
+                    m.next = "Next"
+                    with m.If(logarithm):
+                        m.next = "Multiply"
+            with m.State("Next"):
+                m.d.sync += output.eq(output + 1)
+                m.next = "Read"
+                with m.If(final_output):
+                    m.d.sync += [logarithm.eq(1), whole.eq(top)]
+                    m.next = "Settle"
+            with m.State("Settle"):
+                with m.If(~pending):
+                    m.next = "Normalise"
+            with m.State("Normalise"):
+                m.d.sync += [product.eq(0), multiplier.eq(argument[:REST]), steps.eq(REST)]
+                m.next = "Multiply"
+                with m.If(~sum_[-1]):
+                    m.d.sync += [sum_.eq(sum_ << 1), whole.eq(whole - 1)]
+                    m.next = "Normalise"
+            with m.State("Tail"):
+                m.d.comb += tail.eq(1)
+                m.d.sync += [
+                    logarithm.eq(0), scaling.eq(0), output.eq(0),
+                    lane.eq(lane + 1), row.eq(row + 1),
+                ]  # fmt: skip
+                m.next = "Find"
+                with m.If(lane + 1 == self.active_lanes):
+                    m.next = "Write"
+            with m.State("Write"):
+                m.d.comb += self.losses_w.en.eq(1)
+                m.d.sync += held.eq(0)
+                m.next = "Idle"
+        return m
+
+
+def _times_log2e(x: Value) -> Value:
+    """``x * LOG2E``, in four additions."""
+    assert LOG2E == (23 << 8) + 21
+    by_21 = x + (x << 2) + (x << 4)
+    return ((by_21 + (x << 1)) << 8) + by_21
