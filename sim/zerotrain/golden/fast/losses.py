@@ -4,6 +4,8 @@ Rows hold one word per sample, so that the inner loops run over samples. Nothing
 sums of the samples: memory does not grow with the evaluations.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,11 +22,17 @@ __all__ = ["evaluation_losses"]
 
 Ints = NDArray[np.int64]
 
-_EXP2, _LOG2 = np.array(EXP2, np.int64), np.array(LOG2, np.int64)
+Naturals = NDArray[np.uint64]
+
+_LOG2 = np.array(LOG2, np.int64)
+#: Values of the table and their distances to the next ones in one word each, for one look-up.
+_SLOPE_BITS, _SLOPE_MASK = np.uint64(16), np.uint64(0xFFFF)
+_EXP2 = np.array([y << 16 | y1 - y for y, y1 in pairwise(EXP2)], np.uint64)
 #: As in the readable functions: beyond these the loss has saturated, whatever else is added.
 _EXP_TOP = 12
 _SUM_MAX = (1 << 32) - 1
 _ROOT_MAX = 1 << 31
+_FINE_MAX = (1 << 31) - 1
 
 
 def evaluation_losses(
@@ -66,11 +74,29 @@ def _interpolate(table: Ints, k: int, r: int) -> int:
 
 
 @kernel
-def _exp2(t: int, table: Ints) -> int:
-    """Of an exponent with 18 fraction bits."""
-    m = _interpolate(table, (t >> 12) & 63, t & 4095)
-    i = t >> 18
-    return (m << min(max(i, 0), _EXP_TOP)) >> min(max(-i, 0), 31)
+def _exponents(relative: Ints, dz: Words, shift: int, out: Words) -> None:
+    """Base-2 exponents with 18 fraction bits of a row of fine logits, relative to the reference.
+
+    Fine logits are held in 32 bits: their exponentials are 0 or saturate the sum long before.
+    """
+    for s in range(len(out)):
+        fine = relative[s] + (np.int64(dz[s]) << shift)
+        held = np.int32(min(max(fine, -_FINE_MAX), _FINE_MAX))
+        out[s] = (np.int64(held) * LOG2E) >> 14
+
+
+@kernel
+def _add_exp2(exponents: Words, table: Naturals, lines: Naturals, total: Ints) -> None:
+    """Add ``2**t``, with 20 fraction bits, to the sums of a row. ``lines`` is scratch memory."""
+    for s in range(len(total)):  # apart from what follows, which then runs in vectors
+        lines[s] = table[(exponents[s] >> 12) & 63]
+    for s in range(len(total)):
+        t, line = int(exponents[s]), lines[s]
+        rise = ((line & _SLOPE_MASK) * np.uint64(t & 4095)) >> np.uint64(12)
+        m = (line >> _SLOPE_BITS) + rise
+        # m << i or m >> -i; at 44 bits to the right nothing is left.
+        right = np.uint64(min(max(_EXP_TOP - (t >> 18), 0), 44))
+        total[s] += np.int64((m << np.uint64(_EXP_TOP)) >> right)
 
 
 @kernel
@@ -100,27 +126,27 @@ def _accumulate(losses: Ints, lanes: int, low: int, high: int) -> tuple[int, boo
 @kernel
 def _cross_entropies(
     z: Words, dz: Words, labels: Ints, z_shift: int, dz_shift: int, lanes: int, low: int,
-    high: int, exp2_table: Ints, log2_table: Ints, out: Ints,
+    high: int, exp2_table: Naturals, log2_table: Ints, out: Ints,
 ) -> bool:  # fmt: skip
     outputs, batch = z.shape
-    base, ref = np.empty((outputs, batch), np.int64), np.empty(batch, np.int64)
-    total, losses = np.empty(batch, np.int64), np.empty(batch, np.int64)
+    relative, total = np.empty((outputs, batch), np.int64), np.empty(batch, np.int64)
+    losses = np.empty(batch, np.int64)
+    exponents, lines = np.empty(batch, np.int32), np.empty(batch, np.uint64)
     for s in range(batch):
         for c in range(outputs):
-            base[c, s] = np.int64(z[c, s]) << z_shift
-        ref[s] = base[:, s].max()
+            relative[c, s] = np.int64(z[c, s]) << z_shift
+        relative[:, s] -= relative[:, s].max()
     clamped = False
     for i, e in np.ndindex(out.shape):
         total[:] = 0
         for c in range(outputs):
-            for s in range(batch):
-                u = base[c, s] + (np.int64(dz[i, e, c, s]) << dz_shift)
-                total[s] += _exp2(((u - ref[s]) * LOG2E) >> 14, exp2_table)
+            _exponents(relative[c], dz[i, e, c], dz_shift, exponents)
+            _add_exp2(exponents, exp2_table, lines, total)
         for s in range(batch):
             clamped |= total[s] > _SUM_MAX
             lg = _log2(min(total[s], _SUM_MAX), log2_table)
-            true = base[labels[s], s] + (np.int64(dz[i, e, labels[s], s]) << dz_shift)
-            losses[s] = ref[s] - true + ((lg * LN2) >> LN2_BITS)
+            true = relative[labels[s], s] + (np.int64(dz[i, e, labels[s], s]) << dz_shift)
+            losses[s] = ((lg * LN2) >> LN2_BITS) - true
         out[i, e], saturated = _accumulate(losses, lanes, low, high)
         clamped |= saturated
     return clamped
