@@ -18,6 +18,9 @@ __all__ = ["Source", "Target", "contract", "fits_pairs", "multiply", "prepare"]
 
 Ints = NDArray[np.int64]
 
+#: Columns whose terms all rows of a matrix read in turn, from the first cache.
+_BLOCK = 64
+
 
 class Source(NamedTuple):
     """The right-hand side of a contraction, ``x[g, k, n]``, in memory.
@@ -206,10 +209,10 @@ def _in_pairs(
 ) -> bool:
     """:func:`multiply` by tiles. Where columns make no whole tiles, some results are made twice."""
     seen = np.zeros((2, 8), np.int32)
-    for g in range(len(x.places)):
-        begin = start[g % len(start)]
+    for g, block in np.ndindex(len(x.places), -(-x.columns // _BLOCK)):
+        begin, first = start[g % len(start)], block * _BLOCK
         for r in range(0, out.places.shape[1], ROWS):
-            for tile in range(0, x.columns, COLUMNS):
+            for tile in range(first, min(first + _BLOCK, x.columns), COLUMNS):
                 round_tile(w, begin, x, out, g, r, min(tile, x.columns - COLUMNS), shift, seen)
     return seen[0].min() < out.low or seen[1].max() > out.high
 
