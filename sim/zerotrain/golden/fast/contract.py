@@ -175,19 +175,15 @@ def _bound(w: Words, largest: Ints, start: Ints) -> int:
 @kernel
 def _largest(x: Source) -> Ints:
     """The largest magnitude of every term: int64[k]."""
-    low, high = (
-        np.zeros((x.terms, x.columns), x.words.dtype),
-        np.zeros((x.terms, x.columns), x.words.dtype),
-    )
+    out = np.zeros(x.terms, np.int64)
     for place in x.places:
         for k in range(x.terms):
             first = place + k * x.stride
-            row, least, most = x.words[first : first + x.columns], low[k], high[k]
+            row = x.words[first : first + x.columns]
+            low, high = row[0], row[0]
             for n in range(x.columns):
-                least[n], most[n] = min(least[n], row[n]), max(most[n], row[n])
-    out = np.empty(x.terms, np.int64)
-    for k in range(x.terms):
-        out[k] = max(-np.int64(low[k].min()), np.int64(high[k].max()))
+                low, high = min(low, row[n]), max(high, row[n])
+            out[k] = max(out[k], -np.int64(low), np.int64(high))
     return out
 
 
