@@ -45,8 +45,10 @@ def draw_chip(index: int) -> Chip:
         loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
         cge=index < 6,
         compact=index in (4, 6, 7, 8),
+        loops=index != 8,
+        spram=index in (4, 8),
         loss_ways=draw.pick(rng, 1, 1 if index > 5 else min(3, lanes)),
-        lfsr_degree=int(rng.choice([33, 40, 48, 64])),
+        lfsr_degree=32 if index == 8 else int(rng.choice([33, 40, 48, 64])),
         acc_width=48,
         parameter_depth=700,
         evaluation_depth=701,
@@ -98,12 +100,15 @@ class Case:
     batch: int
 
 
-def draw_choices(rng: np.random.Generator, network: Network, *, cge: bool) -> dict[str, Any]:
+def draw_choices(
+    rng: np.random.Generator, network: Network, *, cge: bool, loops: bool
+) -> dict[str, Any]:
     """What the planner would choose otherwise."""
     groups = draw.groups(rng, network)
     tiled, forms = [], []
     for index, sizes in enumerate(groups):
-        tiled.append(Lowering.can_tile(network, index, sizes) and rng.random() < 0.5)
+        can_tile = loops and Lowering.can_tile(network, index, sizes)
+        tiled.append(can_tile and rng.random() < 0.5)
         options = [
             form
             for form in CgeForm
@@ -122,7 +127,7 @@ def draw_case(chip: Chip, seed: int) -> Case:
         batch = draw.pick(rng, 1, 3 * chip.lanes)
         choices: dict[str, Any] = {}
         if rng.random() < 0.7:
-            choices = draw_choices(rng, network, cge=chip.cge)
+            choices = draw_choices(rng, network, cge=chip.cge, loops=chip.loops)
         try:
             return Case(plan(network, chip, batch=batch, **choices), seed, batch)
         except ValueError as error:
@@ -135,7 +140,7 @@ def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:
     driver = Driver.loaded(bus, chip, network, case.plan.program)
     driver.parameters = draw.words(rng, chip.formats.weight, network.n_parameters)
     driver.momentum = draw.words(rng, chip.formats.momentum, network.n_parameters)
-    driver.lfsr_state = int(rng.integers(0, 1 << 33))
+    driver.lfsr_state = int(rng.integers(0, 1 << min(33, chip.lfsr_degree)))
     results, memory = [], []
     for k, command in enumerate(commands(chip)):
         x, targets = draw.batch(rng, network, chip.formats, case.batch)

@@ -107,8 +107,6 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         else max(1, (chip.output_depth - 1).bit_length())
     )
     whole = [
-        ("parameter", chip.parameter_depth, f.weight.width),
-        ("momentum", chip.parameter_depth, f.momentum.width),
         ("loss", chip.evaluation_depth, f.loss.width),
     ]
     if chip.serial_loss:
@@ -117,6 +115,8 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         )
     else:
         whole.append(("logits", 2 * chip.output_depth, chip.lanes * f.logit.width))
+    if not chip.spram:
+        whole += _training_memories(chip)
     if chip.cge:
         kept = groups * chip.output_depth, chip.loss_ways * f.logit.width
         whole.append(("logits kept", *kept))
@@ -140,6 +140,15 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
     return [MemoryNeed(n, d, w, w) for n, d, w in whole] + [MemoryNeed(*row) for row in parts]
 
 
+def _training_memories(chip: Chip) -> list[tuple[str, int, int]]:
+    """Name, depth and width of the memories that may be SPRAM."""
+    f = chip.formats
+    return [
+        ("parameter", chip.parameter_depth, f.weight.width),
+        ("momentum", chip.parameter_depth, f.momentum.width),
+    ]
+
+
 def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     """Multipliers of the lanes and block RAMs of the large memories.
 
@@ -153,7 +162,13 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     per_lane = 0
     for width in (chip.formats.weight.width, chip.formats.lane_width):
         per_lane = max(per_lane, 1) * -(-width // operand)
-    return {Resource.MULTIPLIER: chip.lanes * per_lane, Resource.BLOCK_RAM: blocks}
+    needed = {Resource.MULTIPLIER: chip.lanes * per_lane, Resource.BLOCK_RAM: blocks}
+    if chip.spram:
+        # Blocks of 16384 words of 16 bits.
+        needed[Resource.SPRAM] = sum(
+            -(-depth // 16384) * -(-width // 16) for _, depth, width in _training_memories(chip)
+        )
+    return needed
 
 
 def fits(chip: Chip, board: Board) -> bool:

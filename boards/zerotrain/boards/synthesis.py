@@ -136,6 +136,8 @@ def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool)
             # `keep`. Yosys heeds that on cells only, and would merge them again.
             "proc",
             "setattr -set keep 1 a:keep %ci1:+[Q] t:$dff %i",
+            # SPRAM cannot be initialised (zerotrain.gateware.memory).
+            "delete t:$meminit* r:MEMID=*spram* %i",
             f"{synth} {' '.join(options)} -top {top} -json netlist.json",
             "tee -q -o stat.json stat -json",
             "",

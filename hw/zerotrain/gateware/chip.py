@@ -19,14 +19,16 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine import Engine
 from zerotrain.gateware.loss_units import loss_unit
-from zerotrain.gateware.memory import address_bits
+from zerotrain.gateware.memory import SinglePortMemory, address_bits
 from zerotrain.gateware.merge import MergeUnit
 from zerotrain.gateware.perturb import Perturb
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
 from zerotrain.gateware.update import Update
+from zerotrain.gateware.update_serial import SerialUpdate
 from zerotrain.gateware.weights import WeightMemory
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
@@ -93,7 +95,7 @@ class TrainingChip(wiring.Component):
         m.submodules.engine = engine = Engine(chip)
         m.submodules.weights = weights = WeightMemory(chip)
         m.submodules.loss = loss = loss_unit(chip)
-        update = Update(chip)
+        update = SerialUpdate(chip) if chip.compact else Update(chip)
         m.submodules.update = _resting(
             m, update, update.busy | controller.perturb_start | controller.update_start
         )
@@ -182,10 +184,11 @@ class TrainingChip(wiring.Component):
         ]
         return merge
 
-    @staticmethod
-    def _count(m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
+    def _count(self, m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
         """Cycle, beat and stall counters of the step."""
-        cycles, beats, stalls = Signal(48), Signal(48), Signal(32)
+        # 32 bits hold some minutes of the clock of a small part: longer than its longest step.
+        width = 32 if self._chip.compact else 48
+        cycles, beats, stalls = Signal(width), Signal(width), Signal(32)
         m.d.comb += [bank.cycles.eq(cycles), bank.beats.eq(beats), bank.loss_stalls.eq(stalls)]
         with m.If(bank.start):
             m.d.sync += [cycles.eq(0), beats.eq(0), stalls.eq(0)]
@@ -256,6 +259,12 @@ class TrainingChip(wiring.Component):
                 with m.If(user.en):
                     m.d.comb += [port.en.eq(1), port.addr.eq(user.addr), port.data.eq(user.data)]
 
+        def answer(name: str, host: wiring.PureInterface, word: Value) -> None:
+            """Give a word to the host. Block RAM is slow, and the host has time."""
+            if not chip.compact:
+                word = pipe(m, word, 1, f"{name}_held", reset_less=True)
+            m.d.comb += host.r_data.eq(word)
+
         def window(name: str, w: WritePort, r: ReadPort) -> None:
             """Give an idle memory to the host."""
             host = getattr(bank, name)
@@ -263,15 +272,21 @@ class TrainingChip(wiring.Component):
             with m.If(idle):
                 m.d.comb += [r.addr.eq(host.addr), w.addr.eq(host.addr), w.data.eq(host.w_data)]
                 m.d.comb += w.en.eq(host.w_en)
-            held = Signal.like(host.r_data, name=f"{name}_held", reset_less=True)
-            m.d.sync += held.eq(r.data)
-            m.d.comb += host.r_data.eq(held)
+            answer(name, host, r.data)
 
-        w, r = memory("parameter", f.weight.width, chip.parameter_depth)
+        def training_memory(
+            name: str, width: int
+        ) -> tuple[WritePort | wiring.PureInterface, ReadPort | wiring.PureInterface]:
+            if not chip.spram:
+                return memory(name, width, chip.parameter_depth)
+            m.submodules[f"{name}_memory"] = made = SinglePortMemory(width, chip.parameter_depth)
+            return made.write, made.read
+
+        w, r = training_memory("parameter", f.weight.width)
         read(r, (perturb.busy, perturb.theta), (always, update.theta))
         write(w, update.theta_w)
         window("parameters", w, r)
-        w, r = memory("momentum", f.momentum.width, chip.parameter_depth)
+        w, r = training_memory("momentum", f.momentum.width)
         read(r, (always, update.momentum))
         write(w, update.momentum_w)
         window("momentum", w, r)
@@ -292,13 +307,12 @@ class TrainingChip(wiring.Component):
         with m.If(idle):
             m.d.comb += r.addr.eq(host.addr >> 1)
         high = Signal(reset_less=True)
-        held = Signal(32, name="program_held", reset_less=True)
-        m.d.sync += [high.eq(host.addr[0]), held.eq(r.data.word_select(high, 32))]
+        m.d.sync += high.eq(host.addr[0])
+        answer("program", host, r.data.word_select(high, 32))
         m.d.comb += [
             w.addr.eq(host.addr >> 1),
             w.data.eq(host.w_data.replicate(2)),
             w.en.eq(host.w_en << host.addr[0]),
-            host.r_data.eq(held),
         ]
 
         bits = len(bank.targets.w_data)
@@ -312,9 +326,7 @@ class TrainingChip(wiring.Component):
         ]
         with m.If(idle):
             m.d.comb += r.addr.eq(row)
-        word = Signal.like(bank.targets.r_data, name="targets_held", reset_less=True)
-        m.d.sync += word.eq(r.data.word_select(part, bits))
-        m.d.comb += bank.targets.r_data.eq(word)
+        answer("targets", bank.targets, r.data.word_select(part, bits))
 
         # The lanes' memories belong to the engine; of these the host sees the samples.
         part, row = self._batch_memory(m, bank, bank.samples, chip.sample_depth, idle)

@@ -141,7 +141,9 @@ class Engine(wiring.Component):
         bits = max(address_bits(depth) for depth in depths)
         # Where logits are taken lane by lane, the lanes hold them for so long.
         logit_cycles = chip.lanes + 1 if chip.serial_loss else 1
-        m.submodules.sequencer = seq = Sequencer(len(self.pc), bits, logit_cycles=logit_cycles)
+        m.submodules.sequencer = seq = Sequencer(
+            len(self.pc), bits, logit_cycles=logit_cycles, loops=chip.loops
+        )
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [
             seq.start.eq(self.start),

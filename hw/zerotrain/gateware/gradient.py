@@ -57,8 +57,11 @@ class Gradient(wiring.Component):
         Losses, by evaluation.
     snapshot : In(WritePort)
         Generator state at the beginning of each query; written while this unit is idle.
+    hold : In(1)
+        A gradient stays in ``gradient`` until a cycle after ``valid`` with this low; its successor
+        is summed afterwards. If it is always low, ``gradient`` is valid in the cycle of ``valid``.
     valid : Out(1)
-        Pulse: ``gradient`` is that of the next parameter, in this cycle only.
+        Pulse: ``gradient`` is that of the next parameter.
     gradient : Out(signed(...))
         In units of the loss (mean baseline: N times as large), exact.
     """
@@ -77,6 +80,7 @@ class Gradient(wiring.Component):
     busy: Signal
     losses: wiring.PureInterface
     snapshot: wiring.PureInterface
+    hold: Signal
     valid: Signal
     gradient: Signal
 
@@ -95,6 +99,7 @@ class Gradient(wiring.Component):
                 "busy": Out(1),
                 "losses": Out(ReadPort(address_bits(chip.evaluation_depth), signed(loss))),
                 "snapshot": In(WritePort(address_bits(n), chip.lfsr_degree)),
+                "hold": In(1),
                 "valid": Out(1),
                 "gradient": Out(signed(loss + (n * (n - 1)).bit_length() + 1)),
             }
@@ -136,6 +141,12 @@ class Gradient(wiring.Component):
             final_query.eq(item == self.queries - 1),
             replay.eq(~self.cge & (result == _Result.GRADIENT)),
         ]
+        # From the first term of a gradient that is to be held until it has been taken.
+        held = Signal()
+        with m.If(issue & first & (result == _Result.GRADIENT)):
+            m.d.sync += held.eq(self.hold)
+        with m.Elif(~self.hold):
+            m.d.sync += held.eq(0)
         with m.FSM() as fsm:
             with m.State("Idle"):
                 m.d.sync += [item.eq(0), repeat.eq(0), evaluation.eq(1), settle.eq(0)]
@@ -189,7 +200,7 @@ class Gradient(wiring.Component):
                     last.eq(self.cge | final_query),
                 ]
                 m.d.sync += [item.eq(item + 1), idle_tail.eq(terms_done)]
-                with m.If(terms_done & (item >= period - 1)):
+                with m.If(terms_done & (item >= period - 1) & ~held):
                     m.d.sync += [item.eq(0), idle_tail.eq(0), evaluation.eq(evaluation + 1)]
                 with m.If(terms_done & (evaluation == self.n_parameters)):
                     m.d.sync += idle_tail.eq(0)

@@ -3,11 +3,12 @@
 The memories themselves belong to the chip: several units share most of them, one at a time.
 """
 
-from amaranth import ShapeLike, unsigned
+from amaranth import Module, Mux, ShapeLike, Signal, unsigned
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["ReadPort", "WritePort", "address_bits"]
+__all__ = ["ReadPort", "SinglePortMemory", "WritePort", "address_bits"]
 
 
 def address_bits(depth: int) -> int:
@@ -56,3 +57,48 @@ class WritePort(wiring.Signature):
 
     def __init__(self, addr_bits: int, shape: ShapeLike) -> None:
         super().__init__({"en": Out(1), "addr": Out(unsigned(addr_bits)), "data": Out(shape)})
+
+
+class SinglePortMemory(wiring.Component):
+    """A memory that reads or writes in a cycle: SPRAM of the iCE40UP5K.
+
+    Latency: a word is read one cycle after its address; in a cycle with a write, nothing is read.
+    Words are undefined until they are written: SPRAM cannot be initialised. Synthesis finds it by
+    its attribute, and by the name ``spram`` which initial contents to leave out.
+
+    Parameters
+    ----------
+    width, depth : int
+        Bits of a word, and words.
+
+    Members
+    -------
+    read : In(ReadPort)
+    write : In(WritePort)
+    """
+
+    read: wiring.PureInterface
+    write: wiring.PureInterface
+
+    def __init__(self, width: int, depth: int) -> None:
+        self._width, self._depth = width, depth
+        bits = address_bits(depth)
+        super().__init__({"read": In(ReadPort(bits, width)), "write": In(WritePort(bits, width))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.spram = memory = Memory(
+            shape=unsigned(self._width), depth=self._depth, init=[], attrs={"ram_style": "huge"}
+        )
+        read, write = memory.read_port(), memory.write_port()
+        address = Signal(len(read.addr))
+        m.d.comb += [
+            address.eq(Mux(self.write.en, self.write.addr, self.read.addr)),
+            read.addr.eq(address),
+            read.en.eq(~self.write.en),
+            write.addr.eq(address),
+            write.en.eq(self.write.en),
+            write.data.eq(self.write.data),
+            self.read.data.eq(read.data),
+        ]
+        return m

@@ -84,7 +84,7 @@ class MergeUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chip, fmt = self._chip, self._chip.formats.weight
-        m.submodules.sequencer = seq = Sequencer(len(self.pc), len(self.weight_w.addr))
+        m.submodules.sequencer = seq = Sequencer(len(self.pc), len(self.weight_w.addr), loops=False)
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [
             seq.start.eq(self.start),

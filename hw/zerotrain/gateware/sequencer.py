@@ -60,6 +60,8 @@ class Sequencer(wiring.Component):
         Bits of the four data addresses; counters have as many.
     logit_cycles : int
         Least cycles from the last beat of one sum of logits to that of the next.
+    loops : bool
+        Programs may have loops; without, a loop is no instruction.
 
     Members
     -------
@@ -92,8 +94,11 @@ class Sequencer(wiring.Component):
         Pulse: a row was no instruction; the section ends.
     """
 
-    def __init__(self, row_bits: int, address_bits: int, *, logit_cycles: int = 1) -> None:
+    def __init__(
+        self, row_bits: int, address_bits: int, *, logit_cycles: int = 1, loops: bool = True
+    ) -> None:
         self._address_bits = address_bits
+        self._loops = loops
         self._logit_cycles = logit_cycles
         super().__init__(
             {
@@ -255,12 +260,13 @@ class Sequencer(wiring.Component):
                         with m.If(fetched.loop_level > loop_advanced):
                             m.d.sync += row_addr.eq(row_addr + 2 + fetched.levels)
                             m.next = "Fetch 1"
-                    with m.Case(Opcode.LOOP):
-                        m.d.sync += loop_rows.eq(row_addr)
-                        m.d.sync += loop_body.eq(row_addr + MAX_LOOPS)
-                        m.next = "Loop"
                     with m.Case(Opcode.END):
                         m.next = "Idle"
+                    if self._loops:
+                        with m.Case(Opcode.LOOP):
+                            m.d.sync += loop_rows.eq(row_addr)
+                            m.d.sync += loop_body.eq(row_addr + MAX_LOOPS)
+                            m.next = "Loop"
                     with m.Default():
                         m.d.comb += self.bad_program.eq(1)
                         m.next = "Idle"
@@ -286,29 +292,31 @@ class Sequencer(wiring.Component):
                 m.d.comb += running.eq(1)
                 m.d.sync += row_addr.eq(level_rows + level)
                 with m.If(step & finished):
-                    with m.If(control.loop_last & (loop_level != MAX_LOOPS)):
-                        m.next = "Loop Step"
-                    with m.Else():
-                        m.d.sync += row_addr.eq(following)
-                        m.next = "Fetch 1"
-            with m.State("Loop"):
-                m.d.comb += offset_clear.eq(1)
-                m.d.sync += [loop_reload[k].eq(row[k]) for k in range(MAX_LOOPS)]
-                m.d.sync += [loop_count[k].eq(row[k]) for k in range(MAX_LOOPS)]
-                m.d.sync += [loop_advanced.eq(MAX_LOOPS - 1), row_addr.eq(loop_body)]
-                m.next = "Fetch 1"
-            with m.State("Loop Step"):
-                m.d.comb += loop_step.eq(1)
-                m.d.sync += [loop_advanced.eq(loop_level), row_addr.eq(loop_rows + loop_level)]
-                for k in range(MAX_LOOPS):
-                    with m.If(loop_level == k):
-                        m.d.sync += loop_count[k].eq(loop_count[k] - 1)
-                    with m.Elif(loop_level > k):
-                        m.d.sync += loop_count[k].eq(loop_reload[k])
-                m.next = "Loop Jump"
-            with m.State("Loop Jump"):
-                m.d.sync += row_addr.eq(loop_body)
-                m.next = "Fetch 1"
+                    m.d.sync += row_addr.eq(following)
+                    m.next = "Fetch 1"
+                    if self._loops:
+                        with m.If(control.loop_last & (loop_level != MAX_LOOPS)):
+                            m.next = "Loop Step"
+            # Without these states, nothing of a loop ever changes.
+            if self._loops:
+                with m.State("Loop"):
+                    m.d.comb += offset_clear.eq(1)
+                    m.d.sync += [loop_reload[k].eq(row[k]) for k in range(MAX_LOOPS)]
+                    m.d.sync += [loop_count[k].eq(row[k]) for k in range(MAX_LOOPS)]
+                    m.d.sync += [loop_advanced.eq(MAX_LOOPS - 1), row_addr.eq(loop_body)]
+                    m.next = "Fetch 1"
+                with m.State("Loop Step"):
+                    m.d.comb += loop_step.eq(1)
+                    m.d.sync += [loop_advanced.eq(loop_level), row_addr.eq(loop_rows + loop_level)]
+                    for k in range(MAX_LOOPS):
+                        with m.If(loop_level == k):
+                            m.d.sync += loop_count[k].eq(loop_count[k] - 1)
+                        with m.Elif(loop_level > k):
+                            m.d.sync += loop_count[k].eq(loop_reload[k])
+                    m.next = "Loop Jump"
+                with m.State("Loop Jump"):
+                    m.d.sync += row_addr.eq(loop_body)
+                    m.next = "Fetch 1"
         m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
         return m
 

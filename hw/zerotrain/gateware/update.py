@@ -116,11 +116,8 @@ class Update(wiring.Component):
         )
         return gradients + cls.SCHEDULE - 1
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        f = self._chip.formats
-        weight_width, width = f.weight.width, f.momentum.width
-
+    def _sums(self, m: Module) -> Gradient:
+        """The gradients' unit, with everything that it needs."""
         m.submodules.gradient = gradient = self._gradient
         wiring.connect(m, gradient.losses, wiring.flipped(self.losses))
         wiring.connect(m, wiring.flipped(self.snapshot), gradient.snapshot)
@@ -131,6 +128,14 @@ class Update(wiring.Component):
             gradient.baseline.eq(self.baseline),
             gradient.n_parameters.eq(self.n_parameters),
         ]
+        return gradient
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        f = self._chip.formats
+        weight_width, width = f.weight.width, f.momentum.width
+
+        gradient = self._sums(m)
         # One bit per cycle of the schedule, set where a parameter is.
         at = Signal(self.SCHEDULE)
         m.d.comb += [at[0].eq(gradient.valid), self.busy.eq(gradient.busy | at.any())]

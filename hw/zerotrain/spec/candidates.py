@@ -113,7 +113,7 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> list[Candida
     out = []
     for index, layer in enumerate(network.layers):
         for sizes, tiled in product(_compositions(layer.n_tt_cores), (False, True)):
-            if tiled and not Lowering.can_tile(network, index, sizes):
+            if tiled and not (chip.loops and Lowering.can_tile(network, index, sizes)):
                 continue
             scratch = Allocator()
             lowering = Lowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)

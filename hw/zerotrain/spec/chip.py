@@ -20,6 +20,11 @@ __all__ = ["Chip"]
 _GROUP_LANES = 18
 
 
+#: Values of fields that are left out of a chip's description where they say nothing new, so that
+#: fingerprints of chips older than these fields stay.
+_USUAL = {"cge": True, "loops": True, "compact": False, "spram": False}
+
+
 def _power_of_two(n: int) -> bool:
     return n > 0 and n & (n - 1) == 0
 
@@ -39,6 +44,8 @@ class Chip:
     cge : bool
         Whether the chip does CGE steps. Without, it is smaller: lanes have no ReLU differences, the
         loss unit keeps no logits, and the command is unknown.
+    loops : bool
+        Whether programs may have loops, which tile forward passes and make up those of CGE.
     compact : bool
         Fewer logic cells at a lower clock, for small parts, on 1 to 8 lanes: memory words go to the
         lanes without a register of their own, and the softmax loss without CGE takes its outputs
@@ -51,6 +58,9 @@ class Chip:
         Words of the merge unit's copy of the weights: parameters, then merged TT-cores of which
         others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
         while the lanes work with the other. 0: no such unit, the lanes merge.
+    spram : bool
+        Parameters and momentum are in single-port RAM, which block RAM is saved by: SPRAM of the
+        iCE40UP5K. They are undefined until they are written.
     sample_banks : int
         2: samples and targets of one step are loaded while another works on those of the step
         before. 1: half the memory; a batch is loaded between two steps.
@@ -80,10 +90,12 @@ class Chip:
     formats: Formats = field(default_factory=Formats)
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
     cge: bool = True
+    loops: bool = True
     compact: bool = False
     parameter_depth: int = 512
     weight_depth: int = 2048
     merge_depth: int = 0
+    spram: bool = False
     sample_banks: int = 2
     sample_depth: int = 256
     target_depth: int = 32
@@ -100,6 +112,8 @@ class Chip:
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= 64:
             raise ValueError(f"A chip has 1 to 64 lanes, not {self.lanes!r}")
+        if self.cge and not self.loops:
+            raise ValueError("A chip with CGE has loops, got loops = false")
         if self.compact and self.lanes > 8:
             raise ValueError(f"A compact chip has 1 to 8 lanes, not {self.lanes!r}")
         if not 1 <= self.loss_ways <= self.lanes:
@@ -191,8 +205,7 @@ class Chip:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and the configuration hash."""
         values = asdict(self) | {"formats": self.formats.to_dict(), "loss": str(self.loss)}
-        # Left out where they say nothing new: fingerprints of chips are older than these fields.
-        for name, usual in (("cge", True), ("compact", False)):
+        for name, usual in _USUAL.items():
             if values[name] == usual:
                 del values[name]
         return values

@@ -13,6 +13,7 @@ __all__ = ["TAPS", "feedback_mask", "mix_seed"]
 
 #: Exponents of primitive polynomials over GF(2), by degree; x**0 is implied.
 TAPS: dict[int, tuple[int, ...]] = {
+    32: (32, 22, 2, 1),
     33: (33, 20),
     40: (40, 38, 21, 19),
     48: (48, 47, 21, 20),

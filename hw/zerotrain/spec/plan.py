@@ -108,6 +108,11 @@ class Plan:
                 wait += max(0, item.evaluations * loss - item.beats)
         return wait
 
+    def _update_cycles(self, kind: StepKind, queries: int) -> int:
+        """Cycles of updating one parameter; on compact chips with shifts of 16 bits in all."""
+        least = {"evaluate": 0, "rge": max(queries, 10), "cge": 7}[kind]
+        return max(least, 24 + 16) if self.chip.compact and least else least
+
     def _serial_wait(self, passes: int, copies: int, evaluating: int, preparing: int) -> int:
         """Cycles in which a serial loss unit delays the next pass, or the next copy's first."""
         if not self.chip.serial_loss:
@@ -141,7 +146,7 @@ class Plan:
             "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run)
             + self._serial_wait(passes, copies, passes * beats + fetching, preparing),
             "preparing": preparing,
-            "updating": {"evaluate": 0, "rge": d * max(queries, 10), "cge": d * 7}[kind],
+            "updating": d * self._update_cycles(kind, queries),
         }
         return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
 

@@ -205,6 +205,7 @@ def chip_for(
         formats=formats,
         loss=network.loss,
         cge=cge,
+        loops=overrides.get("loops", True),
         loss_ways=ways if loss_ways is None else loss_ways,
         acc_width=48,
         output_depth=64,
@@ -220,7 +221,8 @@ def chip_for(
     depths = {name: max(2, need) for name, need in found.words.items()}
     depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
-    depths["acc_width"] = max(40, _acc_width(formats, found.sections))
+    least = 32 if overrides.get("compact") else 40
+    depths["acc_width"] = max(least, _acc_width(formats, found.sections))
     return replace(roomy, **(depths | overrides))
 
 
