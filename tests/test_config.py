@@ -12,6 +12,7 @@ from zerotrain.spec.training import CgeStage, Decay, RgeStage, Rule, Training
 
 PARAMETERS = {
     "digits": 510,
+    "digits-small": 510,
     "mnist-2698": 2698,
     "mnist-3962": 3962,
     "mnist-8314": 8314,
@@ -30,7 +31,8 @@ def test_preset(name: str) -> None:
     assert config.network.name == name
     assert config.network.n_parameters == PARAMETERS[name]
     assert config.training is not None
-    assert config.training.rge is not None and config.training.cge is not None
+    assert config.training.rge is not None
+    assert (config.training.cge is not None) == config.chip.fixed.get("cge", True)
     assert Config.parse(config.to_toml()) == config
 
 

@@ -215,13 +215,15 @@ class Controller(wiring.Component):
 
         # The pass that the engine is in, and the one announced to the loss unit.
         evaluation = Signal.like(self.first_evaluation)
-        pass_index = Signal.like(self.passes)
+        # A pass has at least one row of samples.
+        pass_index = Signal(range(chip.sample_depth + 1))
+        passes = self.passes[: len(pass_index)]
         last_pass = Signal()
         input_base = Signal.like(self.input_base)
         target_row = Signal.like(self.target_row)
         announced = Signal()
         m.d.comb += [
-            last_pass.eq(pass_index == self.passes - 1),
+            last_pass.eq(pass_index + 1 == passes),
             self.active_lanes.eq(Mux(last_pass, self.last_lanes, chip.lanes)),
             self.input_base.eq(input_base),
             self.pass_open.eq(~announced & ~self.pass_start),

@@ -131,7 +131,9 @@ class Gradient(wiring.Component):
         mean = ~self.cge & (self.baseline == Baseline.MEAN)
         item = Signal(range(max(128, chip.query_depth)))
         repeat = Signal(len(self.queries))
-        evaluation = Signal(len(self.n_parameters), init=1)  # of the parameter, counted from 1
+        # Evaluation of the parameter, counted from 1.
+        evaluation = Signal(range(chip.parameter_depth + 2), init=1)
+        n_parameters = self.n_parameters[: len(evaluation)]
         issue, first, last = Signal(), Signal(), Signal()
         result = Signal(_Result)
         replay, running = Signal(), Signal()
@@ -150,7 +152,7 @@ class Gradient(wiring.Component):
         with m.FSM() as fsm:
             with m.State("Idle"):
                 m.d.sync += [item.eq(0), repeat.eq(0), evaluation.eq(1), settle.eq(0)]
-                with m.If(self.start & ~self.busy & self.n_parameters.any()):
+                with m.If(self.start & ~self.busy & n_parameters.any()):
                     m.next = "Offset"
             with m.State("Offset"):
                 m.d.comb += [
@@ -202,7 +204,7 @@ class Gradient(wiring.Component):
                 m.d.sync += [item.eq(item + 1), idle_tail.eq(terms_done)]
                 with m.If(terms_done & (item >= period - 1) & ~held):
                     m.d.sync += [item.eq(0), idle_tail.eq(0), evaluation.eq(evaluation + 1)]
-                with m.If(terms_done & (evaluation == self.n_parameters)):
+                with m.If(terms_done & (evaluation == n_parameters)):
                     m.d.sync += idle_tail.eq(0)
                     m.next = "Idle"
         m.d.comb += [

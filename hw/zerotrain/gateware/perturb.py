@@ -6,7 +6,7 @@ snapshots of its state that this unit sends it; connect the two by
     wiring.connect(m, perturb.snapshot, update.snapshot)
 """
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -77,7 +77,7 @@ class Perturb(wiring.Component):
     snapshot: wiring.PureInterface
 
     def __init__(self, chip: Chip) -> None:
-        self._width = chip.formats.weight.width
+        self._width, self._depth = chip.formats.weight.width, chip.parameter_depth
         degree, word = chip.lfsr_degree, signed(self._width)
         super().__init__(
             {
@@ -102,19 +102,24 @@ class Perturb(wiring.Component):
 
         # Stage 0: address of the parameter.
         issue = Signal()
-        index = Signal(len(self.n_parameters))
+        index = Signal(range(self._depth + 1))
+        n_parameters = self.n_parameters[: len(index)]
         m.d.comb += self.theta.addr.eq(index)
         with m.If(issue):
             m.d.sync += index.eq(index + 1)
-            with m.If(index + 1 == self.n_parameters):
+            with m.If(index + 1 == n_parameters):
                 m.d.sync += issue.eq(0)
 
         # Stage 1: the word arrives, the generator's bit decides.
         p1_valid = Signal()
         p1_index = Signal(len(self.weight.addr), reset_less=True)
         m.d.sync += [p1_valid.eq(issue), p1_index.eq(index)]
-        radius = Mux(self.perturb, self.mu, 0)
-        moved = Mux(self.state[0], self.theta.data + radius, self.theta.data - radius)
+        # To subtract is to add the complement and one, here by way of a carry from an extra bit.
+        subtract = self.perturb & ~self.state[0]
+        radius = Cat(Mux(self.perturb, self.mu, 0), Const(0, 1)) ^ subtract.replicate(
+            len(self.mu) + 1
+        )
+        moved = (Cat(1, self.theta.data).as_signed() + Cat(subtract, radius).as_signed()) >> 1
         with m.If(p1_valid & self.perturb):
             m.d.sync += self.state.eq(lfsr_next(self.state))
 
@@ -139,5 +144,5 @@ class Perturb(wiring.Component):
                 m.d.sync += self.state.eq(heal(self.load_state))
             with m.If(self.start):
                 m.d.comb += self.snapshot.en.eq(self.perturb)
-                m.d.sync += [issue.eq(self.n_parameters.any()), index.eq(0)]
+                m.d.sync += [issue.eq(n_parameters.any()), index.eq(0)]
         return m

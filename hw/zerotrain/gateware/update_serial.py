@@ -18,12 +18,12 @@ class SerialUpdate(Update):
     it adds the multiplicand on the way. One adder rounds, and adds what is clamped: the gradient,
     the new momentum, the new parameter. The gradient of the next parameter is summed meanwhile.
 
-    Throughput: ``CYCLES`` = 24 cycles and both shifts per parameter, or the time of its gradient
+    Throughput: ``CYCLES`` = 27 cycles and both shifts per parameter, or the time of its gradient
     if that is longer. ``busy`` is high for at most :meth:`cycles` cycles.
     """
 
     #: Of one parameter, besides those of the shifts.
-    CYCLES = 24
+    CYCLES = 27
 
     @classmethod
     def cycles(
@@ -67,7 +67,7 @@ class SerialUpdate(Update):
         moved = (work + Mux(multiplies, multiplicand, 0)) >> 1
         whole, half = work[1:].as_signed(), work[0]
 
-        # The adder.
+        # The adder, and what it found a cycle ago.
         near = max(width, weight_width) + 2
         theta, add_kept = Signal(), Signal()
         base = Signal(signed(near))
@@ -78,13 +78,19 @@ class SerialUpdate(Update):
         ]
         carry = Mux(add_kept, 0, half ^ theta)
         total = (Cat(1, base).as_signed() + Cat(carry, other).as_signed()) >> 1
-        # What is far off is clamped whatever is added to it.
-        far = saturate(whole, near - 1)[1] & ~add_kept
-        negative = Mux(far, whole[-1] ^ theta, total[near - 1])
+        found = Signal(signed(near), reset_less=True)
+        far, far_negative = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            found.eq(total),
+            # What is far off is clamped whatever is added to it.
+            far.eq(saturate(whole, near - 1)[1] & ~add_kept),
+            far_negative.eq(whole[-1] ^ theta),
+        ]
+        negative = Mux(far, far_negative, found[-1])
 
         def clamp(to: int) -> tuple[Value, Value]:
-            clamped = saturate(total[:near].as_signed(), to)[1]
-            return Mux(far | clamped, limit(negative, to), total[:to].as_signed()), far | clamped
+            clamped = far | saturate(found, to)[1]
+            return Mux(clamped, limit(negative, to), found[:to].as_signed()), clamped
 
         momentum, momentum_clamped = clamp(width)
         parameter, parameter_clamped = clamp(weight_width)
@@ -135,14 +141,19 @@ class SerialUpdate(Update):
                 m.d.comb += gradient.hold.eq(0)
                 m.next = "Gradient"
             with m.State("Gradient"):
-                shift("Scaled")
+                shift("Round")
+            with m.State("Round"):
+                m.next = "Scaled"
             with m.State("Scaled"):
                 m.d.sync += v.eq(momentum)
                 m.d.comb += self.saturated_gradient.eq(momentum_clamped)
+                m.next = "Add"
+            with m.State("Add"):
+                m.d.comb += add_kept.eq(1)
                 m.next = "Momentum"
             with m.State("Momentum"):
-                m.d.comb += [add_kept.eq(1), self.saturated_gradient.eq(momentum_clamped)]
                 m.d.sync += v.eq(momentum)
+                m.d.comb += self.saturated_gradient.eq(momentum_clamped)
                 m.next = "Store"
             with m.State("Store"):
                 m.d.comb += self.momentum_w.en.eq(1)
@@ -158,9 +169,12 @@ class SerialUpdate(Update):
                 m.d.sync += left.eq(Mux(linear, self.step_shift, 0))
                 m.next = "Shift"
             with m.State("Shift"):
-                shift("Parameter")
+                shift("Subtract")
+            with m.State("Subtract"):
+                m.d.comb += theta.eq(1)
+                m.next = "Parameter"
             with m.State("Parameter"):
-                m.d.comb += [theta.eq(1), self.theta_w.en.eq(1)]
+                m.d.comb += self.theta_w.en.eq(1)
                 m.d.sync += index.eq(index + 1)
                 m.next = "Next"
             with m.State("Next"):

@@ -111,7 +111,7 @@ class Plan:
     def _update_cycles(self, kind: StepKind, queries: int) -> int:
         """Cycles of updating one parameter; on compact chips with shifts of 16 bits in all."""
         least = {"evaluate": 0, "rge": max(queries, 10), "cge": 7}[kind]
-        return max(least, 24 + 16) if self.chip.compact and least else least
+        return max(least, 27 + 16) if self.chip.compact and least else least
 
     def _serial_wait(self, passes: int, copies: int, evaluating: int, preparing: int) -> int:
         """Cycles in which a serial loss unit delays the next pass, or the next copy's first."""
