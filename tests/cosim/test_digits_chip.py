@@ -5,6 +5,7 @@ import pytest
 
 from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.host.driver import Driver
+from zerotrain.host.session import ChipKind, Session
 from zerotrain.spec.config import Config
 from zerotrain.spec.plan import StepKind
 from zerotrain.spec.planner import chip_for, plan
@@ -51,3 +52,38 @@ def test_multiplier_use(unit: bool) -> None:
             assert result.cycles > result.beats > 0
     finally:
         bus.close()
+
+
+@pytest.mark.cosim
+def test_small_chip() -> None:
+    """The chip for the iCE40UP5K: equal to the golden model, and no slower than planned."""
+    config = Config.preset("digits-small")
+    session = Session.of(config)
+    chip, network = session.chip, config.network
+    rng = np.random.default_rng(2)
+    theta = rng.integers(-3000, 3000, network.n_parameters)
+    batches = [(rng.integers(0, 17, (BATCH, 64)), rng.integers(0, 10, BATCH)) for _ in range(3)]
+    settings = StepSettings(queries=QUERIES, gradient_shift=16, decay=14, step_mantissa=16)
+    found = []
+    for kind in (ChipKind.VERILATED, ChipKind.GOLDEN):
+        bus = session.open_bus(kind)
+        try:
+            driver = Driver.loaded(bus, chip, network, session.plan.program)
+            driver.parameters, driver.lfsr_state = theta, 1
+            driver.momentum = np.zeros(network.n_parameters, np.int64)
+            results = []
+            for x, labels in batches:
+                driver.load_batch(x, labels, 0)
+                results.append(driver.step(Command.RGE, settings, bank=0))
+            losses = [result.losses.tolist() for result in results]
+            found.append(
+                (losses, driver.parameters.tolist(), driver.momentum.tolist(), driver.lfsr_state)
+            )
+            if kind == ChipKind.VERILATED:
+                cost = session.plan.step_cost("rge", queries=QUERIES)
+                for result in results:
+                    assert 0.95 < result.cycles / cost.cycles < 1.02
+                    assert cost.macs / (result.cycles * chip.lanes) >= 0.75
+        finally:
+            bus.close()
+    assert found[0] == found[1]
