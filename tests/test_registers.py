@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
@@ -35,10 +35,16 @@ class Toy(wiring.Component):
     def __init__(self) -> None:
         super().__init__({})
         self.bank = RegisterBank(CHIP)
+        self.lfsr = Signal(CHIP.lfsr_degree)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.bank = self.bank
+        m.submodules.bank = bank = self.bank
+        # As in the perturbation unit.
+        m.d.comb += bank.lfsr.eq(self.lfsr)
+        for k, part in enumerate((self.lfsr[:32], self.lfsr[32:])):
+            with m.If(bank.lfsr_w_en[k]):
+                m.d.sync += part.eq(bank.lfsr_w_data)
         return m
 
 
@@ -155,6 +161,7 @@ def test_settings_hold_what_was_written() -> None:
             assert await host.read(r.name) == expected, r.name
             assert ctx.get(getattr(host.bank, r.name)) == expected, r.name
         assert ctx.get(host.bank.lfsr) == 0x6789ABCDEF
+        assert await host.read("lfsr_lo") == 0x89ABCDEF
         assert await host.read("lfsr_hi") == 0x67
         assert await host.error() == Error(0)
 
@@ -175,12 +182,6 @@ def test_values_of_the_chip_are_read() -> None:
         for name, word in expected.items():
             await host.write(name, 0)  # read only: ignored
             assert await host.read(name) == word
-        ctx.set(bank.lfsr_w_data, 0xABCDEF0123)
-        ctx.set(bank.lfsr_w_en, 1)
-        await ctx.tick()
-        ctx.set(bank.lfsr_w_en, 0)
-        assert await host.read("lfsr_lo") == 0xCDEF0123
-        assert await host.read("lfsr_hi") == 0xAB
         assert await host.error() == Error(0)
 
     run(test)

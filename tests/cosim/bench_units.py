@@ -124,8 +124,7 @@ async def perturbation_and_generator(dut: Any) -> None:
     theta = draw.words(rng, F.weight, n)
     theta[0] = F.weight.raw_max
     tb.rams["theta"].fill(theta, F.weight.width)
-    tb.set(perturb_load_state=0, perturb_n_parameters=n, perturb_perturb=1)
-    await tb.pulse("perturb_load")
+    tb.set(perturb_load=0, perturb_n_parameters=n, perturb_perturb=1)
     state = 1
     for query, mu in enumerate((1, 77, 0xFFFF)):
         tb.set(perturb_query=query, perturb_mu=mu)

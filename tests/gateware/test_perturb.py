@@ -55,13 +55,13 @@ def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
 
     async def testbench(ctx: Any) -> None:
         nonlocal done
-        assert ctx.get(dut.state) == 1
+        assert ctx.get(dut.state) == 0
         state = rng.getrandbits(chip.lfsr_degree) if seed else 0
-        ctx.set(dut.load, 1)
-        ctx.set(dut.load_state, state)
-        await ctx.tick()
+        for k in range(2):
+            ctx.set(dut.load, 1 << k)
+            ctx.set(dut.load_word, state >> 32 * k & 0xFFFFFFFF)
+            await ctx.tick()
         ctx.set(dut.load, 0)
-        state = state or 1
         assert ctx.get(dut.state) == state
         ctx.set(dut.n_parameters, n)
         for _ in range(6):
@@ -70,6 +70,7 @@ def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
             flags = Flags()
             expected, following = list(theta), state
             if moving:
+                state = state or 1
                 drawn, following = bits(state, n, chip.lfsr_degree)
                 expected = perturb(np.array(theta), drawn, mu, chip.formats, flags).tolist()
             for signal, value in (
@@ -84,7 +85,7 @@ def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
                 cycles += 1
                 assert cycles < 2 * DEPTH, "The perturbation unit does not finish"
                 # Writing the state of a busy generator is ignored.
-                ctx.set(dut.load, cycles == 1)
+                ctx.set(dut.load, 3 * (cycles == 1))
                 await ctx.tick()
             ctx.set(dut.load, 0)
             assert cycles == n + 2

@@ -146,12 +146,11 @@ class TrainingChip(wiring.Component):
         m.d.comb += bank.bad_program.eq(
             engine.bad_program | (merge.bad_program if merge else Const(0))
         )
-        # The generator runs on from the register's state; only RGE moves it.
+        # The register is the generator's own state; only RGE moves it.
         m.d.comb += [
-            perturb.load.eq(bank.start),
-            perturb.load_state.eq(bank.lfsr),
-            bank.lfsr_w_en.eq(controller.update_start & (bank.command == Command.RGE)),
-            bank.lfsr_w_data.eq(perturb.state),
+            perturb.load.eq(bank.lfsr_w_en),
+            perturb.load_word.eq(bank.lfsr_w_data),
+            bank.lfsr.eq(perturb.state),
         ]
         self._count(m, bank, controller, engine)
         self._flags(m, bank, engine, merge, perturb, loss, update)

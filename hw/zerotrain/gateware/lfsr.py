@@ -1,6 +1,6 @@
 """The perturbation generator's recurrence as logic (docs/numerics.md, section 7)."""
 
-from amaranth import Cat, Mux, Value
+from amaranth import Cat, Value
 
 from zerotrain.spec.lfsr import feedback_mask
 
@@ -28,4 +28,4 @@ def lfsr_next(state: Value) -> Value:
 
 def heal(state: Value) -> Value:
     """The state itself, or 1 instead of the all-zero state, which would never leave itself."""
-    return Mux(state.any(), state, 1)[: len(state)]
+    return Cat(state[0] | ~state.any(), state[1:])

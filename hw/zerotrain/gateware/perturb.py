@@ -55,9 +55,9 @@ class Perturb(wiring.Component):
     saturated : Out(1)
         Pulse: a perturbed parameter was clamped.
     state : Out(lfsr_degree)
-        State of the generator; never zero.
-    load, load_state : In(1), In(lfsr_degree)
-        Set the state while idle. Zero is replaced by 1.
+        State of the generator, at first zero. Zero is replaced by 1 when a query starts.
+    load, load_word : In(2), In(32)
+        Set the low and high 32 bits of the state while idle.
     snapshot : Out(WritePort)
         To the update unit: the state at the beginning of each query.
     """
@@ -73,7 +73,7 @@ class Perturb(wiring.Component):
     saturated: Signal
     state: Signal
     load: Signal
-    load_state: Signal
+    load_word: Signal
     snapshot: wiring.PureInterface
 
     def __init__(self, chip: Chip) -> None:
@@ -90,9 +90,9 @@ class Perturb(wiring.Component):
                 "theta": Out(ReadPort(address_bits(chip.parameter_depth), word)),
                 "weight": Out(WritePort(address_bits(chip.weight_depth), word)),
                 "saturated": Out(1),
-                "state": Out(degree, init=1),
-                "load": In(1),
-                "load_state": In(degree),
+                "state": Out(degree),
+                "load": In(2),
+                "load_word": In(32),
                 "snapshot": Out(WritePort(address_bits(chip.query_depth), degree)),
             }
         )
@@ -136,13 +136,16 @@ class Perturb(wiring.Component):
             self.saturated.eq(p2_valid & clamped),
             self.busy.eq(issue | p1_valid | p2_valid),
             self.snapshot.addr.eq(self.query),
-            self.snapshot.data.eq(self.state),
+            self.snapshot.data.eq(heal(self.state)),
         ]
 
         with m.If(~self.busy):
-            with m.If(self.load):
-                m.d.sync += self.state.eq(heal(self.load_state))
+            for k, part in enumerate((self.state[:32], self.state[32:])):
+                with m.If(self.load[k]):
+                    m.d.sync += part.eq(self.load_word)
             with m.If(self.start):
                 m.d.comb += self.snapshot.en.eq(self.perturb)
+                with m.If(self.perturb):
+                    m.d.sync += self.state[0].eq(heal(self.state)[0])
                 m.d.sync += [issue.eq(n_parameters.any()), index.eq(0)]
         return m

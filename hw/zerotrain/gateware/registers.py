@@ -114,11 +114,10 @@ class RegisterBank(wiring.Component):
         Each cycle high sets the bit of that kind in ``saturation``.
     bad_program : In(1)
         Each cycle high sets BAD_PROGRAM in ``error``.
-    lfsr : Out(chip.lfsr_degree)
-        State of the perturbation generator at the beginning of the next step, as the bus wrote it:
-        possibly zero.
-    lfsr_w_en, lfsr_w_data : In(1), In(chip.lfsr_degree)
-        Replace ``lfsr``, at the end of a step.
+    lfsr : In(chip.lfsr_degree)
+        State of the perturbation generator.
+    lfsr_w_en, lfsr_w_data : Out(2), Out(32)
+        Replace its low or high 32 bits.
     settings
         One output for each of :data:`SETTINGS` (``n_parameters`` ... ``program_cge``), under the
         register's name and with its width; 0 until written.
@@ -141,9 +140,9 @@ class RegisterBank(wiring.Component):
                 "correct": In(register("correct").width),
                 "saturated": In(register("saturation").width),
                 "bad_program": In(1),
-                "lfsr": Out(chip.lfsr_degree),
-                "lfsr_w_en": In(1),
-                "lfsr_w_data": In(chip.lfsr_degree),
+                "lfsr": In(chip.lfsr_degree),
+                "lfsr_w_en": Out(2),
+                "lfsr_w_data": Out(32),
                 **{r.name: Out(r.width) for r in SETTINGS},
                 **{name: Out(WindowPort(window)) for name, window in self._windows.items()},
             }
@@ -309,14 +308,10 @@ class RegisterBank(wiring.Component):
                 # Clearing a bit that an event sets in the same cycle leaves it set.
                 with m.Case(register("saturation").address // 4):
                     m.d.sync += saturation.eq((saturation & ~dat_w) | self.saturated)
+        m.d.comb += self.lfsr_w_data.eq(dat_w)
         with m.If(write & ~running):
-            with m.Switch(adr):
-                with m.Case(register("lfsr_lo").address // 4):
-                    m.d.sync += self.lfsr[:32].eq(dat_w)
-                with m.Case(register("lfsr_hi").address // 4):
-                    m.d.sync += self.lfsr[32:].eq(dat_w)
-        with m.If(self.lfsr_w_en):
-            m.d.sync += self.lfsr.eq(self.lfsr_w_data)
+            for k, name in enumerate(("lfsr_lo", "lfsr_hi")):
+                m.d.comb += self.lfsr_w_en[k].eq(adr == register(name).address // 4)
 
         return {
             # Every accepted command ends, so the chip is either busy or done from the first one on.
