@@ -88,7 +88,7 @@ def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
                 ctx.set(dut.load, 3 * (cycles == 1))
                 await ctx.tick()
             ctx.set(dut.load, 0)
-            assert cycles == n + 2
+            assert cycles == n + 3
             assert [ctx.get(weights.data[p]) for p in range(n)] == expected
             assert ctx.get(dut.state) == following
             assert clamped == bool(flags.value)

@@ -4,24 +4,38 @@ The design's inputs come from one shift register and its outputs go into another
 the design then starts and ends in a register and nothing of it can be optimised away.
 """
 
-import json
-from pathlib import Path
+from collections.abc import Mapping
 
-__all__ = ["HARNESS", "INSTANCE", "harness"]
+from amaranth import Shape
+from amaranth.lib import wiring
+
+__all__ = ["HARNESS", "INSTANCE", "Ports", "component_ports", "harness"]
 
 #: Name of the wrapper module.
 HARNESS = "zerotrain_harness"
 #: Name of the design in it.
 INSTANCE = "dut"
 
+#: Direction ("input", "output") and width of ports by name.
+Ports = Mapping[str, tuple[str, int]]
 
-def harness(netlist: Path, top: str, *, clock: str = "clk") -> str:
+
+def component_ports(component: wiring.Component) -> Ports:
+    """Ports of a component's Verilog module; it is in the ``sync`` domain."""
+    ports = {"clk": ("input", 1), "rst": ("input", 1)}
+    for path, member, _ in component.signature.flatten(component):
+        direction = "input" if member.flow == wiring.In else "output"
+        ports["__".join(map(str, path))] = (direction, Shape.cast(member.shape).width)
+    return ports
+
+
+def harness(ports: Ports, top: str, *, clock: str = "clk") -> str:
     """Verilog of a wrapper module around a design.
 
     Parameters
     ----------
-    netlist : Path
-        Yosys' JSON netlist of the design, for its ports.
+    ports : mapping
+        The design's ports.
     top : str
         Name of the design's module.
     clock : str
@@ -32,12 +46,11 @@ def harness(netlist: Path, top: str, *, clock: str = "clk") -> str:
     ValueError
         If the design has no such clock, or ports that are neither inputs nor outputs.
     """
-    ports = json.loads(netlist.read_text())["modules"][top]["ports"]
     widths: dict[str, dict[str, int]] = {"input": {}, "output": {}}
-    for name, port in ports.items():
-        if port["direction"] not in widths:
+    for name, (direction, width) in ports.items():
+        if direction not in widths:
             raise ValueError(f"Ports are inputs or outputs; {name!r} of {top} is neither")
-        widths[port["direction"]][name] = len(port["bits"])
+        widths[direction][name] = width
     inputs, outputs = widths["input"], widths["output"]
     if inputs.pop(clock, None) is None:
         raise ValueError(f"Module {top} has no clock port {clock!r}; its inputs: {list(inputs)}")

@@ -17,6 +17,7 @@ from typing import Any
 
 from zerotrain.boards.catalogue import Board, Family, Resource
 from zerotrain.boards.netlist import count_resources, logic_cells
+from zerotrain.boards.pack_registers import pack_registers
 from zerotrain.boards.tools import ToolError, run_tool, tool_version
 
 __all__ = ["ResourceReport", "synthesise"]
@@ -24,7 +25,7 @@ __all__ = ["ResourceReport", "synthesise"]
 #: Where results are kept unless the caller says otherwise: in the folder the user works in.
 WORK_DIR = Path("build") / "synthesis"
 #: Part of the cache key: change it when the script or the counting changes.
-_REVISION = 1
+_REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool)
 
 
 def _result(folder: Path, board: Board, top: str, *, by_module: bool) -> dict[str, Any]:
-    """Counts of a finished run."""
+    """Counts of a finished run, its netlist packed."""
     stat = json.loads((folder / "stat.json").read_text())
     cells = dict(sorted(stat["design"]["num_cells_by_type"].items()))
     modules = {}
@@ -157,6 +158,10 @@ def _result(folder: Path, board: Board, top: str, *, by_module: bool) -> dict[st
             for name, value in sorted(names.items())
         }
         cells = {k: n for k, n in cells.items() if k not in names}
+    elif board.family == Family.ECP5:
+        netlist = json.loads((folder / "netlist.json").read_text())
+        cells["TRELLIS_FF"] = cells.get("TRELLIS_FF", 0) - pack_registers(netlist)
+        (folder / "netlist.json").write_text(json.dumps(netlist))
     used = count_resources(board.family, cells)
     if Resource.LOGIC in board.resources:
         netlist = json.loads((folder / "netlist.json").read_text())
@@ -197,7 +202,8 @@ def synthesise(
         saves about 70 cells per memory; only for designs that never do so.
     by_module : bool
         Keep the hierarchy and count per module. The sum is a little larger than that of the
-        flattened design, which is optimised across modules.
+        flattened design, which is optimised across modules, and no registers are packed into
+        blocks.
     work_dir : Path
         Holds one folder per run.
     timeout : float

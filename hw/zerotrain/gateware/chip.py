@@ -96,6 +96,9 @@ class TrainingChip(wiring.Component):
         m.submodules.weights = weights = WeightMemory(chip)
         m.submodules.loss = loss = loss_unit(chip)
         update = SerialUpdate(chip) if chip.compact else Update(chip)
+        # A cycle later than told, so that the clock enable comes from a register.
+        updates = Signal()
+        m.d.sync += updates.eq(controller.update_start)
         m.submodules.update = _resting(
             m, update, update.busy | controller.perturb_start | controller.update_start
         )
@@ -134,9 +137,9 @@ class TrainingChip(wiring.Component):
             loss.active_lanes.eq(controller.loss_lanes),
             loss.clear.eq(controller.loss_clear & evaluate),
             controller.loss_busy.eq(loss.busy),
-            update.start.eq(controller.update_start),
+            update.start.eq(updates),
             update.cge.eq(controller.update_cge),
-            controller.update_busy.eq(update.busy),
+            controller.update_busy.eq(update.busy | updates),
             bank.correct.eq(loss.correct),
             loss.score.eq(evaluate),
         ]
@@ -354,10 +357,11 @@ class TrainingChip(wiring.Component):
 
 
 def _resting(m: Module, unit: wiring.Component, active: Value) -> Elaboratable:
-    """A unit that is clocked while ``active`` and four cycles longer, so that no pulse sticks.
+    """A unit that is clocked a cycle after ``active`` and four longer, so that no pulse sticks.
 
     For a unit that rests most of the time: less power on the chip, less work in simulation.
     """
     trail = Signal(4)
-    m.d.sync += trail.eq(Cat(active, trail))
-    return EnableInserter(active | trail.any())(unit)
+    enable = Signal()
+    m.d.sync += [trail.eq(Cat(active, trail)), enable.eq(active | trail.any())]
+    return EnableInserter(enable)(unit)

@@ -21,7 +21,7 @@ _LAST_STAGE = RESULT_STAGE + 1
 _WRITE_TO_READ = _LAST_STAGE
 
 #: Cycles from ``sample_read`` to ``sample``.
-SAMPLE_READ_LATENCY = 5
+SAMPLE_READ_LATENCY = 6
 
 
 class Engine(wiring.Component):
@@ -63,7 +63,7 @@ class Engine(wiring.Component):
     sample_read : In(1)
         Read row ``sample_w.row`` of lane ``sample_w.lane`` instead of what a beat asks for.
     sample : Out(signed)
-        That word, ``SAMPLE_READ_LATENCY`` = 5 cycles later.
+        That word, ``SAMPLE_READ_LATENCY`` = 6 cycles later.
     logits : Out
         Results for the loss unit: ``en``, ``delta`` (differences), ``index`` (output), ``data``
         (all lanes), ``last`` (completes an evaluation).
@@ -212,7 +212,7 @@ class Engine(wiring.Component):
             self.weight.addr.eq(weight_row),
             told.weight.eq(sent),
             told.source.eq(source),
-            told.first.eq(beats[6].first),
+            told.first.eq(beats[5].first),
             told.adds.eq(beats[6].valid),
             told.done.eq(beats[RESULT_STAGE - 2].valid & beats[RESULT_STAGE - 2].last),
             told.write_scratch.eq(write_scratch),
@@ -237,6 +237,7 @@ class Engine(wiring.Component):
             sample_data.eq(self.sample_w.data),
         ]
         groups, results, samples = [], [], []
+        of_group = Signal(range(len(chip.lane_groups)), reset_less=True)
         low = 0
         for g, lanes in enumerate(chip.lane_groups):
             group = LaneGroup(chip, lanes, merges=g == 0 and not chip.merge_depth)
@@ -248,11 +249,16 @@ class Engine(wiring.Component):
                 group.sample_row.eq(sample_row),
                 group.sample_data.eq(sample_data),
             ]
-            low += lanes
             groups.append(group)
             results += [group.result[k] for k in range(lanes)]
-            samples += [group.samples[k] for k in range(lanes)]
-        m.d.sync += self.sample.eq(Array(samples)[self.sample_w.lane])
+            of_lane = Signal(signed(f.input.width), name=f"sample_{g}", reset_less=True)
+            samples.append(of_lane)
+            with m.Switch(self.sample_w.lane):
+                for k in range(lanes):
+                    with m.Case(low + k):
+                        m.d.sync += [of_lane.eq(group.samples[k]), of_group.eq(g)]
+            low += lanes
+        m.d.sync += self.sample.eq(Array(samples)[of_group])
 
         # Results to weight memory and loss unit; those for the lanes' memories are written there.
         done, result = beats[RESULT_STAGE], control.result

@@ -139,8 +139,20 @@ class Gradient(wiring.Component):
         replay, running = Signal(), Signal()
         settle = Signal(range(self.SUM + 1))
         final_query = Signal()
+        # Settings hold still, and so do counters of parameters for some cycles: what is asked of
+        # them is known before. `final` tells that `evaluation` is that of the last parameter.
+        last_query = Signal.like(self.queries, reset_less=True)
+        last_but_one = Signal(len(evaluation), reset_less=True)
+        single, near_end = Signal(reset_less=True), Signal(reset_less=True)
+        final = Signal()
+        m.d.sync += [
+            last_query.eq(self.queries - 1),
+            last_but_one.eq(n_parameters - 1),
+            single.eq(n_parameters == 1),
+            near_end.eq(evaluation == last_but_one),
+        ]
         m.d.comb += [
-            final_query.eq(item == self.queries - 1),
+            final_query.eq(item == last_query),
             replay.eq(~self.cge & (result == _Result.GRADIENT)),
         ]
         # From the first term of a gradient that is to be held until it has been taken.
@@ -155,6 +167,7 @@ class Gradient(wiring.Component):
                 with m.If(self.start & ~self.busy & n_parameters.any()):
                     m.next = "Offset"
             with m.State("Offset"):
+                m.d.sync += final.eq(single)
                 m.d.comb += [
                     self.losses.addr.eq(item),
                     result.eq(_Result.OFFSET),
@@ -178,7 +191,7 @@ class Gradient(wiring.Component):
                     result.eq(_Result.DIFFERENCE),
                     issue.eq(settle == 0),
                     first.eq(repeat == 0),
-                    last.eq(~mean | (repeat == self.queries - 1)),
+                    last.eq(~mean | (repeat == last_query)),
                 ]
                 with m.If(issue & ~(last & final_query)):
                     m.d.sync += repeat.eq(Mux(last, 0, repeat + 1))
@@ -204,7 +217,8 @@ class Gradient(wiring.Component):
                 m.d.sync += [item.eq(item + 1), idle_tail.eq(terms_done)]
                 with m.If(terms_done & (item >= period - 1) & ~held):
                     m.d.sync += [item.eq(0), idle_tail.eq(0), evaluation.eq(evaluation + 1)]
-                with m.If(terms_done & (evaluation == n_parameters)):
+                    m.d.sync += final.eq(near_end)
+                with m.If(terms_done & final):
                     m.d.sync += idle_tail.eq(0)
                     m.next = "Idle"
         m.d.comb += [

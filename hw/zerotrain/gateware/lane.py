@@ -26,7 +26,7 @@ TAKES = data.StructLayout({"input": 1, "scratch": 1, "preact": 1, "delta": 1})
 
 
 def lane_control(chip: Chip) -> data.StructLayout:
-    """What all lanes are told, each field in the stage that uses it (see :class:`Lane`)."""
+    """What all lanes are told (see :class:`Lane`)."""
     return data.StructLayout(
         {
             "takes": TAKES,
@@ -88,13 +88,18 @@ class Lane(wiring.Component):
     One product per cycle. The result of a sum is in ``result`` 6 cycles after the words of its
     last product were presented:
 
-    * stage 0: words arrive; with CGE, the two sums that differences may need; ``takes``, ``relu``,
+    * stage 0: words arrive; with CGE, the two sums that differences may need; ``takes``,
       ``constant`` (zero where the operand has none);
     * stage 1: the operand; the ``weight`` arrives;
-    * stage 2: multiplication;
-    * stage 3: accumulation, ``first`` and ``round`` (the rounding constant);
-    * stage 4: shift, ``steps`` (see :func:`shift_steps`);
-    * stage 5: saturation, ``result``, ``done``.
+    * stage 2: multiplication; ``first`` arrives;
+    * stage 3: accumulation, ``round`` (the rounding constant), ``adds``;
+    * stage 4: shift;
+    * stage 5: saturation, ``done``.
+
+    ``relu``, ``steps`` (see :func:`shift_steps`) and ``result`` hold still from the stage before
+    the words to the one before saturation. A lane has registers of its own for them and for
+    ``first``: each of these bits feeds a whole word. They are marked ``keep``, as in
+    :class:`~zerotrain.gateware.lane_group.LaneGroup`, unless the chip is compact.
 
     Products of a sum follow one another without a pause. With a serial loss unit, there may be
     pauses, in which ``adds`` is low in stage 3, and a result holds still until the next ``done``.
@@ -143,6 +148,14 @@ class Lane(wiring.Component):
         m = Module()
         f, control = self._chip.formats, self.control
         width = f.lane_width
+        layout = control.shape().members
+        fields = {name: layout[name] for name in ("relu", "first", "steps", "result")}
+        own = Signal(
+            data.StructLayout(fields),
+            reset_less=True,
+            attrs={} if self._chip.compact else {"keep": 1},
+        )
+        m.d.sync += [own[name].eq(control[name]) for name in fields]
 
         # Stage 0: what the operand is unless a difference bends at zero.
         negative = self.preact < 0
@@ -153,7 +166,7 @@ class Lane(wiring.Component):
             dy.eq(Mux(control.takes.scratch, self.scratch, control.constant)),
             rest.eq(
                 Mux(control.takes.input, self.input, 0)
-                | Mux(control.takes.preact & ~(control.relu & negative), self.preact, 0)
+                | Mux(control.takes.preact & ~(own.relu & negative), self.preact, 0)
             ),
         ]
         m.d.sync += p1_straight.eq(dy | rest)
@@ -164,7 +177,7 @@ class Lane(wiring.Component):
         p2_operand = Signal(signed(width), reset_less=True)
         m.d.sync += p2_weight.eq(self.weight)
         if self._chip.cge:
-            self._bend(m, p2_operand, p1_straight, dy, negative)
+            self._bend(m, p2_operand, p1_straight, dy, own.relu, negative)
         else:
             m.d.sync += p2_operand.eq(p1_straight)
 
@@ -175,13 +188,13 @@ class Lane(wiring.Component):
         # Stage 3
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
         with m.If(control.adds if self._chip.serial_loss else 1):
-            m.d.sync += acc.eq(Mux(control.first, control.round.as_signed(), acc) + p3_prod)
+            m.d.sync += acc.eq(Mux(own.first, control.round.as_signed(), acc) + p3_prod)
 
         # Stage 4: the shifts are a small fixed set.
         shifts = self._chip.shifts
         p5_shifted = Signal(signed(self._chip.acc_width - shifts[0]), reset_less=True)
         shifted: Value = acc >> shifts[0]
-        for step, taken in zip(shift_steps(shifts), control.steps, strict=True):
+        for step, taken in zip(shift_steps(shifts), own.steps, strict=True):
             shifted = Mux(taken, shifted >> step, shifted)
         m.d.sync += p5_shifted.eq(shifted)
 
@@ -191,7 +204,7 @@ class Lane(wiring.Component):
             sizes[Result.WEIGHT] = f.weight.width
         extreme = Signal.like(self.result)
         clamped = Signal()
-        with m.Switch(control.result):
+        with m.Switch(own.result):
             for size in {*sizes.values()} - {width}:
                 with m.Case(*(kind for kind in sizes if sizes[kind] == size)):
                     m.d.comb += self._saturation(p5_shifted, size, extreme, clamped)
@@ -210,7 +223,13 @@ class Lane(wiring.Component):
         return [extreme.eq(limit(value[-1], width)), clamped.eq(saturate(value, width)[1])]
 
     def _bend(
-        self, m: Module, operand: Signal, straight: Signal, dy: Value, negative: Value
+        self,
+        m: Module,
+        operand: Signal,
+        straight: Signal,
+        dy: Value,
+        relu: Value,
+        negative: Value,
     ) -> None:
         """Stages 0 and 1 of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
         f, control = self._chip.formats, self.control
@@ -225,7 +244,7 @@ class Lane(wiring.Component):
             p1_moved.eq(aligned + dy),
             p1_minus.eq(-aligned),
             p1_negative.eq(negative),
-            p1_bends.eq(control.relu & control.takes.delta),
+            p1_bends.eq(relu & control.takes.delta),
         ]
         moved_negative = p1_moved < 0
         with m.If(~p1_bends | ~(p1_negative | moved_negative)):

@@ -58,9 +58,9 @@ class LaneGroup(wiring.Component):
 
     * ``input_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
       stage ``WORD_STAGE`` = 4;
-    * ``source`` in stage 3, ``weight`` in stage 4, ``first`` and ``adds`` in stage 6, ``done``
-      in stage 8;
-    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to 8;
+    * ``source`` in stage 3, ``weight`` in stage 4, ``first`` in stage 5, ``adds`` in stage 6,
+      ``done`` in stage 8;
+    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to 7;
     * ``write_scratch``, ``write_preact``, ``write_row`` in stage 9. Rows given one cycle later, in
       the writing beat's stage 10, are answered with the written word.
 

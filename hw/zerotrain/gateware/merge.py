@@ -21,9 +21,10 @@ class MergeUnit(wiring.Component):
     factor, the result stream the weight memory; all other fields but ``sync`` are ignored. Results
     are requantised from twice the fraction bits of a weight to those of one.
 
-    Throughput: 1 product/cycle, but none in the cycle in which a result is written that is itself a
-    factor: both ports of the factors' memory are taken then. A result is written 6 cycles after the
-    last beat of its sum; a contraction begins when all results of the one before can be read.
+    Throughput: 1 product/cycle, but none for each result that is itself a factor: both ports of the
+    factors' memory are taken while it is copied there. A result is written 6 cycles after the last
+    beat of its sum, and copied in the next; a contraction begins when all results of the one before
+    can be read.
 
     Parameters
     ----------
@@ -104,8 +105,8 @@ class MergeUnit(wiring.Component):
         with m.If(seq.beat.valid):
             m.d.sync += sync.eq(seq.control.sync)
         in_flight = Cat(beat.valid for beat in beats).any()
-        # A beat issued in stage `hold` of another would read as that one's result is written.
-        hold = self._STAGES - 1 - ISSUE_LATENCY
+        # A beat issued in stage `hold` of another would read as that one's result is copied.
+        hold = self._STAGES - ISSUE_LATENCY
         early, before = beats[hold - 1], hold - 1
         early_target = pipe(m, seq.address.result, before, "early_target", reset_less=True)
         target = pipe(m, early_target, self._STAGES - 1 - before, "target", reset_less=True)

@@ -27,7 +27,7 @@ class Perturb(wiring.Component):
     ``weight[p] = saturate(theta[p] + mu)`` where the generator's bit is 1, ``saturate(theta[p] -
     mu)`` where it is 0; or ``theta[p]`` itself, the generator untouched, if ``perturb`` is 0.
 
-    Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 2`` cycles
+    Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 3`` cycles
     after ``start``; the last word is in memory when it falls. (No parameters: never busy.)
 
     Parameters
@@ -104,48 +104,62 @@ class Perturb(wiring.Component):
         issue = Signal()
         index = Signal(range(self._depth + 1))
         n_parameters = self.n_parameters[: len(index)]
+        following = Signal.like(index)  # parameters after this one
         m.d.comb += self.theta.addr.eq(index)
         with m.If(issue):
-            m.d.sync += index.eq(index + 1)
-            with m.If(index + 1 == n_parameters):
-                m.d.sync += issue.eq(0)
+            m.d.sync += [index.eq(index + 1), following.eq(following - 1), issue.eq(following != 0)]
 
         # Stage 1: the word arrives, the generator's bit decides.
         p1_valid = Signal()
         p1_index = Signal(len(self.weight.addr), reset_less=True)
         m.d.sync += [p1_valid.eq(issue), p1_index.eq(index)]
-        # To subtract is to add the complement and one, here by way of a carry from an extra bit.
-        subtract = self.perturb & ~self.state[0]
-        radius = Cat(Mux(self.perturb, self.mu, 0), Const(0, 1)) ^ subtract.replicate(
-            len(self.mu) + 1
-        )
-        moved = (Cat(1, self.theta.data).as_signed() + Cat(subtract, radius).as_signed()) >> 1
-        with m.If(p1_valid & self.perturb):
+        moves = Signal(reset_less=True)
+        m.d.sync += moves.eq(self.perturb)
+        with m.If(p1_valid & moves):
             m.d.sync += self.state.eq(lfsr_next(self.state))
 
-        # Stage 2: clamp and write.
+        # Stage 2: the parameter moves.
         p2_valid = Signal()
         p2_index = Signal.like(p1_index, reset_less=True)
-        p2_moved = Signal(moved.shape(), reset_less=True)
-        m.d.sync += [p2_valid.eq(p1_valid), p2_index.eq(p1_index), p2_moved.eq(moved)]
-        word, clamped = saturate(p2_moved, self._width)
+        p2_theta = Signal.like(self.theta.data, reset_less=True)
+        p2_subtract = Signal(reset_less=True)
+        m.d.sync += [
+            p2_valid.eq(p1_valid), p2_index.eq(p1_index), p2_theta.eq(self.theta.data),
+            p2_subtract.eq(moves & ~self.state[0]),
+        ]  # fmt: skip
+
+        # Stage 3: clamp and write.
+        p3_valid = Signal()
+        p3_index = Signal.like(p1_index, reset_less=True)
+        # To subtract is to add the complement and one, here by way of a carry from an extra bit.
+        radius = Cat(Mux(moves, self.mu, 0), Const(0, 1)) ^ p2_subtract.replicate(len(self.mu) + 1)
+        moved = (Cat(1, p2_theta).as_signed() + Cat(p2_subtract, radius).as_signed()) >> 1
+        p3_moved = Signal(moved.shape(), reset_less=True)
+        m.d.sync += [p3_valid.eq(p2_valid), p3_index.eq(p2_index), p3_moved.eq(moved)]
+        word, clamped = saturate(p3_moved, self._width)
         m.d.comb += [
-            self.weight.en.eq(p2_valid),
-            self.weight.addr.eq(p2_index),
+            self.weight.en.eq(p3_valid),
+            self.weight.addr.eq(p3_index),
             self.weight.data.eq(word),
-            self.saturated.eq(p2_valid & clamped),
-            self.busy.eq(issue | p1_valid | p2_valid),
+            self.saturated.eq(p3_valid & clamped),
+            self.busy.eq(issue | p1_valid | p2_valid | p3_valid),
             self.snapshot.addr.eq(self.query),
-            self.snapshot.data.eq(heal(self.state)),
+            self.snapshot.data.eq(self.state),
         ]
 
+        # After the state was healed, before its first bit is taken.
+        m.d.sync += self.snapshot.en.eq(0)
         with m.If(~self.busy):
             for k, part in enumerate((self.state[:32], self.state[32:])):
                 with m.If(self.load[k]):
                     m.d.sync += part.eq(self.load_word)
             with m.If(self.start):
-                m.d.comb += self.snapshot.en.eq(self.perturb)
                 with m.If(self.perturb):
                     m.d.sync += self.state[0].eq(heal(self.state)[0])
-                m.d.sync += [issue.eq(n_parameters.any()), index.eq(0)]
+                m.d.sync += [
+                    self.snapshot.en.eq(self.perturb),
+                    issue.eq(n_parameters.any()),
+                    index.eq(0),
+                    following.eq(n_parameters - 1),
+                ]
         return m

@@ -91,7 +91,7 @@ class RegisterBank(wiring.Component):
     while busy, or one that does not exist, is ignored and sets BAD_COMMAND.
 
     Latency, counted in cycles from the first with ``cyc & stb`` to the one with ``ack``: 1 for
-    writes and ``READ_LATENCY + 2`` for reads, so a word takes 2 cycles to write and 8 to read.
+    writes and ``READ_LATENCY + 2`` for reads, so a word takes 2 cycles to write and 9 to read.
 
     Parameters
     ----------

@@ -141,6 +141,12 @@ class Update(wiring.Component):
         m.d.comb += [at[0].eq(gradient.valid), self.busy.eq(gradient.busy | at.any())]
         m.d.sync += at[1:].eq(at)
 
+        # Memory words, registered: block RAM is slow to answer. The next momentum word is read
+        # while this one is at work, the next parameter once this one is stored.
+        momentum = Signal.like(self.momentum.data, reset_less=True)
+        theta = Signal.like(self.theta.data, reset_less=True)
+        m.d.sync += [momentum.eq(self.momentum.data), theta.eq(self.theta.data)]
+
         # Multiplier: one digit of four bits, two cycles. Cycle 0: decay; 5, 6: step.
         v = Signal(signed(width), reset_less=True)
         factor, digit = Signal(signed(width)), Signal(4)
@@ -148,7 +154,7 @@ class Update(wiring.Component):
         high = Signal(signed(width + 2), reset_less=True)
         product = Signal(signed(width + 4), reset_less=True)
         with m.If(at[0]):
-            m.d.comb += [factor.eq(self.momentum.data), digit.eq(self.decay)]
+            m.d.comb += [factor.eq(momentum), digit.eq(self.decay)]
         with m.Else():
             m.d.comb += [
                 factor.eq(v),
@@ -200,14 +206,17 @@ class Update(wiring.Component):
             m.d.sync += v.eq(total)
         m.d.comb += self.saturated_gradient.eq((at[3] & (far | clamped)) | (at[4] & overflow))
 
+        read_index = Signal(len(self.momentum.addr))
         momentum_index = Signal(len(self.momentum.addr))
         with m.If(~self.busy):
-            m.d.sync += momentum_index.eq(0)
-        with m.Elif(at[5]):
-            m.d.sync += momentum_index.eq(momentum_index + 1)
+            m.d.sync += [read_index.eq(0), momentum_index.eq(0)]
+        with m.Else():
+            m.d.sync += [
+                read_index.eq(read_index + at[0]),
+                momentum_index.eq(momentum_index + at[5]),
+            ]
         m.d.comb += [
-            # The word read while it is written is not used: the next one is, 2 cycles later.
-            self.momentum.addr.eq(momentum_index),
+            self.momentum.addr.eq(read_index),
             self.momentum_w.en.eq(at[5]),
             self.momentum_w.addr.eq(momentum_index),
             self.momentum_w.data.eq(v),
@@ -226,7 +235,7 @@ class Update(wiring.Component):
         moved = Signal(signed(near + 2), reset_less=True)
         moved_far, moved_sign = Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [
-            moved.eq(self.theta.data - rounded),
+            moved.eq(theta - rounded),
             moved_far.eq(far),
             moved_sign.eq(~far_sign),
         ]

@@ -14,12 +14,12 @@ __all__ = ["WeightMemory"]
 class WeightMemory(wiring.Component):
     """Weights under evaluation, and on chips with a merge unit a copy of the lowest ones.
 
-    Without a merge unit this is one memory. With one it is two halves. They are used one after the
-    other as one area, or, with ``banked``, either of them alone: ``read_bank`` and ``write_bank``
-    say which, and addresses stay below half the depth. What is written to the first ``merge_depth``
-    words is also written to the copy, which the merge unit reads through two ports of its own. The
-    copy is that of whichever bank was written last. It has two ports in all, like block RAM: while
-    it is written, no factor is read.
+    Without a merge unit this is one memory. With one it is two halves. They are used as one area,
+    even words in one half and odd ones in the other, or, with ``banked``, either of them alone:
+    ``read_bank`` and ``write_bank`` say which, and addresses stay below half the depth. What is
+    written to the first ``merge_depth`` words is written to the copy one cycle later, which the
+    merge unit reads through two ports of its own. The copy is that of whichever bank was written
+    last. It has two ports in all, like block RAM: while it is written, no factor is read.
 
     Latency: a word is read one cycle after its address.
 
@@ -35,8 +35,8 @@ class WeightMemory(wiring.Component):
         The engine's weights.
     write : In(WritePort)
     left, right : In(ReadPort)
-        The merge unit's factors; on chips with a merge unit. An address in the cycle of a write
-        below ``merge_depth`` is ignored.
+        The merge unit's factors; on chips with a merge unit. An address in the cycle after a
+        write below ``merge_depth`` is ignored.
     """
 
     banked: Signal
@@ -78,17 +78,16 @@ class WeightMemory(wiring.Component):
             return m
 
         depth = chip.weight_depth // 2
-        reads = Mux(self.banked, self.read_bank, self.read.addr >= depth)
-        writes = Mux(self.banked, self.write_bank, self.write.addr >= depth)
+        reads = Mux(self.banked, self.read_bank, self.read.addr[0])
+        writes = Mux(self.banked, self.write_bank, self.write.addr[0])
         data = []
         for k in range(2):
             half = Memory(shape=word, depth=depth, init=[])
             m.submodules[f"half_{k}"] = half
             r, w = half.read_port(), half.write_port()
-            below = depth if k else 0
             m.d.comb += [
-                r.addr.eq(Mux(self.banked, self.read.addr, self.read.addr - below)),
-                w.addr.eq(Mux(self.banked, self.write.addr, self.write.addr - below)),
+                r.addr.eq(Mux(self.banked, self.read.addr, self.read.addr >> 1)),
+                w.addr.eq(Mux(self.banked, self.write.addr, self.write.addr >> 1)),
                 w.en.eq(self.write.en & (writes == k)),
                 w.data.eq(self.write.data),
             ]
@@ -99,13 +98,17 @@ class WeightMemory(wiring.Component):
 
         m.submodules.factors = factors = Memory(shape=word, depth=chip.merge_depth, init=[])
         w, left, right = factors.write_port(), factors.read_port(), factors.read_port()
+        copied = Signal.like(self.write.addr, reset_less=True)
+        m.d.sync += [
+            w.en.eq(self.write.en & (self.write.addr < chip.merge_depth)),
+            copied.eq(self.write.addr),
+            w.data.eq(self.write.data),
+        ]
         # Synthesis finds that the write port can share one with the left factor: same address,
         # never at once. With three ports it would make two memories.
         m.d.comb += [
-            w.en.eq(self.write.en & (self.write.addr < chip.merge_depth)),
-            left.addr.eq(Mux(w.en, self.write.addr, self.left.addr)),
+            left.addr.eq(Mux(w.en, copied, self.left.addr)),
             w.addr.eq(left.addr),
-            w.data.eq(self.write.data),
             right.addr.eq(self.right.addr),
             left.en.eq(~w.en),
             right.en.eq(~w.en),

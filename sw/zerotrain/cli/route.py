@@ -9,7 +9,7 @@ from rich.table import Table
 
 from zerotrain.boards.catalogue import Board
 from zerotrain.boards.estimate import check_fits
-from zerotrain.boards.harness import HARNESS, harness
+from zerotrain.boards.harness import HARNESS, component_ports, harness
 from zerotrain.boards.place_and_route import NOT_MODELLED, RoutedReport, place_and_route
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cosim.build import to_verilog
@@ -43,12 +43,14 @@ def route_chip(
         If the chip does not fit the board.
     """
     check_fits(session.chip, board)
-    verilog = to_verilog(TrainingChip(session.chip, session.plan.program), announce=console.print)
+    chip = TrainingChip(session.chip, session.plan.program)
+    wrapper = harness(component_ports(chip), "top")
+    verilog = to_verilog(chip, announce=console.print)
     console.print(f"Synthesising for {board.name} ({board.part}) with Yosys ...")
-    bare = synthesise(verilog, "top", board, ignore_collisions=True, timeout=_PATIENCE)
-    bare.check()
-    wrapped = verilog + harness(bare.netlist, "top")
-    report = synthesise(wrapped, HARNESS, board, ignore_collisions=True, timeout=_PATIENCE)
+    report = synthesise(
+        verilog + wrapper, HARNESS, board, ignore_collisions=True, timeout=_PATIENCE
+    )
+    report.check()
     console.print(f"Routing with {len(seeds)} seeds ...")
     routed = place_and_route(report, seeds=seeds, target_hz=1e6 * target_mhz, timeout=_PATIENCE)
     output.mkdir(parents=True, exist_ok=True)
