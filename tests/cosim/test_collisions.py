@@ -35,9 +35,9 @@ def rubbish_on_collisions(design: TrainingChip) -> str:
 
 
 @pytest.mark.cosim
-@pytest.mark.parametrize("index", [0, 3])
+@pytest.mark.parametrize("index", [0, 3, 6, 8])
 def test_colliding_reads_are_not_used(index: int) -> None:
-    """With softmax and a merge unit; with squared errors, merging on the lanes."""
+    """With softmax and a merge unit; with squared errors, merging on the lanes; small chips."""
     chip = draw_chip(index)
     bus = VerilatedBus(build_library(rubbish_on_collisions(TrainingChip(chip))))
     try:
