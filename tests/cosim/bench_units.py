@@ -141,7 +141,7 @@ async def perturbation_and_generator(dut: Any) -> None:
         )
         assert tb.rams["snapshots"].words[query] == state
         assert bool(clamped) == bool(flags.value)
-        assert cycles == n + 2
+        assert cycles == n + 3
         state = following
         assert tb.get("perturb_state") == state
 
