@@ -116,7 +116,8 @@ def test_damaged_routing(tmp_path: Path, content: str) -> None:
 
 def write_run(folder: Path, losses: int) -> None:
     """A run of 300 RGE steps of 8 losses and some CGE steps of 511."""
-    (folder / "digits.json").write_text(json.dumps({"config": Config.preset("digits").to_dict()}))
+    config = Config.preset("digits").to_dict() | {"name": "digits-quick"}
+    (folder / "digits.json").write_text(json.dumps({"config": config}))
     with (folder / "digits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", "phase", "loss_evaluations", "loss", "test_accuracy"])
@@ -136,6 +137,7 @@ def test_milestones(tmp_path: Path) -> None:
     assert [(m.name, m.rge_steps, m.cge_steps, m.accuracy) for m in found] == [
         ("digits", 300, 50, 0.97)
     ]
+    assert found[0].config.network.name == "digits"
     assert list(find_milestones(tmp_path, 0.98)) == []
     assert [(m.rge_steps, m.cge_steps) for m in find_milestones(tmp_path, 0.8)] == [(300, 0)]
     assert list(find_milestones(tmp_path / "none")) == []

@@ -3,11 +3,12 @@
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zerotrain.spec.config import Config
+from zerotrain.spec.config import Config, preset_names
+from zerotrain.spec.network import Network
 
 __all__ = ["ACCURACY", "RESULTS", "Milestone", "find_milestones"]
 
@@ -25,7 +26,8 @@ class Milestone:
     name : str
         The run.
     config : Config
-        Its configuration.
+        Its configuration; the network has the name of the preset with the same layers, under which
+        its counters and routed clocks are known.
     rge_steps, cge_steps : int
         Steps of each stage.
     accuracy : float
@@ -70,6 +72,16 @@ def find_milestones(folder: Path = RESULTS, accuracy: float = ACCURACY) -> Itera
                 f"{path.with_suffix('.csv')}: {losses} losses in {steps} steps are no number of "
                 f"RGE steps of {per_rge} and CGE steps of {per_cge}"
             )
+        config = replace(config, network=_known(config.network))
         yield Milestone(
             path.stem, config, steps - cge_steps, cge_steps, float(reached["test_accuracy"])
         )
+
+
+def _known(network: Network) -> Network:
+    """The network by the name of the preset that has the same layers."""
+    for name in preset_names():
+        preset = Config.preset(name).network
+        if preset.layers == network.layers:
+            return preset
+    return network
