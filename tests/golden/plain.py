@@ -479,7 +479,9 @@ class Plain:
     # Section 7
 
     def lfsr_step(self, state: int) -> tuple[int, int]:
-        taps = {33: (20,), 40: (38, 21, 19), 48: (47, 21, 20), 64: (63, 61, 60)}[self.degree]
+        taps = {32: (22, 2, 1), 33: (20,), 40: (38, 21, 19), 48: (47, 21, 20), 64: (63, 61, 60)}[
+            self.degree
+        ]
         state = state or 1
         fresh = state & 1
         for tap in taps:
