@@ -207,22 +207,23 @@ class SweptLoss(LossUnit):
             m.d.sync += evaluation.eq(evaluation + 1)
         width = self._chip.formats.loss.width
         p1_done = pipe(m, done, 1, "r1_done")
-        p1_total = pipe(m, total, 1, "r1_total", reset_less=True)
         p2_done = pipe(m, p1_done, 1, "r2_done")
-        p2_sum = pipe(
-            m, p1_total + Mux(self.first_pass, 0, self.losses.data), 1, "r2_sum", reset_less=True
-        )
-        word, overflow = saturate(p2_sum, width)
+        p2_total = pipe(m, total, 2, "r2_total", reset_less=True)
+        # Block RAM is slow to answer: its word is registered before it is added to.
+        p2_word = pipe(m, Mux(self.first_pass, 0, self.losses.data), 1, "r2_word", reset_less=True)
+        p3_done = pipe(m, p2_done, 1, "r3_done")
+        p3_sum = pipe(m, p2_total + p2_word, 1, "r3_sum", reset_less=True)
+        word, overflow = saturate(p3_sum, width)
         m.d.comb += [
             self.losses.addr.eq(evaluation),
-            self.losses_w.en.eq(p2_done),
-            self.losses_w.addr.eq(pipe(m, evaluation, 2, "r2_evaluation", reset_less=True)),
+            self.losses_w.en.eq(p3_done),
+            self.losses_w.addr.eq(pipe(m, evaluation, 3, "r3_evaluation", reset_less=True)),
             self.losses_w.data.eq(word),
-            self.saturated.eq((p2_done & overflow) | clamped),
+            self.saturated.eq((p3_done & overflow) | clamped),
         ]
 
         in_flight = Signal(range(self._in_flight + 1))
-        m.d.sync += in_flight.eq(in_flight + sweep.started - p2_done)
+        m.d.sync += in_flight.eq(in_flight + sweep.started - p3_done)
         m.d.comb += [
             sweep.stall.eq(in_flight == self._in_flight),
             sweep.drained.eq(in_flight == 0),
