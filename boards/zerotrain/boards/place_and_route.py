@@ -131,7 +131,8 @@ def _arguments(board: Board, seed: int, target_hz: float, constrained: bool) -> 
         "--report", f"seed-{seed}.json", f"--{output}", result,
     ]  # fmt: skip
     if board.family == Family.ECP5:
-        # The other router does not come to an end on a full part.
+        # On a nearly full part the default router hardly gets on: two thirds of the wires of a
+        # 64-lane chip were left after 12 minutes, where this one had a third of a percent.
         arguments += ["--router", "router2"]
     if board.speed_grade:
         arguments += ["--speed", board.speed_grade]

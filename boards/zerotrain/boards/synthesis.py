@@ -146,8 +146,8 @@ def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool)
     )
 
 
-def _result(folder: Path, board: Board, top: str, *, by_module: bool) -> dict[str, Any]:
-    """Counts of a finished run, its netlist packed."""
+def _finish(folder: Path, board: Board, top: str, *, by_module: bool) -> dict[str, Any]:
+    """Pack the netlist that Yosys has left, and count."""
     stat = json.loads((folder / "stat.json").read_text())
     cells = dict(sorted(stat["design"]["num_cells_by_type"].items()))
     modules = {}
@@ -237,7 +237,7 @@ def synthesise(
             shutil.rmtree(run)
             raise
         try:
-            result = _result(run, board, top, by_module=by_module)
+            result = _finish(run, board, top, by_module=by_module)
         except (KeyError, ValueError, OSError) as error:
             raise ToolError(
                 f"Yosys ended without an error but its result cannot be read ({error!r}); "

@@ -117,6 +117,12 @@ class SerialUpdate(Update):
             with m.Else():
                 m.d.sync += [work.eq(moved), multiplier.eq(multiplier >> 1), left.eq(left - 1)]
 
+        def take_momentum(following: str) -> None:
+            """Take the sum as a momentum word, then go on."""
+            m.d.sync += v.eq(momentum)
+            m.d.comb += self.saturated_gradient.eq(momentum_clamped)
+            m.next = following
+
         with m.FSM() as fsm:
             with m.State("Idle"):
                 m.d.sync += [
@@ -145,16 +151,12 @@ class SerialUpdate(Update):
             with m.State("Round"):
                 m.next = "Scaled"
             with m.State("Scaled"):
-                m.d.sync += v.eq(momentum)
-                m.d.comb += self.saturated_gradient.eq(momentum_clamped)
-                m.next = "Add"
+                take_momentum("Add")
             with m.State("Add"):
                 m.d.comb += add_kept.eq(1)
                 m.next = "Momentum"
             with m.State("Momentum"):
-                m.d.sync += v.eq(momentum)
-                m.d.comb += self.saturated_gradient.eq(momentum_clamped)
-                m.next = "Store"
+                take_momentum("Store")
             with m.State("Store"):
                 m.d.comb += self.momentum_w.en.eq(1)
                 m.d.sync += [work.eq(0), multiplier.eq(self.step_mantissa), left.eq(8)]
