@@ -68,6 +68,7 @@ def run(
     async def drive(ctx: SimulatorContext) -> None:
         nonlocal flags
         current: dict[int, list[int]] = {}
+        told = None
         reserved = 0
         ctx.set(engine.active_lanes, len(x))
         samples = engine.sample_w
@@ -91,15 +92,18 @@ def run(
                 ctx.set(engine.delta_free, free)
                 reserved += ctx.get(engine.reserve_base) + ctx.get(engine.reserve_delta)
                 flags |= ctx.get(engine.saturation)
-                if ctx.get(engine.logits.en):
+                if told is not None:
                     data = ctx.get(engine.logits.data)
                     values = [(data >> (width * s)) & ((1 << width) - 1) for s in range(len(x))]
-                    current[ctx.get(engine.logits.index)] = [
-                        v - (v >> (width - 1) << width) for v in values
-                    ]
-                    if ctx.get(engine.logits.last):
-                        evaluations.append(Evaluation(bool(ctx.get(engine.logits.delta)), current))
+                    index, last, delta = told
+                    current[index] = [v - (v >> (width - 1) << width) for v in values]
+                    if last:
+                        evaluations.append(Evaluation(bool(delta), current))
                         current = {}
+                told = None
+                if ctx.get(engine.logits.en):
+                    logits = engine.logits
+                    told = tuple(ctx.get(x) for x in (logits.index, logits.last, logits.delta))
                 await ctx.tick()
             else:
                 pytest.fail("the engine did not finish")

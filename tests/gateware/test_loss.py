@@ -184,7 +184,7 @@ async def run_pass(
     upcoming = next(source, None)
     issuing = 0
     written: list[int] = []
-    clamped, cycle = False, 0
+    clamped, cycle, data = False, 0, 0
     while upcoming or pending or ctx.get(dut.busy) or not written:
         assert cycle < 4_000, "The loss unit stopped answering"
         reserve = ""
@@ -201,10 +201,13 @@ async def run_pass(
         elif issuing == 0:
             pending.append({})
         issuing = max(0, issuing - 1)
+        ctx.set(dut.logits.data, data)
         event = pending.pop(0) if pending else {}
         ctx.set(dut.logits.en, bool(event))
         for name, value in event.items():
-            ctx.set(getattr(dut.logits, name), value)
+            if name != "data":
+                ctx.set(getattr(dut.logits, name), value)
+        data = event.get("data", data)
         if ctx.get(dut.losses_w.en):
             written.append(cycle)
         clamped |= bool(ctx.get(dut.saturated))

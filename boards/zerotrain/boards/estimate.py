@@ -124,7 +124,7 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         ("program", chip.program_depth, 64, 32),
         ("target", chip.target_rows, chip.loss_ways * target, target),
     ]
-    for lanes in chip.lane_groups:
+    for lanes in map(len, chip.lane_groups):
         whole.append(("scratch", chip.scratch_rows, lanes * f.lane_width))
         if chip.cge:
             whole.append(("preact", chip.preact_depth, lanes * f.lane_width))

@@ -65,8 +65,8 @@ class Engine(wiring.Component):
     sample : Out(signed)
         That word, ``SAMPLE_READ_LATENCY`` = 6 cycles later.
     logits : Out
-        Results for the loss unit: ``en``, ``delta`` (differences), ``index`` (output), ``data``
-        (all lanes), ``last`` (completes an evaluation).
+        Results for the loss unit: ``en``, ``delta`` (differences), ``index`` (output), ``last``
+        (completes an evaluation), and ``data`` (all lanes) one cycle later.
     merged : In(1)
         What the next ``sync`` contraction reads is merged; the contraction waits for it.
     takes_merged : Out(1)
@@ -236,44 +236,46 @@ class Engine(wiring.Component):
             sample_row.eq(self.sample_w.row),
             sample_data.eq(self.sample_w.data),
         ]
-        groups, results, samples = [], [], []
+        groups, samples = [], []
+        results: dict[int, Value] = {}
         of_group = Signal(range(len(chip.lane_groups)), reset_less=True)
-        low = 0
         for g, lanes in enumerate(chip.lane_groups):
-            group = LaneGroup(chip, lanes, merges=g == 0 and not chip.merge_depth)
+            group = LaneGroup(chip, len(lanes), merges=g == 0 and not chip.merge_depth)
             m.submodules[f"group_{g}"] = group
             m.d.comb += [
                 group.beat.eq(told),
-                group.active.eq(active[low : low + lanes]),
-                group.sample_en.eq(sample_en[low : low + lanes]),
+                group.active.eq(Cat(active[lane] for lane in lanes)),
+                group.sample_en.eq(Cat(sample_en[lane] for lane in lanes)),
                 group.sample_row.eq(sample_row),
                 group.sample_data.eq(sample_data),
             ]
             groups.append(group)
-            results += [group.result[k] for k in range(lanes)]
             of_lane = Signal(signed(f.input.width), name=f"sample_{g}", reset_less=True)
             samples.append(of_lane)
             with m.Switch(self.sample_w.lane):
-                for k in range(lanes):
-                    with m.Case(low + k):
+                for k, lane in enumerate(lanes):
+                    results[lane] = group.result[k]
+                    with m.Case(lane):
                         m.d.sync += [of_lane.eq(group.samples[k]), of_group.eq(g)]
-            low += lanes
         m.d.sync += self.sample.eq(Array(samples)[of_group])
 
         # Results to weight memory and loss unit; those for the lanes' memories are written there.
-        done, result = beats[RESULT_STAGE], control.result
-        write = done.valid & done.last
-        m.d.comb += [
+        # The loss unit is told a cycle before the words are there.
+        result, done = control.result, beats[RESULT_STAGE]
+        words = [results[lane] for lane in range(chip.lanes)]
+        m.d.sync += [
             self.logits.en.eq(write & ((result == Result.LOGIT) | (result == Result.DLOGIT))),
-            self.logits.index.eq(targets[RESULT_STAGE]),
-            self.logits.last.eq(done.evaluation),
             self.logits.delta.eq(result == Result.DLOGIT),
-            self.logits.data.eq(Cat(word[: f.logit.width] for word in results)),
+        ]
+        m.d.comb += [
+            self.logits.index.eq(targets[RESULT_STAGE - 1]),
+            self.logits.last.eq(beats[RESULT_STAGE - 1].evaluation),
+            self.logits.data.eq(Cat(word[: f.logit.width] for word in words)),
         ]
         m.d.sync += [
-            self.weight_w.en.eq(write & (result == Result.WEIGHT)),
+            self.weight_w.en.eq(done.valid & done.last & (result == Result.WEIGHT)),
             self.weight_w.addr.eq(targets[RESULT_STAGE]),
-            self.weight_w.data.eq(results[0]),
+            self.weight_w.data.eq(words[0]),
         ]
 
         # Last stage: flags.

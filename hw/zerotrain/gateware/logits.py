@@ -4,12 +4,13 @@ The engine writes one output of all lanes at a time; the loss unit takes one out
 lanes per cycle.
 """
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Const, Module, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.logit_buffer import LogitBuffer
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import register
 
@@ -26,10 +27,10 @@ class LogitPort(wiring.Signature):
         0: logits z, format ``logit``; 1: differences dz, format ``dlogit``.
     index : Out(range(output_depth))
         Which output.
-    data : Out(lanes * logit.width)
-        One word per lane, lane 0 lowest.
     last : Out(1)
         This write completes an evaluation.
+    data : Out(lanes * logit.width)
+        One cycle after the others: a word per lane, lane 0 lowest.
     """
 
     def __init__(self, chip: Chip) -> None:
@@ -38,8 +39,8 @@ class LogitPort(wiring.Signature):
                 "en": Out(1),
                 "delta": Out(1),
                 "index": Out(range(chip.output_depth)),
-                "data": Out(chip.lanes * chip.formats.logit.width),
                 "last": Out(1),
+                "data": Out(chip.lanes * chip.formats.logit.width),
             }
         )
 
@@ -50,8 +51,7 @@ class LogitSweep(wiring.Component):
     Two buffers, filled and swept in turns; outputs that an evaluation did not write count as zero.
     What the loss unit needs of the logits of a base evaluation it hands back word by word
     (``keep``), and gets it again beside the differences of the evaluations that follow (``kept``).
-    Buffers hold all lanes in a row; what is kept has a word per way, so that nothing need be
-    selected from a wide row.
+    Every way has buffers of its own, beside its lanes.
 
     A group is ``ways`` lanes: group g holds lanes ``g * ways .. g * ways + ways - 1``. With
     ``twice`` every group of a base evaluation comes twice: its outputs for the maximum, then
@@ -115,9 +115,8 @@ class LogitSweep(wiring.Component):
         self._outputs_per_row = outputs_per_row
         self._kept_width = kept_width
         self._groups = -(-chip.lanes // chip.loss_ways)
-        # A multiplexer of four inputs per register level.
-        self._levels = max(1, -(-(self._groups - 1).bit_length() // 2))
-        self.latency = 1 + self._levels
+        self._buffers = [LogitBuffer(chip, self._groups) for _ in range(chip.loss_ways)]
+        self.latency = self._buffers[0].latency
         rows = range(chip.target_rows)
         outputs = register("n_outputs").width
         super().__init__(
@@ -146,7 +145,7 @@ class LogitSweep(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chip = self._chip
-        ways, depth = chip.loss_ways, chip.output_depth
+        ways = chip.loss_ways
 
         # Buffers that are reserved, those complete, and the kind of each.
         held, ready = Signal(range(3)), Signal(range(3))
@@ -216,33 +215,27 @@ class LogitSweep(wiring.Component):
             with m.If(starts):
                 m.d.sync += base.eq(next_base)
 
-        # Stage 1: words of all lanes. No word is read in the cycle it is written: a buffer is
-        # written while its evaluation is reserved and read when that is complete.
-        m.submodules.rows = rows = Memory(
-            shape=unsigned(chip.lanes * chip.formats.logit.width), depth=2 * depth, init=[]
-        )
-        row_r, row_w = rows.read_port(), rows.write_port()
+        # A buffer is written while its evaluation is reserved and read when that is complete.
         index = output[: len(self.index)]
         place, arriving = Cat(index, read_bank), Cat(self.logits.index, write_bank)
-        m.d.comb += [
-            row_w.en.eq(self.logits.en),
-            row_w.addr.eq(arriving),
-            row_w.data.eq(self.logits.data),
-            row_r.addr.eq(place),
-        ]
         touched = self._touched(m, arriving, place, read_bank, sweep_ends)
+        width = chip.formats.logit.width
+        for way, buffer in enumerate(self._buffers):
+            m.submodules[f"buffer_{way}"] = buffer
+            lanes = range(way, chip.lanes, ways)
+            m.d.comb += [
+                buffer.en.eq(self.logits.en),
+                buffer.target.eq(arriving),
+                buffer.data.eq(Cat(self.logits.data.word_select(k, width) for k in lanes)),
+                buffer.place.eq(place),
+                buffer.lane.eq(group),
+                buffer.touched.eq(touched),
+                self.word[way].eq(buffer.word),
+            ]
 
-        # Stages 2 and up: the words of `ways` lanes.
         where: list[Value] = [Cat(index, group)]
         for k in range(self.latency + 1):
             where.append(pipe(m, where[-1], 1, f"where_{k}", reset_less=True))
-        groups = [value[len(index) :] for value in where]
-        enable = pipe(m, touched, self.latency - 1, "touched", reset_less=True)
-        for way in range(ways):
-            m.d.comb += self.word[way].eq(
-                self._select(m, row_r.data, groups, way, f"word{way}", enable)
-            )
-
         if chip.cge:
             self._keep(m, where)
 
@@ -265,22 +258,25 @@ class LogitSweep(wiring.Component):
     def _touched(
         self, m: Module, arriving: Value, place: Value, read_bank: Value, sweep_ends: Value
     ) -> Value:
-        """Whether the evaluation wrote the output at ``place``. Logits are always complete."""
+        """Whether the evaluation wrote the output at ``place``, one cycle later. Logits are always
+        complete."""
         if not self._chip.cge:
             return Const(1, 1)
         depth = self._chip.output_depth
         touched = Signal(2 * depth)
-        with m.If(self.logits.en):
-            m.d.sync += touched.bit_select(arriving, 1).eq(1)
+        arrived = pipe(m, arriving, 1, "arrived", reset_less=True)
+        with m.If(pipe(m, self.logits.en, 1, "written")):
+            m.d.sync += touched.bit_select(arrived, 1).eq(1)
         for bank in range(2):
             with m.If(sweep_ends & (read_bank == bank)):
                 m.d.sync += touched[bank * depth : (bank + 1) * depth].eq(0)
-        return touched.bit_select(place, 1)
+        return pipe(m, touched.bit_select(place, 1), 1, "touched", reset_less=True)
 
     def _keep(self, m: Module, where: list[Value]) -> None:
         """The memory of what is kept; ``where[k]`` is the output and group of stage k."""
         # What is kept arrives with the element, and is handed back a cycle after it. Differences
         # are swept only when a base evaluation has drained: no word is read as it is written.
+        # Block RAM is slow to answer: its words are registered.
         m.submodules.kept = kept = Memory(
             shape=unsigned(self._kept_width * self._chip.loss_ways),
             depth=self._groups * self._chip.output_depth,
@@ -288,33 +284,9 @@ class LogitSweep(wiring.Component):
         )
         kept_r, kept_w = kept.read_port(), kept.write_port()
         m.d.comb += [
-            kept_r.addr.eq(where[self.latency - 1]),
-            Cat(*self.kept).eq(kept_r.data),
+            kept_r.addr.eq(where[self.latency - 2]),
+            Cat(*self.kept).eq(pipe(m, kept_r.data, 1, "kept", reset_less=True)),
             kept_w.en.eq(pipe(m, self.valid & self.base, 1, "keeps")),
             kept_w.addr.eq(where[self.latency + 1]),
             kept_w.data.eq(Cat(*self.keep)),
         ]
-
-    def _select(
-        self, m: Module, word: Value, groups: list[Value], way: int, name: str, enable: Value
-    ) -> Value:
-        """The word of lane ``group * ways + way``, or zero without ``enable``.
-
-        ``groups[k]`` is the group of the element in stage k.
-        """
-        width = self._chip.formats.logit.width
-        lanes = range(way, self._chip.lanes, self._chip.loss_ways)
-        words = [word[lane * width : (lane + 1) * width] for lane in lanes]
-        for level in range(self._levels):
-            select = groups[level + 1][2 * level : 2 * level + 2]
-            selected = []
-            for k in range(0, len(words), 4):
-                four = words[k : k + 4]
-                value = Array(four)[select] if len(four) > 1 else four[0]
-                if level == self._levels - 1:
-                    value = Mux(enable, value, 0)
-                stage = Signal(width, name=f"{name}_{level}_{k // 4}", reset_less=True)
-                m.d.sync += stage.eq(value)
-                selected.append(stage)
-            words = selected
-        return words[0].as_signed()

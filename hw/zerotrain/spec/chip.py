@@ -149,10 +149,13 @@ class Chip:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
 
     @property
-    def lane_groups(self) -> list[int]:
-        """Lanes of every group; those of a group have their memories in common."""
-        lanes = self.lanes
-        return [min(_GROUP_LANES, lanes - k) for k in range(0, lanes, _GROUP_LANES)]
+    def lane_groups(self) -> list[list[int]]:
+        """Lanes of every group; those of a group have their memories in common.
+
+        Lanes of the same way of the loss unit are neighbours.
+        """
+        lanes = sorted(range(self.lanes), key=lambda lane: (lane % self.loss_ways, lane))
+        return [lanes[k : k + _GROUP_LANES] for k in range(0, self.lanes, _GROUP_LANES)]
 
     @property
     def shifts(self) -> tuple[int, ...]:

@@ -1,0 +1,103 @@
+"""The logits of the lanes of one way of the loss unit."""
+
+from amaranth import Array, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import pipe
+from zerotrain.spec.chip import Chip
+
+__all__ = ["LogitBuffer"]
+
+
+class LogitBuffer(wiring.Component):
+    """Holds two evaluations of some lanes, and selects the word of one of them per cycle.
+
+    It lies beside its lanes. What all buffers are told goes through registers of its own, marked
+    ``keep`` (see :class:`~zerotrain.gateware.lane_group.LaneGroup`).
+
+    Latency, from ``place`` and ``lane``: ``word`` after ``latency`` cycles. No word may be read
+    in the cycle in which it is written.
+
+    Parameters
+    ----------
+    chip : Chip
+    lanes : int
+        Lanes of this way.
+
+    Members
+    -------
+    en, target : In
+        Write the outputs ``data`` of all lanes, one cycle later, to row ``target``.
+    data : In(lanes * logit.width)
+        The lowest lane in the lowest bits.
+    place, lane : In
+        Row and lane to read.
+    touched : In(1)
+        One cycle after ``place``: the row counts; otherwise the word is zero.
+    word : Out(signed(logit.width))
+    """
+
+    en: Signal
+    target: Signal
+    data: Signal
+    place: Signal
+    lane: Signal
+    touched: Signal
+    word: Signal
+
+    def __init__(self, chip: Chip, lanes: int) -> None:
+        self._lanes, self._depth = lanes, 2 * chip.output_depth
+        self._width = chip.formats.logit.width
+        # A multiplexer of four inputs per register level.
+        self._levels = max(1, -(-(lanes - 1).bit_length() // 2))
+        self.latency = 2 + self._levels
+        super().__init__(
+            {
+                "en": In(1),
+                "target": In(range(self._depth)),
+                "data": In(lanes * self._width),
+                "place": In(range(self._depth)),
+                "lane": In(range(lanes)),
+                "touched": In(1),
+                "word": Out(signed(self._width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+
+        def own(value: Value, name: str) -> Signal:
+            register = Signal.like(value, name=f"own_{name}", reset_less=True, attrs={"keep": 1})
+            m.d.sync += register.eq(value)
+            return register
+
+        m.submodules.rows = rows = Memory(
+            shape=unsigned(self._lanes * self._width), depth=self._depth, init=[]
+        )
+        # Stage 1: the registers. Stage 2: the row.
+        read, write = rows.read_port(), rows.write_port()
+        m.d.comb += [
+            write.en.eq(own(self.en, "en")),
+            write.addr.eq(own(self.target, "target")),
+            write.data.eq(self.data),
+            read.addr.eq(own(self.place, "place")),
+        ]
+        # Stages 3 and up: one multiplexer after the other.
+        lane = pipe(m, own(self.lane, "lane"), 1, "lane_2", reset_less=True)
+        touched = pipe(m, self.touched, self._levels, "touched", reset_less=True)
+        words = [read.data[k * self._width :][: self._width] for k in range(self._lanes)]
+        for level in range(self._levels):
+            select = lane[2 * level : 2 * level + 2]
+            selected: list[Value] = []
+            for k in range(0, len(words), 4):
+                four = words[k : k + 4]
+                value = Array(four)[select] if len(four) > 1 else four[0]
+                if level == self._levels - 1:
+                    value = Mux(touched, value, 0)
+                selected.append(pipe(m, value, 1, f"word_{level}_{k // 4}", reset_less=True))
+            words = selected
+            lane = pipe(m, lane, 1, f"lane_{level + 3}", reset_less=True)
+        m.d.comb += self.word.eq(Cat(words[0]).as_signed())
+        return m
