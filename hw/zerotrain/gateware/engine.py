@@ -5,7 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.lane_group import RESULT_STAGE, LaneGroup, broadcast
+from zerotrain.gateware.lane import LaneStages
+from zerotrain.gateware.lane_group import WORD_STAGE, LaneGroup, broadcast
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.sequencer import BEAT, CONTROL, ISSUE_LATENCY, Sequencer
 from zerotrain.spec.chip import Chip
@@ -13,12 +14,6 @@ from zerotrain.spec.program import Result, Source
 from zerotrain.spec.registers import Saturation
 
 __all__ = ["SAMPLE_READ_LATENCY", "Engine"]
-
-#: Last stage of a beat: merged weights are written, and saturation flags raised.
-_LAST_STAGE = RESULT_STAGE + 1
-#: Cycles from a beat to the first that may read its result. Weights are the latest to be written,
-#: in the last stage, and the earliest to be read, in stage 1.
-_WRITE_TO_READ = _LAST_STAGE
 
 #: Cycles from ``sample_read`` to ``sample``.
 SAMPLE_READ_LATENCY = 6
@@ -36,11 +31,13 @@ class Engine(wiring.Component):
     * 0: the sequencer's addresses;
     * 1: addresses of weight and rows of the lanes' memories;
     * 2 to 4: the groups' copies of the rows, memory, words (:class:`~.lane_group.LaneGroup`);
-      meanwhile the weight is read (2), registered (3) and sent (4);
-    * 4 to 10: the lanes; results are written in stage 10, merged weights in stage 11.
+      meanwhile the weight is read (2), registered (3) and sent;
+    * from 4 on: the lanes. Results are written ``chip.lane_latency`` stages later, merged weights
+      in the last stage, one more.
 
-    A contraction begins when the results of the one before can be read: ``_WRITE_TO_READ`` = 11
-    cycles from the last beat of one to the first of the next, at least.
+    A contraction begins when the results of the one before can be read. Weights are the latest to
+    be written and the earliest to be read, in stage 1: there are as many cycles from the last beat
+    of one to the first of the next, at least, as the number of the last stage.
 
     Parameters
     ----------
@@ -162,7 +159,9 @@ class Engine(wiring.Component):
         # Beats and their result addresses by stage. The control word holds still until the next
         # contraction's first beat, and so for all stages.
         beats, targets = [seq.beat], [seq.address.result]
-        for k in range(1, _LAST_STAGE + 1):
+        stages, result_stage = LaneStages.of(chip), WORD_STAGE + chip.lane_latency
+        last_stage = result_stage + 1
+        for k in range(1, last_stage + 1):
             beat = Signal(BEAT, name=f"s{k}_beat")
             m.d.sync += beat.eq(beats[-1])
             beats.append(beat)
@@ -173,7 +172,7 @@ class Engine(wiring.Component):
         m.d.comb += self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any())
         # One cycle from the beats to this signal, and from it to the next beat those of the
         # sequencer.
-        undrained = beats[: _WRITE_TO_READ - 1 - (ISSUE_LATENCY + 1)]
+        undrained = beats[: last_stage - 1 - (ISSUE_LATENCY + 1)]
         drained = Signal()
         m.d.sync += drained.eq(~Cat(beat.valid for beat in undrained).any())
         m.d.comb += seq.drained.eq(drained & (~seq.control.sync | self.merged))
@@ -195,14 +194,13 @@ class Engine(wiring.Component):
             m.d.comb += told[name].eq(register)
         weight_row = Signal.like(self.weight.addr, reset_less=True)
         source = Signal(Source, reset_less=True)
-        fetched = Signal.like(told.weight, reset_less=True)
         sent = Signal.like(told.weight, reset_less=True)
+        fetched = pipe(m, self.weight.data, stages.weight, "fetched", reset_less=True)
         one = Const(1 << f.weight.frac_bits, f.weight.width)
-        write = beats[RESULT_STAGE - 2].valid & beats[RESULT_STAGE - 2].last
+        write = beats[result_stage - 2].valid & beats[result_stage - 2].last
         write_scratch, write_preact = Signal(), Signal()
         m.d.sync += [
             weight_row.eq(Mux(seq.beat.bias, address.aux, address.weight)),
-            fetched.eq(self.weight.data),
             sent.eq(Mux(control.unit_weight, one, fetched)),
             source.eq(Mux(beats[2].bias, Source.CONSTANT, control.source)),
             write_scratch.eq(write & (control.result == Result.SCRATCH)),
@@ -212,13 +210,13 @@ class Engine(wiring.Component):
             self.weight.addr.eq(weight_row),
             told.weight.eq(sent),
             told.source.eq(source),
-            told.first.eq(beats[5].first),
-            told.adds.eq(beats[6].valid),
-            told.done.eq(beats[RESULT_STAGE - 2].valid & beats[RESULT_STAGE - 2].last),
+            told.first.eq(beats[WORD_STAGE + stages.first - 1].first),
+            told.adds.eq(beats[WORD_STAGE + stages.adds - 1].valid),
+            told.done.eq(write),
             told.write_scratch.eq(write_scratch),
             told.write_preact.eq(write_preact),
             told.write_row.eq(
-                targets[RESULT_STAGE - 1] + self._behind_scratch(control.result == Result.PREACT)
+                targets[result_stage - 1] + self._behind_scratch(control.result == Result.PREACT)
             ),
             told.relu.eq(control.relu),
             told.constant_shift.eq(control.constant_shift),
@@ -261,25 +259,25 @@ class Engine(wiring.Component):
 
         # Results to weight memory and loss unit; those for the lanes' memories are written there.
         # The loss unit is told a cycle before the words are there.
-        result, done = control.result, beats[RESULT_STAGE]
+        result, done = control.result, beats[result_stage]
         words = [results[lane] for lane in range(chip.lanes)]
         m.d.sync += [
             self.logits.en.eq(write & ((result == Result.LOGIT) | (result == Result.DLOGIT))),
             self.logits.delta.eq(result == Result.DLOGIT),
         ]
         m.d.comb += [
-            self.logits.index.eq(targets[RESULT_STAGE - 1]),
-            self.logits.last.eq(beats[RESULT_STAGE - 1].evaluation),
+            self.logits.index.eq(targets[result_stage - 1]),
+            self.logits.last.eq(beats[result_stage - 1].evaluation),
             self.logits.data.eq(Cat(word[: f.logit.width] for word in words)),
         ]
         m.d.sync += [
             self.weight_w.en.eq(done.valid & done.last & (result == Result.WEIGHT)),
-            self.weight_w.addr.eq(targets[RESULT_STAGE]),
+            self.weight_w.addr.eq(targets[result_stage]),
             self.weight_w.data.eq(words[0]),
         ]
 
         # Last stage: flags.
-        last = beats[_LAST_STAGE]
+        last = beats[last_stage]
         flagged = Signal()
         m.d.comb += flagged.eq(last.valid & last.last)
         clamped = Cat(group.clamped for group in groups).any()

@@ -4,6 +4,7 @@ Golden model: :func:`zerotrain.golden.fixed.requantize` of an exact sum of produ
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement
 
@@ -11,18 +12,41 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import limit, saturate
+from zerotrain.gateware.arithmetic import limit, pipe, saturate
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
-__all__ = ["LATENCY", "TAKES", "Lane", "lane_control", "step_masks", "takes"]
-
-#: Cycles from a product's memory words to its sum in ``result``.
-LATENCY = 6
+__all__ = ["TAKES", "Lane", "LaneStages", "lane_control", "step_masks", "takes"]
 
 #: What the operand is made of, besides a constant; ``delta``: it is the difference of a
 #: pre-activation.
 TAKES = data.StructLayout({"input": 1, "scratch": 1, "preact": 1, "delta": 1})
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStages:
+    """When a lane takes what it is told, in cycles after the memory words of a product.
+
+    Attributes
+    ----------
+    extra : int
+        Registers that let memories and multipliers be far from a lane, at each of three places;
+        none on a compact chip, whose clock is slow.
+    weight, first, adds, done : int
+        When these are at the lane's ports.
+    """
+
+    extra: int
+    weight: int
+    first: int
+    adds: int
+    done: int
+
+    @staticmethod
+    def of(chip: Chip) -> "LaneStages":
+        """The stages of a chip's lanes."""
+        extra = (chip.lane_latency - 6) // 3
+        return LaneStages(extra, 1 + extra, 2 + 2 * extra, 3 + 2 * extra, 5 + 3 * extra)
 
 
 def lane_control(chip: Chip) -> data.StructLayout:
@@ -85,16 +109,20 @@ def step_masks(shifts: tuple[int, ...]) -> list[int]:
 class Lane(wiring.Component):
     """Select, multiply, accumulate, requantise.
 
-    One product per cycle. The result of a sum is in ``result`` 6 cycles after the words of its
-    last product were presented:
+    One product per cycle. The result of a sum is in ``result`` ``chip.lane_latency`` cycles after
+    the words of its last product were presented. Stages, those in brackets only with
+    ``LaneStages.extra``:
 
-    * stage 0: words arrive; with CGE, the two sums that differences may need; ``takes``,
-      ``constant`` (zero where the operand has none);
-    * stage 1: the operand; the ``weight`` arrives;
-    * stage 2: multiplication; ``first`` arrives;
-    * stage 3: accumulation, ``round`` (the rounding constant), ``adds``;
-    * stage 4: shift;
-    * stage 5: saturation, ``done``.
+    * words arrive; ``takes``, ``constant`` (zero where the operand has none);
+    * [words that are selected;]
+    * with CGE, the two sums that differences may need;
+    * the operand; the ``weight`` arrives;
+    * multiplication;
+    * [the product;]
+    * accumulation, ``round`` (the rounding constant), ``adds``; ``first`` arrives a stage before;
+    * shift;
+    * [whether that is too wide;]
+    * saturation, ``done``.
 
     ``relu``, ``steps`` (see :func:`shift_steps`) and ``result`` hold still from the stage before
     the words to the one before saturation. A lane has registers of its own for them and for
@@ -104,8 +132,8 @@ class Lane(wiring.Component):
     Products of a sum follow one another without a pause. With a serial loss unit, there may be
     pauses, in which ``adds`` is low in stage 3, and a result holds still until the next ``done``.
 
-    Stages 2 and 3 have a register before and behind the multiplier and nothing else. The
-    accumulator is exact as long as the planner keeps sums within ``acc_width``.
+    There is a register before and behind the multiplier and nothing else. The accumulator is exact
+    as long as the planner keeps sums within ``acc_width``.
 
     Parameters
     ----------
@@ -116,9 +144,9 @@ class Lane(wiring.Component):
     Members
     -------
     weight : In(signed)
-        The broadcast weight, one stage after the words that it multiplies.
+        The broadcast weight, ``LaneStages.weight`` cycles after the words that it multiplies.
     input, scratch, preact : In(signed)
-        This lane's memory words of stage 0.
+        This lane's memory words.
     control : In
         See above.
     result : Out(signed)
@@ -157,8 +185,12 @@ class Lane(wiring.Component):
         )
         m.d.sync += [own[name].eq(control[name]) for name in fields]
 
-        # Stage 0: what the operand is unless a difference bends at zero.
-        negative = self.preact < 0
+        extra = LaneStages.of(self._chip).extra
+
+        def late(value: Value, name: str) -> Value:
+            return pipe(m, value, extra, name, reset_less=True)
+
+        # What the operand is unless a difference bends at zero.
         dy = Signal(signed(width))
         rest = Signal(signed(width))
         p1_straight = Signal(signed(width), reset_less=True)
@@ -166,31 +198,32 @@ class Lane(wiring.Component):
             dy.eq(Mux(control.takes.scratch, self.scratch, control.constant)),
             rest.eq(
                 Mux(control.takes.input, self.input, 0)
-                | Mux(control.takes.preact & ~(own.relu & negative), self.preact, 0)
+                | Mux(control.takes.preact & ~(own.relu & (self.preact < 0)), self.preact, 0)
             ),
         ]
-        m.d.sync += p1_straight.eq(dy | rest)
+        p0_dy = late(dy, "p0_dy")
+        m.d.sync += p1_straight.eq(p0_dy | late(rest, "p0_rest"))
 
-        # Stage 1. Multiplier registers have no reset: only those are absorbed into iCE40 DSP
-        # blocks.
+        # Multiplier registers have no reset: only those are absorbed into iCE40 DSP blocks.
         p2_weight = Signal(signed(f.weight.width), reset_less=True)
         p2_operand = Signal(signed(width), reset_less=True)
         m.d.sync += p2_weight.eq(self.weight)
         if self._chip.cge:
-            self._bend(m, p2_operand, p1_straight, dy, own.relu, negative)
+            y = late(self.preact, "p0_y")
+            bends = late(own.relu & control.takes.delta, "p0_bends")
+            self._bend(m, p2_operand, p1_straight, p0_dy, y, bends)
         else:
             m.d.sync += p2_operand.eq(p1_straight)
 
-        # Stage 2
         p3_prod = Signal(signed(f.weight.width + width), reset_less=True)
         m.d.sync += p3_prod.eq(p2_weight * p2_operand)
+        product = late(p3_prod, "p4_prod")
 
-        # Stage 3
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
         with m.If(control.adds if self._chip.serial_loss else 1):
-            m.d.sync += acc.eq(Mux(own.first, control.round.as_signed(), acc) + p3_prod)
+            m.d.sync += acc.eq(Mux(own.first, control.round.as_signed(), acc) + product)
 
-        # Stage 4: the shifts are a small fixed set.
+        # The shifts are a small fixed set.
         shifts = self._chip.shifts
         p5_shifted = Signal(signed(self._chip.acc_width - shifts[0]), reset_less=True)
         shifted: Value = acc >> shifts[0]
@@ -198,7 +231,6 @@ class Lane(wiring.Component):
             shifted = Mux(taken, shifted >> step, shifted)
         m.d.sync += p5_shifted.eq(shifted)
 
-        # Stage 5
         sizes = {Result.LOGIT: f.logit.width, Result.DLOGIT: f.logit.width}
         if self._merges:
             sizes[Result.WEIGHT] = f.weight.width
@@ -210,11 +242,10 @@ class Lane(wiring.Component):
                     m.d.comb += self._saturation(p5_shifted, size, extreme, clamped)
             with m.Default():
                 m.d.comb += self._saturation(p5_shifted, width, extreme, clamped)
+        value, extreme = late(p5_shifted, "p6_shifted"), late(extreme, "p6_extreme")
+        clamped = late(clamped, "p6_clamped")
         with m.If(control.done if self._chip.serial_loss else 1):
-            m.d.sync += [
-                self.result.eq(Mux(clamped, extreme, p5_shifted)),
-                self.clamped.eq(clamped),
-            ]
+            m.d.sync += [self.result.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
         return m
 
     @staticmethod
@@ -228,14 +259,14 @@ class Lane(wiring.Component):
         operand: Signal,
         straight: Signal,
         dy: Value,
-        relu: Value,
-        negative: Value,
+        y: Value,
+        bends: Value,
     ) -> None:
-        """Stages 0 and 1 of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
-        f, control = self._chip.formats, self.control
+        """The operand of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
+        f = self._chip.formats
         width, align = f.lane_width, f.delta.frac_bits - f.preact.frac_bits
         aligned = Signal(signed(width + align))
-        m.d.comb += aligned.eq(self.preact << align)
+        m.d.comb += aligned.eq(y << align)
         p1_moved = Signal(signed(width + align + 1), reset_less=True)
         p1_minus = Signal(signed(width), reset_less=True)
         p1_negative = Signal(reset_less=True)
@@ -243,8 +274,8 @@ class Lane(wiring.Component):
         m.d.sync += [
             p1_moved.eq(aligned + dy),
             p1_minus.eq(-aligned),
-            p1_negative.eq(negative),
-            p1_bends.eq(relu & control.takes.delta),
+            p1_negative.eq(y < 0),
+            p1_bends.eq(bends),
         ]
         moved_negative = p1_moved < 0
         with m.If(~p1_bends | ~(p1_negative | moved_negative)):

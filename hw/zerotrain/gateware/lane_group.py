@@ -8,17 +8,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.lane import LATENCY, TAKES, Lane, lane_control, step_masks, takes
+from zerotrain.gateware.lane import TAKES, Lane, lane_control, step_masks, takes
 from zerotrain.gateware.memory import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
-__all__ = ["RESULT_STAGE", "LaneGroup", "broadcast"]
+__all__ = ["WORD_STAGE", "LaneGroup", "broadcast"]
 
-#: Stage in which memory words are at the lanes, and stage of the lanes' results. Rows are at the
-#: inputs of the group in stage 1, in its registers in stage 2, answered in stage 3.
+#: Stage in which memory words are at the lanes. Rows are at the inputs of the group in stage 1, in
+#: its registers in stage 2, answered in stage 3.
 WORD_STAGE = 4
-RESULT_STAGE = WORD_STAGE + LATENCY
 
 
 def broadcast(chip: Chip) -> data.StructLayout:
@@ -58,13 +57,14 @@ class LaneGroup(wiring.Component):
 
     * ``input_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
       stage ``WORD_STAGE`` = 4;
-    * ``source`` in stage 3, ``weight`` in stage 4, ``first`` in stage 5, ``adds`` in stage 6,
-      ``done`` in stage 8;
-    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to 7;
-    * ``write_scratch``, ``write_preact``, ``write_row`` in stage 9. Rows given one cycle later, in
-      the writing beat's stage 10, are answered with the written word.
+    * ``source`` in stage 3, ``weight``, ``first``, ``adds`` and ``done`` one stage before
+      :class:`~zerotrain.gateware.lane.LaneStages` says, counted from ``WORD_STAGE``;
+    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to the one before
+      ``done``;
+    * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result. Rows given one
+      cycle later are answered with the written word.
 
-    Results are there in stage ``RESULT_STAGE`` = 10, ``clamped`` in stage 11.
+    Results are there ``chip.lane_latency`` stages after ``WORD_STAGE``, ``clamped`` one later.
 
     No word that is used was read in the cycle in which it was written: contractions are kept apart,
     and the host does not read samples while it writes them.

@@ -158,6 +158,18 @@ class Chip:
         return [lanes[k : k + _GROUP_LANES] for k in range(0, self.lanes, _GROUP_LANES)]
 
     @property
+    def lane_latency(self) -> int:
+        """Cycles from the memory words of a lane's last product to its result."""
+        return 6 if self.compact else 9
+
+    @property
+    def gap_cycles(self) -> int:
+        """Cycles without a product between two contractions, until the second can read what the
+        first wrote (``gateware/engine.py``). Fetching goes on meanwhile: it hides the start of a
+        loop, its steps, and up to two contractions in a row that a trip passes over."""
+        return 5 + self.lane_latency
+
+    @property
     def shifts(self) -> tuple[int, ...]:
         """Every right shift that a program for this chip can ask for, ascending."""
         return self.formats.shifts if self.cge else self.formats.forward_shifts

@@ -9,7 +9,7 @@ from zerotrain.spec.lowering import Groups
 from zerotrain.spec.lowering_cge import CgeForms
 from zerotrain.spec.network import Network
 from zerotrain.spec.overlap import Overlap
-from zerotrain.spec.program import GAP_CYCLES, Contract, Loop, Program, Result, overhead
+from zerotrain.spec.program import Contract, Loop, Program, Result, overhead
 from zerotrain.spec.registers import Baseline
 
 __all__ = ["SECTIONS", "Plan", "Section", "StepCost", "StepKind"]
@@ -137,7 +137,8 @@ class Plan:
         run, _ = SECTIONS_OF[kind]
         beats = sum(self.beats(section) for section in run)
         products = copies * batch * beats // lanes
-        fetching = passes * sum(overhead(self.sections[section]) for section in run)
+        gap = self.chip.gap_cycles
+        fetching = passes * sum(overhead(self.sections[section], gap) for section in run)
         preparing, hidden = self._preparing(kind, passes, copies)
         parts = {
             "products": products,
@@ -152,11 +153,11 @@ class Plan:
 
     def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
         """Cycles of preparing copies while the lanes wait, and while they work."""
-        d, gap = self.network.n_parameters, GAP_CYCLES
+        d, gap = self.network.n_parameters, self.chip.gap_cycles
         merging = SECTIONS_OF[kind][1]
         if not self.chip.merge_depth:
             macs = sum(self.beats(section) for section in merging)
-            fetching = sum(overhead(self.sections[section]) for section in merging)
+            fetching = sum(overhead(self.sections[section], gap) for section in merging)
             return copies * (d + macs + fetching), 0
         factors = self.chip.merge_depth
         overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap, factors)

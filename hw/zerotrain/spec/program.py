@@ -33,7 +33,7 @@ from enum import IntEnum
 from math import prod
 
 __all__ = [
-    "CONTRACT_FIELDS", "GAP_CYCLES", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
+    "CONTRACT_FIELDS", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
     "Level", "Loop", "Opcode", "Program", "Result", "Source", "encode", "overhead",
 ]  # fmt: skip
 
@@ -41,12 +41,9 @@ MAX_LEVELS = 6
 MAX_LOOPS = 4
 STREAMS = ("weight", "operand", "aux", "result")
 
-#: Cycles without a product between two contractions, until the second can read what the first
-#: wrote (``gateware/engine.py``). Fetching goes on meanwhile: it hides the start of a loop, its
-#: steps, and up to two contractions in a row that a trip passes over.
-GAP_CYCLES = 11
-#: The same at the end of a section, until its last result is written.
-_END_CYCLES = 14
+#: Cycles without a product at the end of a section, until its last result is written: so many more
+#: than between two contractions.
+_END_CYCLES = 3
 
 #: The loop offsets that each stream can name.
 OFFSETS = {"weight": (1, 2, 3), "operand": (0,), "aux": (3,), "result": (3,)}
@@ -352,12 +349,15 @@ def encode(section: Sequence[Contract | Loop], shifts: Sequence[int]) -> list[in
     return [row for item in section for row in item.rows(shifts)] + [int(Opcode.END)]
 
 
-def overhead(section: Sequence[Contract | Loop]) -> int:
-    """Cycles of one run of a section in which no contraction issues products."""
-    cycles = _END_CYCLES
+def overhead(section: Sequence[Contract | Loop], gap: int) -> int:
+    """Cycles of one run of a section in which no contraction issues products.
+
+    ``gap``: those between two contractions.
+    """
+    cycles = gap + _END_CYCLES
     for item in section:
         runs = sum(map(item.runs, item.body)) if isinstance(item, Loop) else 1
-        cycles += runs * GAP_CYCLES
+        cycles += runs * gap
     return cycles
 
 
