@@ -26,7 +26,7 @@ CHIP = Chip(
     program_depth=10, evaluation_depth=20, lfsr_degree=40,
 )  # fmt: skip
 WINDOWS = windows(CHIP)
-WRITE_CYCLES, READ_CYCLES = 2, READ_LATENCY + 3
+WRITE_CYCLES, READ_CYCLES = 2, READ_LATENCY + 5
 
 
 class Toy(wiring.Component):
@@ -199,6 +199,7 @@ def test_sticky_bits() -> None:
         # Setting and clearing in one cycle leaves the bit set.
         ctx.set(host.bank.saturated, 0x10)
         await host.write("saturation", 0xFF)
+        await ctx.tick()
         ctx.set(host.bank.saturated, 0)
         assert await host.read("saturation") == 0x10
         ctx.set(host.bank.bad_program, 1)
@@ -218,6 +219,7 @@ def test_commands(command: int) -> None:
         bank = host.bank
         starts = 0
         await host.write("command", command | 0xFFFFFFF0)
+        await ctx.tick()
         for _ in range(4):
             busy = bool(ctx.get(bank.start))
             starts += busy
@@ -240,6 +242,10 @@ def test_busy_from_the_very_first_cycle() -> None:
     async def test(ctx: Any, host: Host, memories: dict[str, Memory]) -> None:
         for _ in range(2):
             await host.write("command", 2)
+            # The bank itself tells of it before the chip does.
+            for _ in range(2):
+                assert ctx.get(host.bank.start) == 0 and ctx.get(host.bank.running) == 1
+                await ctx.tick()
             assert ctx.get(host.bank.start) == 1
             await ctx.tick()
             ctx.set(host.bank.busy, 1)
@@ -255,8 +261,10 @@ def test_nothing_changes_while_a_step_runs() -> None:
         bank = host.bank
         await host.write("mu", 7)
         await host.write("command", 1)
-        await ctx.tick()
+        # Before the chip is busy already.
+        await host.write("mu", 8)
         ctx.set(bank.busy, 1)
+        assert await host.error() == Error.BUSY_ACCESS
         await host.write("command", 2)
         assert await host.error() == Error.BAD_COMMAND
         assert await host.read("command") == 1

@@ -10,10 +10,11 @@ from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator, SimulatorContext
 
-from zerotrain.gateware.engine import Engine
+from zerotrain.gateware.engine import SAMPLE_READ_LATENCY, Engine
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
+from zerotrain.spec.chip import Chip
 from zerotrain.spec.lowering import Lowering
 from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Network
@@ -225,3 +226,30 @@ def check_cge(found: Plan, theta: np.ndarray, x: np.ndarray) -> None:
             checked += 1
     assert checked == len(rest)
     assert flags == int(golden_flags.value)
+
+
+def test_samples_are_read_back() -> None:
+    """Every lane of several groups, in the documented time; a beat's row does not disturb."""
+    chip = Chip(lanes=20, loss_ways=4, parameter_depth=16, weight_depth=16, sample_depth=4)
+    assert len(chip.lane_groups) > 1
+    engine = Engine(chip)
+    order = random.Random(1).sample(list(np.ndindex(chip.lanes, chip.sample_rows)), k=60)
+
+    async def drive(ctx: SimulatorContext) -> None:
+        samples = engine.sample_w
+        for k, (lane, row) in enumerate(order):
+            for name, value in (("en", 1), ("lane", lane), ("row", row), ("data", 100 + k)):
+                ctx.set(getattr(samples, name), value)
+            await ctx.tick()
+        ctx.set(samples.en, 0)
+        ctx.set(engine.sample_read, 1)
+        for k, (lane, row) in enumerate(order):
+            ctx.set(samples.lane, lane)
+            ctx.set(samples.row, row)
+            await ctx.tick().repeat(SAMPLE_READ_LATENCY)
+            assert ctx.get(engine.sample) == 100 + k
+
+    sim = Simulator(engine)
+    sim.add_clock(1e-6)
+    sim.add_testbench(drive)
+    sim.run()

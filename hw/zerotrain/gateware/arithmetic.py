@@ -126,10 +126,18 @@ class ConstantMultiplier(wiring.Component):
         return m
 
 
-def pipe(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = False) -> Value:
+def pipe(
+    m: Module,
+    value: Value,
+    cycles: int,
+    name: str,
+    *,
+    reset_less: bool = False,
+    attrs: dict[str, int] | None = None,
+) -> Value:
     """``value`` as it was ``cycles`` clock cycles ago."""
     for k in range(cycles):
-        stage = Signal(value.shape(), name=f"{name}_{k + 1}", reset_less=reset_less)
+        stage = Signal(value.shape(), name=f"{name}_{k + 1}", reset_less=reset_less, attrs=attrs)
         m.d.sync += stage.eq(value)
         value = stage
     return value

@@ -223,7 +223,7 @@ class TrainingChip(wiring.Component):
         bits: list[Value] = [
             pulses.get(flag, engine.saturation[k]) for k, flag in enumerate(Saturation)
         ]
-        m.d.comb += bank.saturated.eq(Cat(*bits))
+        m.d.comb += bank.saturated.eq(pipe(m, Cat(*bits), 1, "saturated"))
 
     def _memories(
         self,
@@ -238,7 +238,7 @@ class TrainingChip(wiring.Component):
         update: Update,
     ) -> None:
         chip, f = self._chip, self._chip.formats
-        idle, always = ~controller.busy, Const(1)
+        idle, always = ~bank.running, Const(1)
 
         def memory(
             name: str, width: int, depth: int, *, part: int | None = None, init: Sequence[int] = ()
@@ -261,6 +261,11 @@ class TrainingChip(wiring.Component):
                 with m.If(user.en):
                     m.d.comb += [port.en.eq(1), port.addr.eq(user.addr), port.data.eq(user.data)]
 
+        def later(name: str, host: wiring.PureInterface, *place: Value) -> list[Value]:
+            """The host's enable, place and word, a cycle later: memories are far from the bank."""
+            asked = (host.w_en, *place, host.w_data)
+            return [pipe(m, v, 1 - chip.compact, f"{name}_{k}") for k, v in enumerate(asked)]
+
         def answer(name: str, host: wiring.PureInterface, word: Value) -> None:
             """Give a word to the host. Block RAM is slow, and the host has time."""
             if not chip.compact:
@@ -272,8 +277,9 @@ class TrainingChip(wiring.Component):
             host = getattr(bank, name)
             m.d.comb += host.granted.eq(idle)
             with m.If(idle):
-                m.d.comb += [r.addr.eq(host.addr), w.addr.eq(host.addr), w.data.eq(host.w_data)]
-                m.d.comb += w.en.eq(host.w_en)
+                m.d.comb += r.addr.eq(host.addr)
+            with m.If(host.w_en):
+                m.d.comb += [w.en.eq(1), w.addr.eq(host.addr), w.data.eq(host.w_data)]
             answer(name, host, r.data)
 
         def training_memory(
@@ -321,10 +327,11 @@ class TrainingChip(wiring.Component):
         w, r = memory("target", chip.loss_ways * bits, chip.target_rows, part=bits)
         read(r, (always, loss.targets))
         part, row = self._batch_memory(m, bank, bank.targets, chip.target_depth, idle)
+        en, part, row, word = later("targets", bank.targets, part, row)
         m.d.comb += [
             w.addr.eq(row),
-            w.data.eq(bank.targets.w_data.replicate(chip.loss_ways)),
-            w.en.eq(bank.targets.w_en << part),
+            w.data.eq(word.replicate(chip.loss_ways)),
+            w.en.eq(en << part),
         ]
         with m.If(idle):
             m.d.comb += r.addr.eq(row)
@@ -332,11 +339,12 @@ class TrainingChip(wiring.Component):
 
         # The lanes' memories belong to the engine; of these the host sees the samples.
         part, row = self._batch_memory(m, bank, bank.samples, chip.sample_depth, idle)
+        en, part, row, word = later("samples", bank.samples, part, row)
         m.d.comb += [
-            engine.sample_w.en.eq(bank.samples.w_en),
+            engine.sample_w.en.eq(en),
             engine.sample_w.lane.eq(part),
             engine.sample_w.row.eq(row),
-            engine.sample_w.data.eq(bank.samples.w_data),
+            engine.sample_w.data.eq(word),
             engine.sample_read.eq(idle),
             bank.samples.r_data.eq(engine.sample),
         ]

@@ -16,7 +16,7 @@ from zerotrain.spec.registers import Saturation
 __all__ = ["SAMPLE_READ_LATENCY", "Engine"]
 
 #: Cycles from ``sample_read`` to ``sample``.
-SAMPLE_READ_LATENCY = 6
+SAMPLE_READ_LATENCY = 7
 
 
 class Engine(wiring.Component):
@@ -56,11 +56,11 @@ class Engine(wiring.Component):
     weight_w : Out(WritePort)
         The weight memory's write port.
     sample_w : In
-        Write a sample: ``en``, ``lane``, ``row``, ``data``. It can be read 4 cycles later.
+        Write a sample: ``en``, ``lane``, ``row``, ``data``. It can be read 5 cycles later.
     sample_read : In(1)
         Read row ``sample_w.row`` of lane ``sample_w.lane`` instead of what a beat asks for.
     sample : Out(signed)
-        That word, ``SAMPLE_READ_LATENCY`` = 6 cycles later.
+        That word, ``SAMPLE_READ_LATENCY`` = 7 cycles later; the lane is still for as long.
     logits : Out
         Results for the loss unit: ``en``, ``delta`` (differences), ``index`` (output), ``last``
         (completes an evaluation), and ``data`` (all lanes) one cycle later.
@@ -177,13 +177,23 @@ class Engine(wiring.Component):
         m.d.sync += drained.eq(~Cat(beat.valid for beat in undrained).any())
         m.d.comb += seq.drained.eq(drained & (~seq.control.sync | self.merged))
 
+        # The host's samples, on their way to the groups.
+        sample_en = Signal()
+        sample_lane = Signal.like(self.sample_w.lane, reset_less=True)
+        sample_row = Signal.like(self.sample_w.row, reset_less=True)
+        sample_data = Signal.like(self.sample_w.data, reset_less=True)
+        m.d.sync += [
+            sample_en.eq(self.sample_w.en),
+            sample_lane.eq(self.sample_w.lane),
+            sample_row.eq(self.sample_w.row),
+            sample_data.eq(self.sample_w.data),
+        ]
+
         # To the lanes, field by field in the stage that LaneGroup names.
         told = Signal(broadcast(chip))
         address = seq.address
         rows = {
-            "input_row": Mux(
-                self.sample_read, self.sample_w.row, address.operand + self.input_base
-            ),
+            "input_row": Mux(self.sample_read, sample_row, address.operand + self.input_base),
             "scratch_row": address.operand
             + self._behind_scratch(seq.control.source == Source.PREACT),
             "preact_row": Mux(seq.control.source == Source.PREACT, address.operand, address.aux),
@@ -225,37 +235,27 @@ class Engine(wiring.Component):
         ]
 
         active = Signal(chip.lanes)
-        sample_en = Signal(chip.lanes)
-        sample_row = Signal.like(self.sample_w.row, reset_less=True)
-        sample_data = Signal.like(self.sample_w.data, reset_less=True)
-        m.d.sync += [
-            active.eq(Cat(k < self.active_lanes for k in range(chip.lanes))),
-            sample_en.eq(self.sample_w.en << self.sample_w.lane),
-            sample_row.eq(self.sample_w.row),
-            sample_data.eq(self.sample_w.data),
-        ]
-        groups, samples = [], []
+        m.d.sync += active.eq(Cat(k < self.active_lanes for k in range(chip.lanes)))
+        groups = []
         results: dict[int, Value] = {}
         of_group = Signal(range(len(chip.lane_groups)), reset_less=True)
         for g, lanes in enumerate(chip.lane_groups):
-            group = LaneGroup(chip, len(lanes), merges=g == 0 and not chip.merge_depth)
+            group = LaneGroup(chip, lanes, merges=g == 0 and not chip.merge_depth)
             m.submodules[f"group_{g}"] = group
             m.d.comb += [
                 group.beat.eq(told),
                 group.active.eq(Cat(active[lane] for lane in lanes)),
-                group.sample_en.eq(Cat(sample_en[lane] for lane in lanes)),
+                group.sample_en.eq(sample_en),
+                group.sample_lane.eq(sample_lane),
                 group.sample_row.eq(sample_row),
                 group.sample_data.eq(sample_data),
             ]
             groups.append(group)
-            of_lane = Signal(signed(f.input.width), name=f"sample_{g}", reset_less=True)
-            samples.append(of_lane)
-            with m.Switch(self.sample_w.lane):
-                for k, lane in enumerate(lanes):
-                    results[lane] = group.result[k]
-                    with m.Case(lane):
-                        m.d.sync += [of_lane.eq(group.samples[k]), of_group.eq(g)]
-        m.d.sync += self.sample.eq(Array(samples)[of_group])
+            results |= dict(zip(lanes, group.result, strict=True))
+            with m.Switch(sample_lane):
+                with m.Case(*lanes):
+                    m.d.sync += of_group.eq(g)
+        m.d.sync += self.sample.eq(Array(group.sample for group in groups)[of_group])
 
         # Results to weight memory and loss unit; those for the lanes' memories are written there.
         # The loss unit is told a cycle before the words are there.

@@ -3,11 +3,14 @@
 Golden model: that of :mod:`zerotrain.gateware.lane`; a group only brings words to its lanes.
 """
 
+from collections.abc import Sequence
+
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.lane import TAKES, Lane, lane_control, step_masks, takes
 from zerotrain.gateware.memory import address_bits
 from zerotrain.spec.chip import Chip
@@ -72,8 +75,8 @@ class LaneGroup(wiring.Component):
     Parameters
     ----------
     chip : Chip
-    lanes : int
-        Lanes of this group.
+    lanes : sequence of int
+        The engine's numbers of the lanes of this group.
     merges : bool
         Lane 0 also makes merged TT-cores.
 
@@ -82,30 +85,32 @@ class LaneGroup(wiring.Component):
     beat : In(broadcast(chip))
     active : In(lanes)
         Lanes that hold samples; the others do not count as clamped.
-    sample_en : In(lanes)
-    sample_row, sample_data : In
-        Write a sample word of the lanes in ``sample_en``, two cycles later.
-    samples : Out
-        Words of all lanes, 3 cycles after their row was at ``beat.input_row``.
+    sample_en, sample_lane, sample_row, sample_data : In
+        Write a sample word of a lane of the engine's, if it is one of these; three cycles later, or
+        two on a compact chip.
+    sample : Out
+        Word of lane ``sample_lane``, 4 cycles after its row was at ``beat.input_row``; the lane has
+        been still for as long.
     result : Out
         Result of every lane.
     clamped, clamped_0 : Out(1)
         A result of an active lane was saturated; that of lane 0.
     """
 
-    def __init__(self, chip: Chip, lanes: int, *, merges: bool) -> None:
-        self._chip = chip
-        self._lanes = [Lane(chip, merges=merges and k == 0) for k in range(lanes)]
+    def __init__(self, chip: Chip, lanes: Sequence[int], *, merges: bool) -> None:
+        self._chip, self._numbers = chip, tuple(lanes)
+        self._lanes = [Lane(chip, merges=merges and k == 0) for k in range(len(lanes))]
         f = chip.formats
         super().__init__(
             {
                 "beat": In(broadcast(chip)),
-                "active": In(lanes),
-                "sample_en": In(lanes),
+                "active": In(len(lanes)),
+                "sample_en": In(1),
+                "sample_lane": In(range(chip.lanes)),
                 "sample_row": In(address_bits(chip.sample_rows)),
                 "sample_data": In(f.input.width),
-                "samples": Out(data.ArrayLayout(unsigned(f.input.width), lanes)),
-                "result": Out(data.ArrayLayout(signed(self._lanes[0].result_width), lanes)),
+                "sample": Out(f.input.width),
+                "result": Out(data.ArrayLayout(signed(self._lanes[0].result_width), len(lanes))),
                 "clamped": Out(1),
                 "clamped_0": Out(1),
             }
@@ -183,7 +188,6 @@ class LaneGroup(wiring.Component):
                 self.result[k].eq(lane.result),
                 clamped[k].eq(lane.clamped & self.active[k]),
             ]
-        m.d.comb += self.samples.eq(sample_words)
         m.d.sync += [self.clamped.eq(clamped.any()), self.clamped_0.eq(clamped[0])]
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
@@ -198,15 +202,30 @@ class LaneGroup(wiring.Component):
                 port.data.eq(results),
             ]
 
-        port = samples.write_port(granularity=f.input.width)
+        # What the host writes and reads: a copy of the group, then whose it is.
+        fields = ("sample_en", "sample_lane", "sample_row", "sample_data")
+        told = Cat(getattr(self, name) for name in fields)
+        copy = pipe(m, told, 0 if chip.compact else 1, "host", attrs={"keep": 1})
+        host = data.View(
+            data.StructLayout({name: getattr(self, name).shape() for name in fields}), copy
+        )
         sample_en = Signal(lanes)
         sample_row = Signal.like(self.sample_row, reset_less=True, attrs={"keep": 1})
         sample_data = Signal.like(self.sample_data, reset_less=True, attrs={"keep": 1})
         m.d.sync += [
-            sample_en.eq(self.sample_en),
-            sample_row.eq(self.sample_row),
-            sample_data.eq(self.sample_data),
+            sample_en.eq(
+                Cat((host.sample_lane == number) & host.sample_en for number in self._numbers)
+            ),
+            sample_row.eq(host.sample_row),
+            sample_data.eq(host.sample_data),
         ]
+        place = Signal(range(lanes), reset_less=True)
+        with m.Switch(host.sample_lane):
+            for k, number in enumerate(self._numbers):
+                with m.Case(number):
+                    m.d.sync += place.eq(k)
+        m.d.sync += self.sample.eq(Array(list(sample_words))[place])
+        port = samples.write_port(granularity=f.input.width)
         m.d.comb += [
             port.en.eq(sample_en),
             port.addr.eq(sample_row),

@@ -47,17 +47,19 @@ class WindowPort(wiring.Signature):
     Members
     -------
     addr : Out(range(window.words))
-        Word of the window. Still, from the cycle before ``w_en`` or ``r_en`` until the access ends.
+        Word of the window. From a register; still from the cycle before ``w_en`` or ``r_en``, of a
+        write to that with ``w_en``, of a read until the access ends.
     writing : Out(1)
         The access under way is a write. From a register.
     granted : In(1)
         Whether the host may make this access (combinational from ``addr`` and ``writing``). Where
         it may not, neither enable rises, the access reads 0, and BUSY_ACCESS is set.
     w_en : Out(1)
-        Write ``w_data`` at the end of this cycle.
+        Write ``w_data``. From a register.
     w_data : Out(shape)
+        From a register.
     r_en : Out(1)
-        The word at ``addr`` is to be in ``r_data`` ``READ_LATENCY`` cycles later.
+        The word at ``addr`` is to be in ``r_data`` ``READ_LATENCY`` cycles later. From a register.
     r_data : In(shape)
         Sign-extended to the bus if the window is signed.
     """
@@ -90,8 +92,12 @@ class RegisterBank(wiring.Component):
     While a step runs, settings hold still: writing one is ignored and sets BUSY_ACCESS. A command
     while busy, or one that does not exist, is ignored and sets BAD_COMMAND.
 
+    What an access does is decided in one cycle and done in the next, by registers: its effects are
+    spread over the chip.
+
     Latency, counted in cycles from the first with ``cyc & stb`` to the one with ``ack``: 1 for
-    writes and ``READ_LATENCY + 2`` for reads, so a word takes 2 cycles to write and 9 to read.
+    writes and ``READ_LATENCY + 4`` for reads (on a compact chip one less), so a word takes 2 cycles
+    to write and 12 to read. A setting is on its output 3 cycles after that first cycle.
 
     Parameters
     ----------
@@ -101,11 +107,14 @@ class RegisterBank(wiring.Component):
     -------
     bus : In(WishboneSignature())
     start : Out(1)
-        One cycle high: begin the step in ``command``.
+        One cycle high: begin the step in ``command``, which has been on its output for a cycle.
     command : Out(4)
         The last accepted command.
     busy : In(1)
-        A step runs: high from the cycle after ``start`` to its end. ``status`` follows from it.
+        A step runs: high from the cycle after ``start`` to its end.
+    running : Out(1)
+        High from the acceptance of a command, before ``start``, to a cycle after the end of
+        ``busy``. From a register. ``status`` follows from it.
     cycles, beats : In(64)
         Counters of the step, see the registers of these names.
     loss_stalls, correct : In(32)
@@ -134,6 +143,7 @@ class RegisterBank(wiring.Component):
                 "start": Out(1),
                 "command": Out(register("command").width),
                 "busy": In(1),
+                "running": Out(1),
                 "cycles": In(64),
                 "beats": In(64),
                 "loss_stalls": In(register("loss_stalls").width),
@@ -165,7 +175,9 @@ class RegisterBank(wiring.Component):
         request = Signal()
         m.d.comb += request.eq(bus.cyc & bus.stb & ~bus.ack)
         m.d.sync += [bus.ack.eq(0), w_stb.eq(0), r_stb.eq(0)]
-        waiting = Signal(range(READ_LATENCY + 2))
+        # A wide choice among words takes a cycle of its own, unless the clock is low.
+        chosen = 0 if self._chip.compact else 1
+        waiting = Signal(range(READ_LATENCY + 3 + chosen))
         with m.If(request & (waiting == 0)):
             m.d.sync += [
                 adr.eq(bus.adr),
@@ -178,7 +190,7 @@ class RegisterBank(wiring.Component):
                 # Nothing can delay a write, so it is acknowledged while it is being done.
                 m.d.sync += [w_stb.eq(1), bus.ack.eq(1)]
             with m.Else():
-                m.d.sync += [r_stb.eq(1), waiting.eq(READ_LATENCY + 1)]
+                m.d.sync += [r_stb.eq(1), waiting.eq(READ_LATENCY + 2 + chosen)]
         with m.Elif(waiting != 0):
             m.d.sync += waiting.eq(waiting - 1)
             with m.If(waiting == 1):
@@ -195,26 +207,20 @@ class RegisterBank(wiring.Component):
         r_granted = Signal(len(ports))
         refused = []
         for k, (name, port) in enumerate(ports.items()):
-            m.d.comb += [
-                port.addr.eq(adr),
-                port.writing.eq(w_stb),
-                port.w_data.eq(dat_w),
-                port.r_en.eq(r_stb & hits[name] & port.granted),
-            ]
+            m.d.comb += [port.addr.eq(adr), port.writing.eq(w_stb), port.w_data.eq(dat_w)]
+            m.d.sync += port.r_en.eq(r_stb & hits[name] & port.granted)
             if name != "losses":
-                m.d.comb += port.w_en.eq(w_stb & whole & hits[name] & port.granted)
+                m.d.sync += port.w_en.eq(w_stb & whole & hits[name] & port.granted)
             refused.append((r_stb | (w_stb & whole)) & hits[name] & ~port.granted)
             with m.If(r_stb):
                 m.d.sync += r_granted[k].eq(hits[name] & port.granted)
 
         # Registers.
-        running = Signal()
-        m.d.comb += running.eq(self.busy | self.start)
         write = w_stb & whole & in_registers
-        values = self._live(m, write, adr, dat_w, running, bad_command)
-        stored = self._stored(m, write & ~running, adr, dat_w)
+        values = self._live(m, write, adr, dat_w, bad_command)
+        stored = self._stored(m, write & ~self.running, adr, dat_w)
         held = write & (adr >= SETTINGS[0].address // 4)
-        m.d.comb += busy_access.eq(Cat(*refused).any() | (held & running))
+        m.d.comb += busy_access.eq(Cat(*refused).any() | (held & self.running))
         events = {
             Error.BAD_COMMAND: bad_command,
             Error.BUSY_ACCESS: busy_access,
@@ -222,7 +228,9 @@ class RegisterBank(wiring.Component):
             Error.BAD_PROGRAM: self.bad_program,
         }
         for bit, event in events.items():
-            with m.If(event):
+            happened = Signal(name=f"happened_{bit.name}")
+            m.d.sync += happened.eq(event)
+            with m.If(happened):
                 m.d.sync += values["error"][bit.bit_length() - 1].eq(1)
 
         # Reads. Where a register is not stored, the memory holds zero.
@@ -236,6 +244,8 @@ class RegisterBank(wiring.Component):
             for k, port in enumerate(ports.values()):
                 with m.Case("".join("1" if b == k else "-" for b in reversed(range(len(ports))))):
                     m.d.comb += window_word.eq(port.r_data)
+        live_word = pipe(m, live_word, chosen, "live", reset_less=True)
+        window_word = pipe(m, window_word, chosen, "window", reset_less=True)
         with m.If(waiting == 1):
             m.d.sync += bus.dat_r.eq(Mux(in_registers, live_word | stored, window_word))
         return m
@@ -265,16 +275,27 @@ class RegisterBank(wiring.Component):
         )
         r, w = memory.read_port(), memory.write_port()
         m.d.comb += [r.addr.eq(adr), w.addr.eq(adr)]
+        word, store = Signal(32, reset_less=True), Signal()
+        m.d.comb += [w.data.eq(word), w.en.eq(store)]
+        m.d.sync += store.eq(0)
         # Words are read long after they were written: an access takes cycles.
-        for setting in (register("command"), *SETTINGS):
+        settings = (register("command"), *SETTINGS)
+        accepted = [Signal(name=f"{setting.name}_accepted") for setting in settings]
+        for setting, accepts in zip(settings, accepted, strict=True):
             held = Signal(setting.width, name=f"{setting.name}_held", reset_less=True)
-            accepted = write & (adr == setting.address // 4)
-            if setting.name == "command":
-                accepted &= self._known_command(dat_w)
+            m.d.sync += accepts.eq(0)
             m.d.comb += getattr(self, setting.name).eq(held)
-            with m.If(accepted):
+            with m.If(accepts):
                 m.d.sync += held.eq(dat_w)
-                m.d.comb += [w.en.eq(1), w.data.eq(dat_w[: setting.width])]
+        with m.Switch(adr[: address_bits(len(REGISTERS))]):
+            for setting, accepts in zip(settings, accepted, strict=True):
+                with m.Case(setting.address // 4):
+                    takes = write
+                    if setting.name == "command":
+                        takes &= self._known_command(dat_w)
+                    m.d.sync += [
+                        word.eq(dat_w[: setting.width]), store.eq(takes), accepts.eq(takes)
+                    ]  # fmt: skip
         # Registered again: block RAM is slow.
         return pipe(m, r.data, 1, "stored", reset_less=True)
 
@@ -288,34 +309,41 @@ class RegisterBank(wiring.Component):
         write: Value,
         adr: Signal,
         dat_w: Signal,
-        running: Signal,
         bad_command: Signal,
     ) -> dict[str, Value]:
         """What the registers outside ``_STORED`` read, by name; makes those that are written."""
         accepted = Signal()
         error = Signal(register("error").width)
         saturation = Signal(register("saturation").width)
-        m.d.sync += [self.start.eq(0), saturation.eq(saturation | self.saturated)]
-        with m.If(write):
-            with m.Switch(adr):
-                with m.Case(register("command").address // 4):
-                    with m.If(running | ~self._known_command(dat_w)):
-                        m.d.comb += bad_command.eq(1)
-                    with m.Else():
-                        m.d.sync += [self.start.eq(1), accepted.eq(1)]
-                with m.Case(register("error").address // 4):
-                    m.d.sync += error.eq(error & ~dat_w)
-                # Clearing a bit that an event sets in the same cycle leaves it set.
-                with m.Case(register("saturation").address // 4):
-                    m.d.sync += saturation.eq((saturation & ~dat_w) | self.saturated)
+        command = write & (adr == register("command").address // 4)
+        begins = command & ~self.running & self._known_command(dat_w)
+        m.d.comb += bad_command.eq(command & ~begins)
+        # From here to the end of the step, so that no access meets a chip that only seems idle.
+        starting = Signal(2)
+        m.d.sync += [
+            Cat(starting, self.start).eq(Cat(begins, starting)),
+            self.running.eq(begins | starting.any() | self.start | self.busy),
+            accepted.eq(accepted | begins),
+        ]
+
+        clears = {name: Signal(name=f"clears_{name}") for name in ("error", "saturation")}
+        for name, clear in clears.items():
+            m.d.sync += clear.eq(write & (adr == register(name).address // 4))
+        with m.If(clears["error"]):
+            m.d.sync += error.eq(error & ~dat_w)
+        # Clearing a bit that an event sets in the same cycle leaves it set.
+        m.d.sync += saturation.eq(
+            (saturation & ~Mux(clears["saturation"], dat_w, 0)) | self.saturated
+        )
         m.d.comb += self.lfsr_w_data.eq(dat_w)
-        with m.If(write & ~running):
-            for k, name in enumerate(("lfsr_lo", "lfsr_hi")):
-                m.d.comb += self.lfsr_w_en[k].eq(adr == register(name).address // 4)
+        for k, name in enumerate(("lfsr_lo", "lfsr_hi")):
+            m.d.sync += self.lfsr_w_en[k].eq(
+                write & ~self.running & (adr == register(name).address // 4)
+            )
 
         return {
             # Every accepted command ends, so the chip is either busy or done from the first one on.
-            "status": Cat(running, accepted & ~running),
+            "status": Cat(self.running, accepted & ~self.running),
             "error": error,
             "saturation": saturation,
             "cycles_lo": self.cycles[:32],
