@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator, SimulatorContext
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.engine import SAMPLE_READ_LATENCY, Engine
+from zerotrain.gateware.weights import read_latency
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
@@ -42,7 +45,9 @@ class Bench(Elaboratable):
         for name, memory in self.memories.items():
             m.submodules[name] = memory
             read, port = memory.read_port(), getattr(self.engine, name)
-            m.d.comb += [read.addr.eq(port.addr), port.data.eq(read.data), read.en.eq(1)]
+            cycles = read_latency(self.chip) - 1 if name == "weight" else 0
+            address = pipe(m, port.addr, cycles, f"{name}_address")
+            m.d.comb += [read.addr.eq(address), port.data.eq(read.data), read.en.eq(1)]
             if hasattr(self.engine, f"{name}_w"):
                 write, port = memory.write_port(), getattr(self.engine, f"{name}_w")
                 m.d.comb += [
@@ -141,17 +146,19 @@ def networks(rng: random.Random) -> Iterator[Network]:
             yield network
 
 
-def draw(seed: int) -> tuple[Plan, np.ndarray, np.ndarray]:
+def draw(seed: int, *, unit: bool = False) -> tuple[Plan, np.ndarray, np.ndarray]:
+    """A drawn plan; with a merge ``unit``, one in which there is nothing to merge."""
     rng = random.Random(seed)
     network = next(networks(rng))
     lanes = rng.randint(1, 4)
     groups = tuple(
-        rng.choice([(1,) * d, (d,), (1, d - 1) if d > 1 else (1,)])
+        rng.choice([(1,) * d] + [(d,), (1, d - 1) if d > 1 else (1,)] * (not unit))
         for d in (layer.n_tt_cores for layer in network.layers)
     )
-    chip = chip_for(
-        network, lanes=lanes, batch=lanes, groups=groups, merge_depth=0, program_depth=1000
-    )
+    depths: dict[str, Any] = {"program_depth": 1000, "merge_depth": 0}
+    if unit:
+        depths |= {"merge_depth": 1000, "weight_depth": 2000}
+    chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups, **depths)
     array = np.random.default_rng(seed)
     scale = array.choice([0.3, 1.0, 4.0])
     theta = (array.normal(0, 1, network.n_parameters) * scale * 2**13).clip(-(2**15), 2**15 - 1)
@@ -169,10 +176,12 @@ def draw(seed: int) -> tuple[Plan, np.ndarray, np.ndarray]:
     )
 
 
+@pytest.mark.parametrize("unit", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_forward(seed: int) -> None:
+def test_forward(seed: int, unit: bool) -> None:
+    """With a merge unit, weights take longer to arrive."""
     random.seed(seed)
-    found, theta, x = draw(seed)
+    found, theta, x = draw(seed, unit=unit)
     evaluations, flags = run(found, theta, x, [found.program.merge, found.program.forward])
     golden_flags = Flags()
     expected = forward(found.network, found.chip.formats, found.groups, theta, x, golden_flags)

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.merge import MergeUnit
-from zerotrain.gateware.weights import WeightMemory
+from zerotrain.gateware.weights import WeightMemory, read_latency
 from zerotrain.golden.fixed import Flags
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
@@ -136,7 +136,7 @@ def test_sections(seed: int, attach: Attach, draw_formats: Draw) -> None:
         assert announced == i * i2 * i3 and written == one.size + two.size
         for k in (*range(merged_at, merged_at + one.size), *range(target, target + two.size)):
             ctx.set(weights.read.addr, k)
-            await ctx.tick()
+            await ctx.tick().repeat(read_latency(chip))
             results.append(ctx.get(weights.read.data))
         assert not ctx.get(dut.bad_program)
 

@@ -29,15 +29,19 @@ class Engine(wiring.Component):
     these stages; everything that crosses the chip is registered on the way:
 
     * 0: the sequencer's addresses;
-    * 1: addresses of weight and rows of the lanes' memories;
+    * 1: rows of the lanes' memories;
     * 2 to 4: the groups' copies of the rows, memory, words (:class:`~.lane_group.LaneGroup`);
-      meanwhile the weight is read (2), registered (3) and sent;
+      meanwhile the weight arrives (2), is registered (3) and sent;
     * from 4 on: the lanes. Results are written ``chip.lane_latency`` stages later, merged weights
       in the last stage, one more.
 
+    The weight memory takes 2 cycles from address to word and ``chip.weight_lead`` more, which the
+    beats and all but the weight's address wait before stage 0.
+
     A contraction begins when the results of the one before can be read. Weights are the latest to
     be written and the earliest to be read, in stage 1: there are as many cycles from the last beat
-    of one to the first of the next, at least, as the number of the last stage.
+    of one to the first of the next, at least, as the number of the last stage. (Where a merge unit
+    writes the weights, the lanes' rows have a cycle to spare.)
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ class Engine(wiring.Component):
     active_lanes : In
         Lanes that hold samples; the others may not set saturation flags.
     program, weight : Out(ReadPort)
-        Memories.
+        Memories; a weight arrives ``2 + chip.weight_lead`` cycles after its address.
     weight_w : Out(WritePort)
         The weight memory's write port.
     sample_w : In
@@ -156,19 +160,24 @@ class Engine(wiring.Component):
             self.beat.eq(seq.beat.valid),
         ]
 
+        # The weight's address goes ahead of everything else.
+        ahead = chip.weight_lead
+        weight_row = Mux(seq.beat.bias, seq.address.aux, seq.address.weight)
+        m.d.comb += self.weight.addr.eq(weight_row)
+        operand = pipe(m, seq.address.operand, ahead, "operand", reset_less=True)
+        aux = pipe(m, seq.address.aux, ahead, "aux", reset_less=True)
+
         # Beats and their result addresses by stage. The control word holds still until the next
         # contraction's first beat, and so for all stages.
         beats, targets = [seq.beat], [seq.address.result]
         stages, result_stage = LaneStages.of(chip), WORD_STAGE + chip.lane_latency
         last_stage = result_stage + 1
-        for k in range(1, last_stage + 1):
-            beat = Signal(BEAT, name=f"s{k}_beat")
+        for k in range(1 - ahead, last_stage + 1):
+            name = f"s{k}" if k > 0 else f"early{-k}"
+            beat = Signal(BEAT, name=f"{name}_beat")
             m.d.sync += beat.eq(beats[-1])
             beats.append(beat)
-            targets.append(pipe(m, targets[-1], 1, f"s{k}_target", reset_less=True))
-        control = Signal(CONTROL, reset_less=True)
-        with m.If(seq.beat.valid):
-            m.d.sync += control.eq(seq.control)
+            targets.append(pipe(m, targets[-1], 1, f"{name}_target", reset_less=True))
         m.d.comb += self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any())
         # One cycle from the beats to this signal, and from it to the next beat those of the
         # sequencer.
@@ -176,6 +185,15 @@ class Engine(wiring.Component):
         drained = Signal()
         m.d.sync += drained.eq(~Cat(beat.valid for beat in undrained).any())
         m.d.comb += seq.drained.eq(drained & (~seq.control.sync | self.merged))
+        issued = seq.control
+        if ahead:
+            issued = Signal(CONTROL, reset_less=True)
+            with m.If(seq.beat.valid):
+                m.d.sync += issued.eq(seq.control)
+        beats, targets = beats[ahead:], targets[ahead:]
+        control = Signal(CONTROL, reset_less=True)
+        with m.If(beats[0].valid):
+            m.d.sync += control.eq(issued)
 
         # The host's samples, on their way to the groups.
         sample_en = Signal()
@@ -191,18 +209,16 @@ class Engine(wiring.Component):
 
         # To the lanes, field by field in the stage that LaneGroup names.
         told = Signal(broadcast(chip))
-        address = seq.address
+        preact = issued.source == Source.PREACT
         rows = {
-            "input_row": Mux(self.sample_read, sample_row, address.operand + self.input_base),
-            "scratch_row": address.operand
-            + self._behind_scratch(seq.control.source == Source.PREACT),
-            "preact_row": Mux(seq.control.source == Source.PREACT, address.operand, address.aux),
+            "input_row": Mux(self.sample_read, sample_row, operand + self.input_base),
+            "scratch_row": operand + self._behind_scratch(preact),
+            "preact_row": Mux(preact, operand, aux),
         }
         for name, row in rows.items():
             register = Signal.like(told[name], name=f"s1_{name}", reset_less=True)
             m.d.sync += register.eq(row)
             m.d.comb += told[name].eq(register)
-        weight_row = Signal.like(self.weight.addr, reset_less=True)
         source = Signal(Source, reset_less=True)
         sent = Signal.like(told.weight, reset_less=True)
         fetched = pipe(m, self.weight.data, stages.weight, "fetched", reset_less=True)
@@ -210,14 +226,12 @@ class Engine(wiring.Component):
         write = beats[result_stage - 2].valid & beats[result_stage - 2].last
         write_scratch, write_preact = Signal(), Signal()
         m.d.sync += [
-            weight_row.eq(Mux(seq.beat.bias, address.aux, address.weight)),
             sent.eq(Mux(control.unit_weight, one, fetched)),
             source.eq(Mux(beats[2].bias, Source.CONSTANT, control.source)),
             write_scratch.eq(write & (control.result == Result.SCRATCH)),
             write_preact.eq(write & (control.result == Result.PREACT)),
         ]
         m.d.comb += [
-            self.weight.addr.eq(weight_row),
             told.weight.eq(sent),
             told.source.eq(source),
             told.first.eq(beats[WORD_STAGE + stages.first - 1].first),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from zerotrain.gateware.arithmetic import pipe, saturate
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.sequencer import BEAT, ISSUE_LATENCY, Sequencer
+from zerotrain.gateware.weights import FACTOR_LATENCY
 from zerotrain.spec.chip import Chip
 
 __all__ = ["MergeUnit"]
@@ -22,9 +23,9 @@ class MergeUnit(wiring.Component):
     are requantised from twice the fraction bits of a weight to those of one.
 
     Throughput: 1 product/cycle, but none for each result that is itself a factor: both ports of the
-    factors' memory are taken while it is copied there. A result is written 6 cycles after the last
-    beat of its sum, and copied in the next; a contraction begins when all results of the one before
-    can be read.
+    factors' memory are taken while it is copied there. A result is written 9 cycles after the last
+    beat of its sum, and copied in the next but one; a contraction begins when all results of the
+    one before can be read.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ class MergeUnit(wiring.Component):
     program : Out(ReadPort)
         Program memory.
     left, right : Out(ReadPort)
-        The factors: two ports of the weights that are being prepared.
+        The factors: two ports of the weights that are being prepared, which arrive
+        ``FACTOR_LATENCY`` cycles after their address.
     weight_w : Out(WritePort)
         Results.
     merged : Out(1)
@@ -60,8 +62,8 @@ class MergeUnit(wiring.Component):
     saturated: Signal
     bad_program: Signal
 
-    #: Stages of a beat: addresses, words, operands, product, sum, shifted sum, result.
-    _STAGES = 7
+    #: Stages of a beat: address, factors on their way, operands, product, sum, shifted sum, result.
+    _STAGES = FACTOR_LATENCY + 6
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
@@ -104,8 +106,8 @@ class MergeUnit(wiring.Component):
         sync = Signal(reset_less=True)
         with m.If(seq.beat.valid):
             m.d.sync += sync.eq(seq.control.sync)
-        in_flight = Cat(beat.valid for beat in beats).any()
-        # A beat issued in stage `hold` of another would read as that one's result is copied.
+        # A beat issued in stage `hold` of another would read as that one's result is copied. One
+        # decided upon later reads the result.
         hold = self._STAGES - ISSUE_LATENCY
         early, before = beats[hold - 1], hold - 1
         early_target = pipe(m, seq.address.result, before, "early_target", reset_less=True)
@@ -114,39 +116,40 @@ class MergeUnit(wiring.Component):
         m.d.sync += factor.eq(early.valid & early.last & (early_target < chip.merge_depth))
         m.d.comb += [
             seq.ready.eq(~factor),
-            seq.drained.eq(~in_flight),
-            self.busy.eq(seq.busy | in_flight),
+            seq.drained.eq(~Cat(beat.valid for beat in beats[:hold]).any()),
+            self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any()),
         ]
 
-        # A register behind the memories, and both registers of a DSP block.
-        s2_left = Signal(signed(fmt.width), reset_less=True)
-        s2_right = Signal(signed(fmt.width), reset_less=True)
-        s3_prod = Signal(signed(2 * fmt.width), reset_less=True)
+        # Both registers of a DSP block.
+        operand_left = Signal(signed(fmt.width), reset_less=True)
+        operand_right = Signal(signed(fmt.width), reset_less=True)
+        prod = Signal(signed(2 * fmt.width), reset_less=True)
         m.d.sync += [
-            s2_left.eq(self.left.data),
-            s2_right.eq(self.right.data),
-            s3_prod.eq(s2_left * s2_right),
+            operand_left.eq(self.left.data),
+            operand_right.eq(self.right.data),
+            prod.eq(operand_left * operand_right),
         ]
         # Exact: the planner keeps sums of products within acc_width. It begins with the half that
         # rounds.
         acc = Signal(signed(chip.acc_width), reset_less=True)
         half = 1 << fmt.frac_bits >> 1
-        with m.If(beats[3].valid):
-            m.d.sync += acc.eq(Mux(beats[3].first, half, acc) + s3_prod)
-        s5_shifted = Signal(signed(chip.acc_width - fmt.frac_bits), reset_less=True)
-        m.d.sync += s5_shifted.eq(acc >> fmt.frac_bits)
-        word, clamped = saturate(s5_shifted, fmt.width)
-        s6_word = Signal(signed(fmt.width), reset_less=True)
-        s6_clamped = Signal(reset_less=True)
-        m.d.sync += [s6_word.eq(word), s6_clamped.eq(clamped)]
+        summed = beats[FACTOR_LATENCY + 2]
+        with m.If(summed.valid):
+            m.d.sync += acc.eq(Mux(summed.first, half, acc) + prod)
+        shifted = Signal(signed(chip.acc_width - fmt.frac_bits), reset_less=True)
+        m.d.sync += shifted.eq(acc >> fmt.frac_bits)
+        word, clamped = saturate(shifted, fmt.width)
+        result_word = Signal(signed(fmt.width), reset_less=True)
+        result_clamped = Signal(reset_less=True)
+        m.d.sync += [result_word.eq(word), result_clamped.eq(clamped)]
 
         done = beats[-1]
         write = done.valid & done.last
         m.d.comb += [
             self.weight_w.en.eq(write),
             self.weight_w.addr.eq(target),
-            self.weight_w.data.eq(s6_word),
-            self.saturated.eq(write & s6_clamped),
+            self.weight_w.data.eq(result_word),
+            self.saturated.eq(write & result_clamped),
             self.merged.eq(write & done.evaluation & sync),
         ]
         return m

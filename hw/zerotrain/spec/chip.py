@@ -175,6 +175,12 @@ class Chip:
         return self.formats.shifts if self.cge else self.formats.forward_shifts
 
     @property
+    def weight_lead(self) -> int:
+        """Cycles by which the address of a weight goes ahead of its product's other addresses: two
+        banks of weights lie all over a large part."""
+        return 3 if self.merge_depth else 0
+
+    @property
     def sample_rows(self) -> int:
         """Input words per lane, of all banks."""
         return self.sample_banks * self.sample_depth

@@ -16,7 +16,7 @@ Section: TypeAlias = Sequence[Contract | Loop]
 #: Cycles from the last product of one contraction of the merge unit to the first of the next.
 MERGE_GAP = 12
 #: Cycles from a product of the merge unit to the announcement that it is merged.
-_ANNOUNCE = 7
+_ANNOUNCE = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Plans: a network's program for a chip, and what its steps cost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -137,8 +138,7 @@ class Plan:
         run, _ = SECTIONS_OF[kind]
         beats = sum(self.beats(section) for section in run)
         products = copies * batch * beats // lanes
-        gap = self.chip.gap_cycles
-        fetching = passes * sum(overhead(self.sections[section], gap) for section in run)
+        fetching = passes * self._fetching(run)
         preparing, hidden = self._preparing(kind, passes, copies)
         parts = {
             "products": products,
@@ -151,13 +151,18 @@ class Plan:
         }
         return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
 
+    def _fetching(self, sections: Iterable[Section]) -> int:
+        """Cycles without products of one run of each section."""
+        gap, lead = self.chip.gap_cycles, self.chip.weight_lead
+        return sum(overhead(self.sections[section], gap, lead) for section in sections)
+
     def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
         """Cycles of preparing copies while the lanes wait, and while they work."""
         d, gap = self.network.n_parameters, self.chip.gap_cycles
         merging = SECTIONS_OF[kind][1]
         if not self.chip.merge_depth:
             macs = sum(self.beats(section) for section in merging)
-            fetching = sum(overhead(self.sections[section], gap) for section in merging)
+            fetching = self._fetching(merging)
             return copies * (d + macs + fetching), 0
         factors = self.chip.merge_depth
         overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap, factors)

@@ -42,7 +42,7 @@ MAX_LOOPS = 4
 STREAMS = ("weight", "operand", "aux", "result")
 
 #: Cycles without a product at the end of a section, until its last result is written: so many more
-#: than between two contractions.
+#: than between two contractions, and ``Chip.weight_lead``.
 _END_CYCLES = 3
 
 #: The loop offsets that each stream can name.
@@ -349,12 +349,12 @@ def encode(section: Sequence[Contract | Loop], shifts: Sequence[int]) -> list[in
     return [row for item in section for row in item.rows(shifts)] + [int(Opcode.END)]
 
 
-def overhead(section: Sequence[Contract | Loop], gap: int) -> int:
+def overhead(section: Sequence[Contract | Loop], gap: int, weight_lead: int) -> int:
     """Cycles of one run of a section in which no contraction issues products.
 
-    ``gap``: those between two contractions.
+    ``gap``: those between two contractions; ``weight_lead``: that of the chip.
     """
-    cycles = gap + _END_CYCLES
+    cycles = gap + _END_CYCLES + weight_lead
     for item in section:
         runs = sum(map(item.runs, item.body)) if isinstance(item, Loop) else 1
         cycles += runs * gap
