@@ -15,7 +15,7 @@ from zerotrain.boards.catalogue import BOARDS, Family, Resource
 from zerotrain.boards.harness import HARNESS, component_ports, harness
 from zerotrain.boards.place_and_route import place_and_route
 from zerotrain.boards.synthesis import synthesise
-from zerotrain.boards.tools import ToolError, run_tool, tool_version
+from zerotrain.boards.tools import ToolError, find_nextpnr, run_tool, tool_version
 from zerotrain.gateware.chip import TrainingChip
 from zerotrain.spec.chip import Chip
 
@@ -160,6 +160,26 @@ def test_missing_tools_are_named(tmp_path: Path) -> None:
         run_tool("no-such-tool", [], cwd=tmp_path, log=tmp_path / "log", timeout=1)
     with pytest.raises(ToolError, match="^no-such-tool is not installed; run: pip install no-"):
         tool_version("no-such-tool")
+
+
+def test_another_nextpnr_is_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nextpnr-ecp5"
+    program.write_text("#!/bin/sh\necho '\"nextpnr-ecp5\" -- Next (Version nextpnr-0.9)' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("NEXTPNR_ECP5", str(program))
+    assert find_nextpnr("ecp5") == (str(program), "nextpnr-ecp5 0.9")
+    monkeypatch.setenv("NEXTPNR_ICE40", str(program))
+    with pytest.raises(ToolError, match="^NEXTPNR_ICE40 names .*, which does not say that it is"):
+        find_nextpnr("ice40")
+    monkeypatch.setenv("NEXTPNR_ECP5", str(tmp_path / "none"))
+    with pytest.raises(ToolError, match="^NEXTPNR_ECP5 names .*, which is no program; correct or"):
+        find_nextpnr("ecp5")
+    program.write_text("not a program")
+    monkeypatch.setenv("NEXTPNR_ECP5", str(program))
+    with pytest.raises(ToolError, match="^NEXTPNR_ECP5 names .*, which cannot be run"):
+        find_nextpnr("ecp5")
 
 
 @pytest.mark.parametrize("name", ["icebreaker", "ulx3s-85f"])

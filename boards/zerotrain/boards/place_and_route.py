@@ -19,7 +19,7 @@ from typing import Any
 from zerotrain.boards.catalogue import Board, Family
 from zerotrain.boards.synthesis import ResourceReport
 from zerotrain.boards.timing_path import TimingPath, slowest_path
-from zerotrain.boards.tools import ToolError, run_tool, tool_version
+from zerotrain.boards.tools import ToolError, find_nextpnr, run_tool
 
 __all__ = ["NOT_MODELLED", "RoutedReport", "Run", "place_and_route"]
 
@@ -144,10 +144,17 @@ def _arguments(board: Board, seed: int, target_hz: float, constrained: bool) -> 
 
 
 def _route(
-    seed: int, *, board: Board, folder: Path, target_hz: float, constrained: bool, timeout: float
+    seed: int,
+    *,
+    program: str,
+    board: Board,
+    folder: Path,
+    target_hz: float,
+    constrained: bool,
+    timeout: float,
 ) -> None:
     run_tool(
-        f"yowasp-nextpnr-{board.family}",
+        program,
         _arguments(board, seed, target_hz, constrained),
         cwd=folder,
         log=folder / f"seed-{seed}.log",
@@ -193,7 +200,7 @@ def place_and_route(
         raise ValueError("Place and route needs at least one seed, got none")
     report.check()
     board = report.board
-    version = tool_version(f"yowasp-nextpnr-{board.family}")
+    program, title = find_nextpnr(board.family)
     folder = Path(tempfile.mkdtemp(prefix=f"route-{board.name}-", dir=report.folder))
     shutil.copyfile(report.netlist, folder / "netlist.json")
     if constraints is not None:
@@ -202,6 +209,7 @@ def place_and_route(
     target = board.clock_hz if target_hz is None else target_hz
     route = partial(
         _route,
+        program=program,
         board=board,
         folder=folder,
         target_hz=target,
@@ -221,7 +229,7 @@ def place_and_route(
         board=board,
         runs=runs,
         target_hz=target,
-        tool=f"yowasp-nextpnr-{board.family} {version}",
+        tool=title,
         folder=folder,
     )
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ToolError", "run_tool", "tool_version"]
+__all__ = ["ToolError", "find_nextpnr", "run_tool", "tool_version"]
 
 #: Lines of a failed tool's log that an error repeats.
 _LINES = 3
@@ -31,6 +32,41 @@ def tool_version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise ToolError(f"{package} is not installed; run: pip install {package}") from None
+
+
+def find_nextpnr(family: str) -> tuple[str, str]:
+    """The program to run for a family, and its name and version for reports.
+
+    By default the one that pip installs, compiled to WebAssembly. An environment variable,
+    ``NEXTPNR_ECP5`` or ``NEXTPNR_ICE40`` as for Amaranth, names another: native code is several
+    times as fast.
+
+    Raises
+    ------
+    ToolError
+        If there is none, or if what the variable names is no nextpnr.
+    """
+    variable = f"NEXTPNR_{family.upper()}"
+    named = os.environ.get(variable)
+    if not named:
+        package = f"yowasp-nextpnr-{family}"
+        return package, f"{package} {tool_version(package)}"
+    program = shutil.which(named)
+    if program is None:
+        raise ToolError(f"{variable} names {named!r}, which is no program; correct or unset it")
+    try:
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+        raise ToolError(f"{variable} names {named!r}, which cannot be run ({error})") from None
+    found = re.search(rf"nextpnr-{family}\b.*\(Version (\S+)\)", answer.stdout + answer.stderr)
+    if found is None:
+        raise ToolError(
+            f"{variable} names {named!r}, which does not say that it is nextpnr-{family} when "
+            "asked for --version; correct or unset it"
+        )
+    return program, f"nextpnr-{family} {found[1].removeprefix('nextpnr-')}"
 
 
 def _find(tool: str) -> str:
