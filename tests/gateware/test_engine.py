@@ -45,7 +45,7 @@ class Bench(Elaboratable):
         for name, memory in self.memories.items():
             m.submodules[name] = memory
             read, port = memory.read_port(), getattr(self.engine, name)
-            cycles = read_latency(self.chip) - 1 if name == "weight" else 0
+            cycles = {"program": 1 - self.chip.compact, "weight": read_latency(self.chip) - 1}[name]
             address = pipe(m, port.addr, cycles, f"{name}_address")
             m.d.comb += [read.addr.eq(address), port.data.eq(read.data), read.en.eq(1)]
             if hasattr(self.engine, f"{name}_w"):

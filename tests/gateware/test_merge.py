@@ -10,6 +10,7 @@ from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
+from zerotrain.gateware.memory import ReadPort
 from zerotrain.gateware.merge import MergeUnit
 from zerotrain.gateware.weights import WeightMemory, read_latency
 from zerotrain.golden.fixed import Flags
@@ -106,7 +107,13 @@ def test_sections(seed: int, attach: Attach, draw_formats: Draw) -> None:
         weights.write.addr.eq(Mux(loads, address, dut.weight_w.addr)),
         weights.write.data.eq(Mux(loads, loaded, dut.weight_w.data)),
     ]
-    attach(m, "program", 64, 64, [0, *encode(section, formats.shifts)], read=dut.program)
+    # Rows come through a register.
+    row = Signal(64)
+    rows = [0, *encode(section, formats.shifts)]
+    port = ReadPort(6, 64).flip().create()
+    attach(m, "program", 64, 64, rows, read=port)
+    m.d.comb += [port.addr.eq(dut.program.addr), dut.program.data.eq(row)]
+    m.d.sync += row.eq(port.data)
     results: list[int] = []
     clamped = False
 

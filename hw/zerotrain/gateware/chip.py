@@ -261,6 +261,12 @@ class TrainingChip(wiring.Component):
                 with m.If(user.en):
                     m.d.comb += [port.en.eq(1), port.addr.eq(user.addr), port.data.eq(user.data)]
 
+        def program(unit: Engine | MergeUnit, port: ReadPort) -> Value:
+            """Give a unit its rows, which a register alone behind the memory brings to it."""
+            row = pipe(m, port.data, 1 - chip.compact, "program_row", reset_less=True)
+            m.d.comb += [port.addr.eq(unit.program.addr), unit.program.data.eq(row)]
+            return row
+
         def later(name: str, host: wiring.PureInterface, *place: Value) -> list[Value]:
             """The host's enable, place and word, a cycle later: memories are far from the bank."""
             asked = (host.w_en, *place, host.w_data)
@@ -307,16 +313,16 @@ class TrainingChip(wiring.Component):
 
         # The program's rows are two bus words wide.
         w, r = memory("program", 64, chip.program_depth, part=32, init=self._program.rows)
-        read(r, (always, engine.program))
+        rows = program(engine, r)
         if merge:
-            read(m.submodules.program_memory.read_port(), (always, merge.program))
+            program(merge, m.submodules.program_memory.read_port())
         host = bank.program
         m.d.comb += host.granted.eq(idle)
         with m.If(idle):
             m.d.comb += r.addr.eq(host.addr >> 1)
         high = Signal(reset_less=True)
         m.d.sync += high.eq(host.addr[0])
-        answer("program", host, r.data.word_select(high, 32))
+        answer("program", host, rows.word_select(high, 32))
         m.d.comb += [
             w.addr.eq(host.addr >> 1),
             w.data.eq(host.w_data.replicate(2)),

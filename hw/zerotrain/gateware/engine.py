@@ -8,7 +8,7 @@ from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.lane import LaneStages
 from zerotrain.gateware.lane_group import WORD_STAGE, LaneGroup, broadcast
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
-from zerotrain.gateware.sequencer import BEAT, CONTROL, ISSUE_LATENCY, Sequencer
+from zerotrain.gateware.sequencer import BEAT, CONTROL, Sequencer
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 from zerotrain.spec.registers import Saturation
@@ -56,7 +56,8 @@ class Engine(wiring.Component):
     active_lanes : In
         Lanes that hold samples; the others may not set saturation flags.
     program, weight : Out(ReadPort)
-        Memories; a weight arrives ``2 + chip.weight_lead`` cycles after its address.
+        Memories; rows as in :class:`~zerotrain.gateware.sequencer.Sequencer`, a weight arrives
+        ``2 + chip.weight_lead`` cycles after its address.
     weight_w : Out(WritePort)
         The weight memory's write port.
     sample_w : In
@@ -71,7 +72,7 @@ class Engine(wiring.Component):
     merged : In(1)
         What the next ``sync`` contraction reads is merged; the contraction waits for it.
     takes_merged : Out(1)
-        Pulse: a ``sync`` contraction begins.
+        Pulse, a cycle late: a ``sync`` contraction begins.
     base_free, delta_free, reserve_base, reserve_delta
         The loss unit's credits, see :class:`~zerotrain.gateware.loss.LossUnit`.
     saturation : Out(8)
@@ -143,14 +144,17 @@ class Engine(wiring.Component):
         # Where logits are taken lane by lane, the lanes hold them for so long.
         logit_cycles = chip.lanes + 1 if chip.serial_loss else 1
         m.submodules.sequencer = seq = Sequencer(
-            len(self.pc), bits, logit_cycles=logit_cycles, loops=chip.loops
+            len(self.pc),
+            bits,
+            logit_cycles=logit_cycles,
+            loops=chip.loops,
+            compact=chip.compact,
         )
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [
             seq.start.eq(self.start),
             seq.pc.eq(self.pc),
             seq.ready.eq(1),
-            self.takes_merged.eq(seq.begins & seq.control.sync),
             seq.base_free.eq(self.base_free),
             seq.delta_free.eq(self.delta_free),
             self.reserve_base.eq(seq.reserve_base),
@@ -181,10 +185,16 @@ class Engine(wiring.Component):
         m.d.comb += self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any())
         # One cycle from the beats to this signal, and from it to the next beat those of the
         # sequencer.
-        undrained = beats[: last_stage - 1 - (ISSUE_LATENCY + 1)]
+        undrained = beats[: last_stage - 1 - (seq.issue_latency + 1)]
+        # Fetching a contraction takes longer than to see that it waits for merging.
         drained = Signal()
-        m.d.sync += drained.eq(~Cat(beat.valid for beat in undrained).any())
-        m.d.comb += seq.drained.eq(drained & (~seq.control.sync | self.merged))
+        m.d.sync += [
+            drained.eq(
+                ~Cat(beat.valid for beat in undrained).any() & (~seq.control.sync | self.merged)
+            ),
+            self.takes_merged.eq(seq.begins & seq.control.sync),
+        ]
+        m.d.comb += seq.drained.eq(drained)
         issued = seq.control
         if ahead:
             issued = Signal(CONTROL, reset_less=True)

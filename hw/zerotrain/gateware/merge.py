@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, saturate
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
-from zerotrain.gateware.sequencer import BEAT, ISSUE_LATENCY, Sequencer
+from zerotrain.gateware.sequencer import BEAT, Sequencer
 from zerotrain.gateware.weights import FACTOR_LATENCY
 from zerotrain.spec.chip import Chip
 
@@ -37,7 +37,7 @@ class MergeUnit(wiring.Component):
     start, pc, busy
         Run the section at row ``pc``; ``busy`` falls when every result is written.
     program : Out(ReadPort)
-        Program memory.
+        Program memory, as in :class:`~zerotrain.gateware.sequencer.Sequencer`.
     left, right : Out(ReadPort)
         The factors: two ports of the weights that are being prepared, which arrive
         ``FACTOR_LATENCY`` cycles after their address.
@@ -87,7 +87,9 @@ class MergeUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chip, fmt = self._chip, self._chip.formats.weight
-        m.submodules.sequencer = seq = Sequencer(len(self.pc), len(self.weight_w.addr), loops=False)
+        m.submodules.sequencer = seq = Sequencer(
+            len(self.pc), len(self.weight_w.addr), loops=False, compact=chip.compact
+        )
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [
             seq.start.eq(self.start),
@@ -108,7 +110,7 @@ class MergeUnit(wiring.Component):
             m.d.sync += sync.eq(seq.control.sync)
         # A beat issued in stage `hold` of another would read as that one's result is copied. One
         # decided upon later reads the result.
-        hold = self._STAGES - ISSUE_LATENCY
+        hold = self._STAGES - seq.issue_latency
         early, before = beats[hold - 1], hold - 1
         early_target = pipe(m, seq.address.result, before, "early_target", reset_less=True)
         target = pipe(m, early_target, self._STAGES - 1 - before, "target", reset_less=True)

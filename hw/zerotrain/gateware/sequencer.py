@@ -19,7 +19,7 @@ from zerotrain.spec.program import (
     Result,
 )
 
-__all__ = ["BEAT", "CONTROL", "ISSUE_LATENCY", "Sequencer"]
+__all__ = ["BEAT", "CONTROL", "Sequencer"]
 
 #: A contraction's control word, in the bit order of ``spec.program.CONTRACT_FIELDS``.
 CONTROL = data.StructLayout({name: width for name, (_, width) in CONTRACT_FIELDS.items()})
@@ -35,22 +35,20 @@ BEAT = data.StructLayout(
     }
 )
 
-#: Cycles from setting the address of a row to the row, through a register on both sides of the
-#: program memory.
-_ROW_LATENCY = 3
-#: Cycles from the decision for a beat to the beat.
-ISSUE_LATENCY = _ROW_LATENCY
-
 
 class Sequencer(wiring.Component):
     """Walks a program section and issues the beats of its contractions.
 
     One beat per cycle while a contraction runs and the unit behind is ``ready``; between the last
-    beat of one contraction and the first of the next at least 6 cycles, and until the unit behind
-    has ``drained``. A loop adds 4 cycles at its start, 2 per iteration, and 3 per contraction that
-    an iteration passes over.
+    beat of one contraction and the first of the next at least 8 cycles, and until the unit behind
+    has ``drained``. A loop adds 5 cycles at its start, 1 per iteration, and 4 per contraction that
+    an iteration passes over. On a compact chip: 6; 4, 2 and 3.
 
-    A beat that begins an evaluation of the loss waits for the loss unit's credit.
+    A beat that begins an evaluation of the loss waits for the loss unit's credit. Credit is seen
+    one cycle late, and not in the cycle after a claim.
+
+    The program memory may be far away: rows go through registers on both sides of it, one more
+    than on a compact chip, and the level that advances is registered before its row is addressed.
 
     Parameters
     ----------
@@ -62,6 +60,13 @@ class Sequencer(wiring.Component):
         Least cycles from the last beat of one sum of logits to that of the next.
     loops : bool
         Programs may have loops; without, a loop is no instruction.
+    compact : bool
+        For a compact chip: fewer registers.
+
+    Attributes
+    ----------
+    issue_latency : int
+        Cycles from the decision for a beat to the beat: 5, on a compact chip 3.
 
     Members
     -------
@@ -70,13 +75,13 @@ class Sequencer(wiring.Component):
     busy : Out(1)
         A section is running. Its last results may still be on their way through the lanes.
     program : Out(ReadPort)
-        Program memory, 64-bit rows.
+        Program memory, 64-bit rows; one arrives 2 cycles after its address, on a compact chip 1.
     base_free, delta_free : In(1)
         The loss unit can take another evaluation of logits or of differences.
     ready : In(1)
-        A beat may be issued in this cycle; it is at ``beat`` ``ISSUE_LATENCY`` cycles later.
+        A beat may be issued in this cycle; it is at ``beat`` ``issue_latency`` cycles later.
     drained : In(1)
-        The results of all beats so far can be read by a beat that follows ``ISSUE_LATENCY + 1``
+        The results of all beats so far can be read by a beat that follows ``issue_latency + 1``
         cycles later. A contraction begins only then.
     reserve_base, reserve_delta : Out(1)
         Pulse: an evaluation begins.
@@ -95,8 +100,18 @@ class Sequencer(wiring.Component):
     """
 
     def __init__(
-        self, row_bits: int, address_bits: int, *, logit_cycles: int = 1, loops: bool = True
+        self,
+        row_bits: int,
+        address_bits: int,
+        *,
+        logit_cycles: int = 1,
+        loops: bool = True,
+        compact: bool = False,
     ) -> None:
+        self._extra = 0 if compact else 1
+        # From setting the address of a row to the row.
+        self._row_latency = 3 + self._extra
+        self.issue_latency = self._row_latency + self._extra
         self._address_bits = address_bits
         self._loops = loops
         self._logit_cycles = logit_cycles
@@ -124,8 +139,7 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self._address_bits
-        # Rows are read through registers on both sides of the memory: a row is in `row` 3 cycles
-        # after the cycle that sets `row_addr`.
+        # A row is in `row` `_row_latency` cycles after the cycle that sets `row_addr`.
         row_addr = Signal.like(self.program.addr, reset_less=True)
         row = Signal(data.ArrayLayout(16, 4), reset_less=True)
         fetched = data.View(CONTROL, row.as_value()[: CONTROL.size])
@@ -159,7 +173,9 @@ class Sequencer(wiring.Component):
         evaluation_start = Signal()
         running, issue, step, bias_beat, last = Signal(), Signal(), Signal(), Signal(), Signal()
         evaluation_end = Signal()
-        credit = Mux(to_base, self.base_free, self.delta_free)
+        # The loss unit is far away.
+        claims, credit = Signal(), Signal()
+        m.d.sync += credit.eq(Mux(to_base, self.base_free, self.delta_free) & ~claims)
         too_soon = self._too_soon(m, issue & last & to_base) & to_base
         m.d.comb += [
             issue.eq(running & self.ready & (~evaluation_start | credit) & ~(last & too_soon)),
@@ -168,8 +184,9 @@ class Sequencer(wiring.Component):
             step.eq(issue & ~bias_beat),
             last.eq((zero | ~in_sum).all() & ~bias_beat),
             evaluation_end.eq((zero | ~in_evaluation).all() & last),
-            self.reserve_base.eq(issue & evaluation_start & to_base),
-            self.reserve_delta.eq(issue & evaluation_start & to_delta),
+            claims.eq(issue & evaluation_start),
+            self.reserve_base.eq(claims & to_base),
+            self.reserve_delta.eq(claims & to_delta),
         ]
         with m.If(issue):
             m.d.sync += [
@@ -184,7 +201,7 @@ class Sequencer(wiring.Component):
                 with m.Elif(zero[:k].all()):
                     m.d.sync += [count[k].eq(count[k] - 1), zero[k].eq(count[k] == 1)]
 
-        # The row of the level that advances takes 3 cycles; the beat waits for that of the beat
+        # The row of the level that advances takes a while; the beat waits for that of the beat
         # before it.
         beat = Signal(BEAT, name="issued")
         m.d.comb += [
@@ -194,8 +211,8 @@ class Sequencer(wiring.Component):
             beat.last.eq(last),
             beat.evaluation.eq(evaluation_end),
         ]
-        m.d.comb += self.beat.eq(pipe(m, beat.as_value(), ISSUE_LATENCY, "beat"))
-        advance = pipe(m, step, ISSUE_LATENCY, "advance")
+        m.d.comb += self.beat.eq(pipe(m, beat.as_value(), self.issue_latency, "beat"))
+        advance = pipe(m, step, self.issue_latency, "advance")
 
         # Addresses.
         address = Signal(self.address.shape(), reset_less=True)
@@ -215,7 +232,7 @@ class Sequencer(wiring.Component):
         loop_rows = Signal.like(row_addr)
         loop_body = Signal.like(row_addr)
         loop_step, offset_clear = Signal(), Signal()
-        offset_add = pipe(m, loop_step, _ROW_LATENCY, "offset_add")
+        offset_add = pipe(m, loop_step, self._row_latency, "offset_add")
         for k in range(4):
             with m.If(offset_clear):
                 m.d.sync += offset[k].eq(0)
@@ -230,42 +247,47 @@ class Sequencer(wiring.Component):
             with m.If(loop_count[k] != 0):
                 m.d.sync += loop_level.eq(k)
 
+        started = Signal()
+        m.d.sync += started.eq(self.start)
+        late_level = pipe(m, level, self._extra, "level", reset_less=True)
+        fetches = self._row_latency - 1
         # A section goes on at the row whose address is set with m.next = "Fetch 1".
         with m.FSM() as fsm:
             with m.State("Idle"):
-                m.d.sync += row_addr.eq(self.pc)
-                with m.If(self.start):
+                with m.If(started):
                     m.next = "Fetch 1"
-            with m.State("Fetch 1"):
-                m.d.sync += row_addr.eq(row_addr + 1)
-                m.next = "Fetch 2"
-            with m.State("Fetch 2"):
-                m.d.sync += row_addr.eq(row_addr + 1)
-                m.next = "Row 0"
+                with m.Else():
+                    m.d.sync += row_addr.eq(self.pc)
+            for k in range(1, fetches + 1):
+                with m.State(f"Fetch {k}"):
+                    m.d.sync += row_addr.eq(row_addr + 1)
+                    m.next = f"Fetch {k + 1}" if k < fetches else "Row 0"
             with m.State("Row 0"):
-                # Row 2 is being addressed.
+                # Row `fetches` is being addressed; row 3 is the last of those that are wanted.
+                level_row = row_addr + (4 - fetches)
                 m.d.sync += [
-                    row_addr.eq(row_addr + 1),
+                    row_addr.eq(row_addr + (3 - fetches)),
                     control.eq(fetched),
                     in_sum.eq(Cat(k < fetched.reduce for k in range(MAX_LEVELS))),
                     in_evaluation.eq(Cat(k < fetched.evaluation_level for k in range(MAX_LEVELS))),
                     to_base.eq(fetched.result == Result.LOGIT),
                     to_delta.eq(fetched.result == Result.DLOGIT),
-                    level_rows.eq(row_addr + 2),
-                    following.eq(row_addr + 2 + fetched.levels),
+                    level_rows.eq(level_row),
+                    following.eq(level_row + fetched.levels),
                 ]
                 with m.Switch(fetched.opcode):
                     with m.Case(Opcode.CONTRACT):
                         m.next = "Row 1"
                         with m.If(fetched.loop_level > loop_advanced):
-                            m.d.sync += row_addr.eq(row_addr + 2 + fetched.levels)
+                            m.d.sync += row_addr.eq(level_row + fetched.levels)
                             m.next = "Fetch 1"
                     with m.Case(Opcode.END):
                         m.next = "Idle"
                     if self._loops:
                         with m.Case(Opcode.LOOP):
-                            m.d.sync += loop_rows.eq(row_addr)
-                            m.d.sync += loop_body.eq(row_addr + MAX_LOOPS)
+                            loop_row = row_addr + (2 - fetches)
+                            m.d.sync += loop_rows.eq(loop_row)
+                            m.d.sync += loop_body.eq(loop_row + MAX_LOOPS)
                             m.next = "Loop"
                     with m.Default():
                         m.d.comb += self.bad_program.eq(1)
@@ -290,13 +312,20 @@ class Sequencer(wiring.Component):
                     m.next = "Run"
             with m.State("Run"):
                 m.d.comb += running.eq(1)
-                m.d.sync += row_addr.eq(level_rows + level)
+                m.d.sync += row_addr.eq(level_rows + late_level)
                 with m.If(step & finished):
-                    m.d.sync += row_addr.eq(following)
-                    m.next = "Fetch 1"
+                    if self._extra:
+                        m.next = "Leave"
+                    else:
+                        m.d.sync += row_addr.eq(following)
+                        m.next = "Fetch 1"
                     if self._loops:
                         with m.If(control.loop_last & (loop_level != MAX_LOOPS)):
                             m.next = "Loop Step"
+            if self._extra:
+                with m.State("Leave"):
+                    m.d.sync += row_addr.eq(following)
+                    m.next = "Fetch 1"
             # Without these states, nothing of a loop ever changes.
             if self._loops:
                 with m.State("Loop"):
@@ -317,7 +346,7 @@ class Sequencer(wiring.Component):
                 with m.State("Loop Jump"):
                     m.d.sync += row_addr.eq(loop_body)
                     m.next = "Fetch 1"
-        m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
+        m.d.comb += self.busy.eq(started | ~fsm.ongoing("Idle"))
         return m
 
     def _too_soon(self, m: Module, logit: Value) -> Value:
