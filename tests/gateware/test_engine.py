@@ -75,7 +75,8 @@ def run(
         nonlocal flags
         current: dict[int, list[int]] = {}
         told = None
-        reserved = 0
+        # Evaluations that were claimed in all, and those that the loss unit has: two at most.
+        reserved = held = 0
         ctx.set(engine.active_lanes, len(x))
         samples = engine.sample_w
         ctx.set(samples.en, 1)
@@ -93,10 +94,13 @@ def run(
             for _ in range(200_000):
                 if not ctx.get(engine.busy):
                     break
-                free = random.random() < 0.7
-                ctx.set(engine.base_free, free)
-                ctx.set(engine.delta_free, free)
-                reserved += ctx.get(engine.reserve_base) + ctx.get(engine.reserve_delta)
+                if held > reserved - len(evaluations) and random.random() < 0.3:
+                    held -= 1
+                ctx.set(engine.base_free, held < 2)
+                ctx.set(engine.delta_free, held < 2)
+                claims = ctx.get(engine.reserve_base) + ctx.get(engine.reserve_delta)
+                reserved, held = reserved + claims, held + claims
+                assert held <= 2
                 flags |= ctx.get(engine.saturation)
                 if told is not None:
                     data = ctx.get(engine.logits.data)
