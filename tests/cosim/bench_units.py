@@ -8,6 +8,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
+from zerotrain.gateware.memory import read_latency
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
@@ -22,6 +23,7 @@ from ..golden import draw
 from .designs import CHIP, NETWORK, PLAN
 
 F = CHIP.formats
+SHARED = read_latency(CHIP)
 
 
 def signed(word: int, width: int) -> int:
@@ -29,14 +31,17 @@ def signed(word: int, width: int) -> int:
 
 
 class Ram:
-    """A synchronous memory in Python: one read port, one write port, either may be missing."""
+    """A synchronous memory in Python: one read port, one write port, either may be missing.
 
-    def __init__(self, dut: Any, read: str | None, write: str | None) -> None:
+    A word is delivered ``latency`` cycles after its address.
+    """
+
+    def __init__(self, dut: Any, read: str | None, write: str | None, latency: int = 1) -> None:
         self.words: dict[int, int] = {}
         self._read = [getattr(dut, f"{read}__{x}") for x in ("addr", "data")] if read else None
         names = ("en", "addr", "data")
         self._write = [getattr(dut, f"{write}__{x}") for x in names] if write else None
-        self._arriving = 0
+        self._arriving = [0] * (latency - 1)
 
     def fill(self, words: Any, width: int) -> None:
         self.words = {k: int(w) & ((1 << width) - 1) for k, w in enumerate(words)}
@@ -47,14 +52,14 @@ class Ram:
     def sample(self) -> None:
         """In the middle of a cycle: what the ports ask for."""
         if self._read:
-            self._arriving = self.words.get(int(self._read[0].value), 0)
+            self._arriving.append(self.words.get(int(self._read[0].value), 0))
         if self._write and int(self._write[0].value):
             self.words[int(self._write[1].value)] = int(self._write[2].value)
 
     def deliver(self) -> None:
         """After the clock edge: the word that was asked for."""
         if self._read:
-            self._read[1].value = self._arriving
+            self._read[1].value = self._arriving.pop(0)
 
 
 class Testbench:
@@ -63,18 +68,18 @@ class Testbench:
     def __init__(self, dut: Any) -> None:
         self.dut = dut
         self.rams = {
-            name: Ram(dut, read, write)
-            for name, read, write in (
-                ("theta", "perturb_theta", None),
+            name: Ram(dut, read, write, *latency)
+            for name, read, write, *latency in (
+                ("theta", "perturb_theta", None, SHARED),
                 ("copy", None, "perturb_weight"),
                 ("snapshots", None, "perturb_snapshot"),
-                ("new_theta", "update_theta", "update_theta_w"),
-                ("momentum", "update_momentum", "update_momentum_w"),
-                ("differences", "update_losses", None),
+                ("new_theta", "update_theta", "update_theta_w", SHARED),
+                ("momentum", "update_momentum", "update_momentum_w", SHARED),
+                ("differences", "update_losses", None, SHARED),
                 ("program", "engine_program", None),
                 ("weight", "engine_weight", "engine_weight_w"),
                 ("targets", "loss_targets", None),
-                ("losses", "loss_losses", "loss_losses_w"),
+                ("losses", "loss_losses", "loss_losses_w", SHARED),
             )
         }
 
@@ -141,7 +146,7 @@ async def perturbation_and_generator(dut: Any) -> None:
         )
         assert tb.rams["snapshots"].words[query] == state
         assert bool(clamped) == bool(flags.value)
-        assert cycles == n + 3
+        assert cycles == n + 2 + SHARED
         state = following
         assert tb.get("perturb_state") == state
 

@@ -9,6 +9,7 @@ from amaranth import Module, ShapeLike
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.spec.formats import Formats, QFormat
 
 Attach = Callable[..., Memory]
@@ -18,8 +19,9 @@ Attach = Callable[..., Memory]
 def attach() -> Attach:
     """Gives a unit's port pair a memory, as the chip would.
 
-    ``attach(m, name, shape, depth, init, read=port, write=port)`` adds submodule ``name`` to ``m``.
-    Read the words back with ``ctx.get(memory.data[index])``.
+    ``attach(m, name, shape, depth, init, read=port, write=port, latency=1)`` adds submodule
+    ``name`` to ``m``; its words come ``latency`` cycles after their address. Read the words back
+    with ``ctx.get(memory.data[index])``.
     """
 
     def attach(
@@ -31,12 +33,16 @@ def attach() -> Attach:
         *,
         read: wiring.PureInterface | None = None,
         write: wiring.PureInterface | None = None,
+        latency: int = 1,
     ) -> Memory:
         memory = Memory(shape=shape, depth=depth, init=init)
         m.submodules[name] = memory
         if read is not None:
             port = memory.read_port()
-            m.d.comb += [port.addr.eq(read.addr), read.data.eq(port.data)]
+            # As in the chip: registers of the address and of the word.
+            addr = pipe(m, read.addr, latency // 2, f"{name}_addr")
+            word = pipe(m, port.data, (latency - 1) // 2, f"{name}_word")
+            m.d.comb += [port.addr.eq(addr), read.data.eq(word)]
         if write is not None:
             port = memory.write_port()
             m.d.comb += [

@@ -12,6 +12,7 @@ from amaranth.sim import Simulator
 
 from zerotrain.gateware.loss import LossUnit
 from zerotrain.gateware.loss_units import loss_unit
+from zerotrain.gateware.memory import read_latency
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import (
     accumulate,
@@ -232,8 +233,9 @@ def simulate(
     shape = signed(chip.formats.loss.width)
     dirt = [rng.randint(-1000, 1000) for _ in range(chip.evaluation_depth)]
     losses = attach(
-        m, "losses", shape, chip.evaluation_depth, dirt, read=dut.losses, write=dut.losses_w
-    )
+        m, "losses", shape, chip.evaluation_depth, dirt,
+        read=dut.losses, write=dut.losses_w, latency=read_latency(chip),
+    )  # fmt: skip
     attach(m, "targets", unsigned(len(dut.targets.data)), len(rows), rows, read=dut.targets)
     result: tuple[list[int], int, bool, list[int]] | None = None
 

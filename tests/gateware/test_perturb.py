@@ -9,6 +9,7 @@ import pytest
 from amaranth import Module, signed
 from amaranth.sim import Simulator
 
+from zerotrain.gateware.memory import read_latency
 from zerotrain.gateware.perturb import Perturb
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
@@ -24,7 +25,7 @@ Draw = Callable[..., Formats]
 PERIOD = 1e-6
 
 
-def draw_chip(rng: Random, formats: Formats) -> Chip:
+def draw_chip(rng: Random, formats: Formats, *, compact: bool) -> Chip:
     return Chip(
         lanes=2,
         formats=formats,
@@ -32,14 +33,16 @@ def draw_chip(rng: Random, formats: Formats) -> Chip:
         weight_depth=rng.choice([DEPTH, 4 * DEPTH]),
         query_depth=rng.choice([2, 5, 16]),
         lfsr_degree=rng.choice(sorted(TAPS)),
+        compact=compact,
     )
 
 
+@pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
+def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -> None:
     """Several copies in a row: words, snapshots, flags, latency, and the stream goes on."""
     rng = Random(seed)
-    chip = draw_chip(rng, draw_formats(rng))
+    chip = draw_chip(rng, draw_formats(rng), compact=compact)
     fmt = chip.formats.weight
     n = rng.choice([1, 2, 3, DEPTH - 1, DEPTH])
     theta = [rng.randint(fmt.raw_min, fmt.raw_max) >> rng.randrange(fmt.width) for _ in range(n)]
@@ -48,7 +51,8 @@ def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
     m = Module()
     m.submodules.dut = dut = Perturb(chip)
     word = signed(fmt.width)
-    attach(m, "theta", word, chip.parameter_depth, theta, read=dut.theta)
+    latency = read_latency(chip)
+    attach(m, "theta", word, chip.parameter_depth, theta, read=dut.theta, latency=latency)
     weights = attach(m, "weights", word, chip.weight_depth, [], write=dut.weight)
     snapshots = attach(m, "snapshots", chip.lfsr_degree, chip.query_depth, [], write=dut.snapshot)
     done = False
@@ -88,7 +92,7 @@ def test_queries(seed: int, attach: Attach, draw_formats: Draw) -> None:
                 ctx.set(dut.load, 3 * (cycles == 1))
                 await ctx.tick()
             ctx.set(dut.load, 0)
-            assert cycles == n + 3
+            assert cycles == n + 2 + latency
             assert [ctx.get(weights.data[p]) for p in range(n)] == expected
             assert ctx.get(dut.state) == following
             assert clamped == bool(flags.value)

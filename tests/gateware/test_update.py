@@ -9,6 +9,7 @@ import pytest
 from amaranth import Module, signed
 from amaranth.sim import Simulator
 
+from zerotrain.gateware.memory import read_latency
 from zerotrain.gateware.update import Update
 from zerotrain.gateware.update_serial import SerialUpdate
 from zerotrain.golden.fixed import Flags
@@ -61,6 +62,7 @@ def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw
         evaluation_depth=DEPTH + 1,
         query_depth=rng.choice([2, 7, 12, 16]),
         lfsr_degree=rng.choice(sorted(TAPS)),
+        compact=unit is SerialUpdate,
     )
     f = chip.formats
     state = [rng.getrandbits(chip.lfsr_degree) | 1 for _ in range(chip.query_depth)]
@@ -70,11 +72,14 @@ def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw
     memories = {
         name: attach(
             m, name, signed(fmt.width), depth, [],
-            read=getattr(dut, name), write=getattr(dut, f"{name}_w"),
+            read=getattr(dut, name), write=getattr(dut, f"{name}_w"), latency=read_latency(chip),
         )
         for name, (fmt, depth) in ports.items()
     }  # fmt: skip
-    losses = attach(m, "losses", signed(f.loss.width), DEPTH + 1, [], read=dut.losses)
+    losses = attach(
+        m, "losses", signed(f.loss.width), DEPTH + 1, [],
+        read=dut.losses, latency=read_latency(chip),
+    )  # fmt: skip
     seen = 0
 
     async def step(ctx: Any, cge: bool) -> None:
@@ -125,7 +130,7 @@ def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw
         assert [ctx.get(memories["momentum"].data[p]) for p in range(d)] == momentum.tolist()
         assert [ctx.get(memories["theta"].data[p]) for p in range(d)] == theta.tolist()
         assert raised == flags.value
-        expected = unit.cycles(
+        expected = dut.cycles(
             cge=cge, n_parameters=d, queries=settings.queries, baseline=settings.baseline
         )
         if unit is SerialUpdate:

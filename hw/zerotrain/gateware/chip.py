@@ -23,7 +23,7 @@ from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine import Engine
 from zerotrain.gateware.loss_units import loss_unit
-from zerotrain.gateware.memory import SinglePortMemory, address_bits
+from zerotrain.gateware.memory import SinglePortMemory, address_bits, read_latency
 from zerotrain.gateware.merge import MergeUnit
 from zerotrain.gateware.perturb import Perturb
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
@@ -246,15 +246,6 @@ class TrainingChip(wiring.Component):
             m.submodules[f"{name}_memory"] = made = Memory(shape=width, depth=depth, init=init)
             return made.write_port(granularity=part), made.read_port()
 
-        def read(port: ReadPort, *users: tuple[Value, wiring.PureInterface]) -> None:
-            """Give the read port to the first user that is active; all see the data."""
-            address = users[-1][1].addr
-            for active, user in reversed(users[:-1]):
-                address = Mux(active, user.addr, address)
-            m.d.comb += port.addr.eq(address)
-            for _, user in users:
-                m.d.comb += user.data.eq(port.data)
-
         def write(port: WritePort | wiring.PureInterface, *users: wiring.PureInterface) -> None:
             """Give the write port to whichever user enables it; they never do so at once."""
             for user in users:
@@ -278,15 +269,39 @@ class TrainingChip(wiring.Component):
                 word = pipe(m, word, 1, f"{name}_held", reset_less=True)
             m.d.comb += host.r_data.eq(word)
 
-        def window(name: str, w: WritePort, r: ReadPort) -> None:
-            """Give an idle memory to the host."""
+        crossing = read_latency(chip) // 2
+
+        def share(
+            name: str,
+            w: WritePort | wiring.PureInterface,
+            r: ReadPort | wiring.PureInterface,
+            writer: wiring.PureInterface,
+            *users: tuple[Value, wiring.PureInterface],
+        ) -> None:
+            """Give an idle memory to the host, else its read port to the first user that is active.
+
+            All see the data, ``read_latency(chip)`` cycles after the address. Words are written a
+            cycle later than told, or at once on a compact chip.
+            """
             host = getattr(bank, name)
             m.d.comb += host.granted.eq(idle)
-            with m.If(idle):
-                m.d.comb += r.addr.eq(host.addr)
-            with m.If(host.w_en):
-                m.d.comb += [w.en.eq(1), w.addr.eq(host.addr), w.data.eq(host.w_data)]
-            answer(name, host, r.data)
+            address = users[-1][1].addr
+            for active, user in reversed(users[:-1]):
+                address = Mux(active, user.addr, address)
+            address = Mux(idle, host.addr, address)
+            m.d.comb += r.addr.eq(pipe(m, address, crossing, f"{name}_row", reset_less=True))
+            word = pipe(m, Value.cast(r.data), crossing, f"{name}_word", reset_less=True)
+            for _, user in users:
+                m.d.comb += user.data.eq(word)
+            answer(name, host, word)
+
+            told = Cat(
+                writer.en | host.w_en,
+                Mux(writer.en, writer.addr, host.addr),
+                Mux(writer.en, writer.data, host.w_data),
+            )
+            told = pipe(m, told, crossing, f"{name}_told", reset_less=True)
+            m.d.comb += Cat(w.en, w.addr, w.data).eq(told)
 
         def training_memory(
             name: str, width: int
@@ -296,18 +311,15 @@ class TrainingChip(wiring.Component):
             m.submodules[f"{name}_memory"] = made = SinglePortMemory(width, chip.parameter_depth)
             return made.write, made.read
 
+        # From a register, a cycle too long: what follows takes its time.
+        updating = Signal()
+        m.d.sync += updating.eq(update.busy | update.start | controller.update_start)
         w, r = training_memory("parameter", f.weight.width)
-        read(r, (perturb.busy, perturb.theta), (always, update.theta))
-        write(w, update.theta_w)
-        window("parameters", w, r)
+        share("parameters", w, r, update.theta_w, (updating, update.theta), (always, perturb.theta))
         w, r = training_memory("momentum", f.momentum.width)
-        read(r, (always, update.momentum))
-        write(w, update.momentum_w)
-        window("momentum", w, r)
+        share("momentum", w, r, update.momentum_w, (always, update.momentum))
         w, r = memory("loss", f.loss.width, chip.evaluation_depth)
-        read(r, (update.busy, update.losses), (always, loss.losses))
-        write(w, loss.losses_w)
-        window("losses", w, r)
+        share("losses", w, r, loss.losses_w, (updating, update.losses), (always, loss.losses))
 
         write(weights.write, perturb.weight, merge.weight_w if merge else engine.weight_w)
 
@@ -331,7 +343,7 @@ class TrainingChip(wiring.Component):
 
         bits = len(bank.targets.w_data)
         w, r = memory("target", chip.loss_ways * bits, chip.target_rows, part=bits)
-        read(r, (always, loss.targets))
+        m.d.comb += [r.addr.eq(loss.targets.addr), loss.targets.data.eq(r.data)]
         part, row = self._batch_memory(m, bank, bank.targets, chip.target_depth, idle)
         en, part, row, word = later("targets", bank.targets, part, row)
         m.d.comb += [

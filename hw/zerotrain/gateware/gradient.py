@@ -11,8 +11,9 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.lfsr import lfsr_next
-from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.memory import ReadPort, WritePort, address_bits, read_latency
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, register
 
@@ -69,8 +70,6 @@ class Gradient(wiring.Component):
     #: Least cycles between two parameters, see :class:`~zerotrain.gateware.update.Update`.
     CGE_PERIOD = 7
     RGE_PERIOD = 10
-    #: Cycles from an address to the complete sum: memory, operand register, accumulator.
-    SUM = 3
 
     start: Signal
     cge: Signal
@@ -86,6 +85,9 @@ class Gradient(wiring.Component):
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
+        self._latency = read_latency(chip)
+        # Cycles from an address to the complete sum: memory, operand register, accumulator.
+        self._sum = self._latency + 2
         loss, n = chip.formats.loss.width, chip.query_depth
         # |D| <= (N - 1)(2**w - 1), and every partial sum of it is below N * 2**w; |g| <= N |D|.
         self._difference = signed(loss + (n - 1).bit_length() + 1)
@@ -105,15 +107,14 @@ class Gradient(wiring.Component):
             }
         )
 
-    @classmethod
-    def cycles(cls, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
+    def cycles(self, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
         """Cycles that ``busy`` is high."""
         if cge:
-            return 1 + cls.SUM + (n_parameters - 1) * cls.CGE_PERIOD + 1 + cls.SUM
+            return 1 + self._sum + (n_parameters - 1) * self.CGE_PERIOD + 1 + self._sum
         mean = baseline == Baseline.MEAN
         offset, differences = (queries, queries**2) if mean else (1, queries)
-        gradients = (n_parameters - 1) * max(queries, cls.RGE_PERIOD) + queries
-        return offset + cls.SUM + differences + cls.SUM + gradients + cls.SUM
+        gradients = (n_parameters - 1) * max(queries, self.RGE_PERIOD) + queries
+        return offset + self._sum + differences + self._sum + gradients + self._sum
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -137,7 +138,7 @@ class Gradient(wiring.Component):
         issue, first, last = Signal(), Signal(), Signal()
         result = Signal(_Result)
         replay, running = Signal(), Signal()
-        settle = Signal(range(self.SUM + 1))
+        settle = Signal(range(self._sum + 1))
         final_query = Signal()
         # Settings hold still, and so do counters of parameters for some cycles: what is asked of
         # them is known before. `final` tells that `evaluation` is that of the last parameter.
@@ -180,7 +181,7 @@ class Gradient(wiring.Component):
                     m.d.sync += item.eq(item + 1)
                 with m.Else():
                     m.d.sync += settle.eq(settle + 1)
-                with m.If(settle == self.SUM):
+                with m.If(settle == self._sum):
                     m.d.sync += [item.eq(0), settle.eq(0)]
                     m.next = "Differences"
                     with m.If(self.cge):
@@ -199,7 +200,7 @@ class Gradient(wiring.Component):
                         m.d.sync += item.eq(item + 1)
                 with m.Else():
                     m.d.sync += settle.eq(settle + 1)
-                with m.If(settle == self.SUM):
+                with m.If(settle == self._sum):
                     m.d.sync += item.eq(0)
                     m.next = "Gradients"
             with m.State("Gradients"):
@@ -221,26 +222,37 @@ class Gradient(wiring.Component):
                 with m.If(terms_done & final):
                     m.d.sync += idle_tail.eq(0)
                     m.next = "Idle"
+        # The unit's own memories answer when that of the losses does: address and word are
+        # registered as there.
+        crossing = self._latency // 2
+        own_item = pipe(m, item[: len(snapshot_r.addr)], crossing, "own_item", reset_less=True)
+        state = pipe(m, snapshot_r.data, crossing, "state", reset_less=True)
+        difference = pipe(m, difference_r.data, crossing, "difference", reset_less=True)
         m.d.comb += [
             running.eq(~fsm.ongoing("Idle")),
-            snapshot_r.addr.eq(item),
-            difference_r.addr.eq(item),
+            snapshot_r.addr.eq(own_item),
+            difference_r.addr.eq(own_item),
         ]
+        coming = [issue]
+        for k in range(1, self._latency):
+            coming.append(pipe(m, coming[-1], 1, f"coming_{k}"))
+        tags = Cat(first, last, replay, result, item[: len(snapshot_r.addr)])
+        tags = pipe(m, tags, self._latency - 1, "tags", reset_less=True)
 
         # Stage 1: the word arrives; the replayed state moves on by one bit. No state is read in the
-        # cycle it is written: that is one cycle after its own read, and a round takes longer.
+        # cycle it is written: a round takes longer.
         p1_issue, p1_first, p1_last, p1_replay = Signal(), Signal(), Signal(), Signal()
         p1_result = Signal(_Result)
         p1_item = Signal.like(snapshot_r.addr, reset_less=True)
         m.d.sync += [
-            p1_issue.eq(issue), p1_first.eq(first), p1_last.eq(last), p1_replay.eq(replay),
-            p1_result.eq(result), p1_item.eq(item),
-        ]  # fmt: skip
+            p1_issue.eq(coming[-1]),
+            Cat(p1_first, p1_last, p1_replay, p1_result, p1_item).eq(tags),
+        ]
         with m.If(p1_issue & p1_replay):
             m.d.comb += [
                 snapshot_w.en.eq(1),
                 snapshot_w.addr.eq(p1_item),
-                snapshot_w.data.eq(lfsr_next(snapshot_r.data)),
+                snapshot_w.data.eq(lfsr_next(state)),
             ]
         with m.Else():
             m.d.comb += [
@@ -251,7 +263,7 @@ class Gradient(wiring.Component):
 
         # Stage 2: the accumulator. A sum of differences and a gradient of CGE start at the offset.
         # To subtract is to add the complement and one, here by way of a carry from an extra bit.
-        subtract = Mux(p1_replay, ~snapshot_r.data[0], p1_result == _Result.OFFSET)
+        subtract = Mux(p1_replay, ~state[0], p1_result == _Result.OFFSET)
         p2_issue, p2_first, p2_last = Signal(), Signal(), Signal()
         p2_subtract, p2_offset = Signal(), Signal()
         p2_result = Signal(_Result)
@@ -263,7 +275,7 @@ class Gradient(wiring.Component):
             p2_issue.eq(p1_issue), p2_first.eq(p1_first), p2_last.eq(p1_last),
             p2_result.eq(p1_result), p2_item.eq(p1_item),
             p2_operand.eq(
-                Mux(p1_replay, difference_r.data, self.losses.data)
+                Mux(p1_replay, difference, self.losses.data)
                 ^ subtract.replicate(len(p2_operand))
             ),
             p2_subtract.eq(subtract),
@@ -290,6 +302,6 @@ class Gradient(wiring.Component):
             difference_w.data.eq(acc),
             self.valid.eq(p3_done & (p3_result == _Result.GRADIENT)),
             self.gradient.eq(acc),
-            self.busy.eq(running | p1_issue | p2_issue | p3_done),
+            self.busy.eq(running | Cat(*coming[1:], p1_issue, p2_issue, p3_done).any()),
         ]
         return m

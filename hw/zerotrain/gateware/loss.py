@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from zerotrain.gateware.arithmetic import pipe, saturate
 from zerotrain.gateware.interpolate import Interpolator
 from zerotrain.gateware.logits import LogitPort, LogitSweep
-from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.memory import ReadPort, WritePort, address_bits, read_latency
 from zerotrain.gateware.softmax import Logarithm, SoftmaxSums
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Loss
@@ -144,7 +144,7 @@ class SweptLoss(LossUnit):
     follow one another without a pause, but none begins before a base evaluation is complete.
     """
 
-    #: Most evaluations of which a sweep has begun and the loss is not yet complete.
+    #: Most evaluations of which a sweep has begun and the sum over the lanes is not yet complete.
     _in_flight = 31
 
     @abstractmethod
@@ -205,29 +205,29 @@ class SweptLoss(LossUnit):
             m.d.sync += evaluation.eq(self.first_evaluation)
         with m.Elif(done):
             m.d.sync += evaluation.eq(evaluation + 1)
-        width = self._chip.formats.loss.width
-        p1_done = pipe(m, done, 1, "r1_done")
-        p2_done = pipe(m, p1_done, 1, "r2_done")
-        p2_total = pipe(m, total, 2, "r2_total", reset_less=True)
-        # Block RAM is slow to answer: its word is registered before it is added to.
-        p2_word = pipe(m, Mux(self.first_pass, 0, self.losses.data), 1, "r2_word", reset_less=True)
-        p3_done = pipe(m, p2_done, 1, "r3_done")
-        p3_sum = pipe(m, p2_total + p2_word, 1, "r3_sum", reset_less=True)
-        word, overflow = saturate(p3_sum, width)
+        width, latency = self._chip.formats.loss.width, read_latency(self._chip)
+        adding = [done]
+        for k in range(latency + 2):
+            adding.append(pipe(m, adding[-1], 1, f"r{k + 1}_done"))
+        p1_total = pipe(m, total, latency + 1, "r_total", reset_less=True)
+        p1_word = pipe(m, Mux(self.first_pass, 0, self.losses.data), 1, "r_word", reset_less=True)
+        p2_sum = pipe(m, p1_total + p1_word, 1, "r_sum", reset_less=True)
+        p2_evaluation = pipe(m, evaluation, latency + 2, "r_evaluation", reset_less=True)
+        word, overflow = saturate(p2_sum, width)
         m.d.comb += [
             self.losses.addr.eq(evaluation),
-            self.losses_w.en.eq(p3_done),
-            self.losses_w.addr.eq(pipe(m, evaluation, 3, "r3_evaluation", reset_less=True)),
+            self.losses_w.en.eq(adding[-1]),
+            self.losses_w.addr.eq(p2_evaluation),
             self.losses_w.data.eq(word),
-            self.saturated.eq((p3_done & overflow) | clamped),
+            self.saturated.eq((adding[-1] & overflow) | clamped),
         ]
 
         in_flight = Signal(range(self._in_flight + 1))
-        m.d.sync += in_flight.eq(in_flight + sweep.started - p3_done)
+        m.d.sync += in_flight.eq(in_flight + sweep.started - done)
         m.d.comb += [
             sweep.stall.eq(in_flight == self._in_flight),
             sweep.drained.eq(in_flight == 0),
-            self.busy.eq(sweep.busy | (in_flight != 0)),
+            self.busy.eq(sweep.busy | (in_flight != 0) | Cat(adding[1:]).any()),
         ]
         return m
 

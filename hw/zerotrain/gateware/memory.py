@@ -8,7 +8,9 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["ReadPort", "SinglePortMemory", "WritePort", "address_bits"]
+from zerotrain.spec.chip import Chip
+
+__all__ = ["ReadPort", "SinglePortMemory", "WritePort", "address_bits", "read_latency"]
 
 
 def address_bits(depth: int) -> int:
@@ -16,10 +18,20 @@ def address_bits(depth: int) -> int:
     return max(1, (depth - 1).bit_length())
 
 
+def read_latency(chip: Chip) -> int:
+    """Cycles from an address to its word in the memories that units share: 3.
+
+    The address is registered behind the choice among the units, the word inside the block RAM. On a
+    compact chip neither is, and the latency is 1.
+    """
+    return 1 if chip.compact else 3
+
+
 class ReadPort(wiring.Signature):
     """A port that reads every cycle.
 
-    ``data`` is the word at the address of the cycle before (block RAM without output register).
+    ``data`` is the word at the address of the cycle before (block RAM without output register), or,
+    in memories that units share, of :func:`read_latency` cycles before.
 
     Parameters
     ----------

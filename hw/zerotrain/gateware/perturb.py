@@ -10,9 +10,9 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import saturate
+from zerotrain.gateware.arithmetic import pipe, saturate
 from zerotrain.gateware.lfsr import heal, lfsr_next
-from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.memory import ReadPort, WritePort, address_bits, read_latency
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import register
 
@@ -27,8 +27,9 @@ class Perturb(wiring.Component):
     ``weight[p] = saturate(theta[p] + mu)`` where the generator's bit is 1, ``saturate(theta[p] -
     mu)`` where it is 0; or ``theta[p]`` itself, the generator untouched, if ``perturb`` is 0.
 
-    Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 3`` cycles
-    after ``start``; the last word is in memory when it falls. (No parameters: never busy.)
+    Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 2 +
+    read_latency(chip)`` cycles after ``start``; the last word is in memory when it falls. (No
+    parameters: never busy.)
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ class Perturb(wiring.Component):
     snapshot: wiring.PureInterface
 
     def __init__(self, chip: Chip) -> None:
+        self._latency = read_latency(chip)
         self._width, self._depth = chip.formats.weight.width, chip.parameter_depth
         degree, word = chip.lfsr_degree, signed(self._width)
         super().__init__(
@@ -110,9 +112,12 @@ class Perturb(wiring.Component):
             m.d.sync += [index.eq(index + 1), following.eq(following - 1), issue.eq(following != 0)]
 
         # Stage 1: the word arrives, the generator's bit decides.
-        p1_valid = Signal()
-        p1_index = Signal(len(self.weight.addr), reset_less=True)
-        m.d.sync += [p1_valid.eq(issue), p1_index.eq(index)]
+        coming = [issue]
+        for k in range(self._latency):
+            coming.append(pipe(m, coming[-1], 1, f"coming_{k}"))
+        p1_valid = coming[-1]
+        row = index[: len(self.weight.addr)]
+        p1_index = pipe(m, row, self._latency, "p1_index", reset_less=True)
         moves = Signal(reset_less=True)
         m.d.sync += moves.eq(self.perturb)
         with m.If(p1_valid & moves):
@@ -120,7 +125,7 @@ class Perturb(wiring.Component):
 
         # Stage 2: the parameter moves.
         p2_valid = Signal()
-        p2_index = Signal.like(p1_index, reset_less=True)
+        p2_index = Signal(p1_index.shape(), reset_less=True)
         p2_theta = Signal.like(self.theta.data, reset_less=True)
         p2_subtract = Signal(reset_less=True)
         m.d.sync += [
@@ -130,7 +135,7 @@ class Perturb(wiring.Component):
 
         # Stage 3: clamp and write.
         p3_valid = Signal()
-        p3_index = Signal.like(p1_index, reset_less=True)
+        p3_index = Signal(p1_index.shape(), reset_less=True)
         # To subtract is to add the complement and one, here by way of a carry from an extra bit.
         radius = Cat(Mux(moves, self.mu, 0), Const(0, 1)) ^ p2_subtract.replicate(len(self.mu) + 1)
         moved = (Cat(1, p2_theta).as_signed() + Cat(p2_subtract, radius).as_signed()) >> 1
@@ -142,7 +147,7 @@ class Perturb(wiring.Component):
             self.weight.addr.eq(p3_index),
             self.weight.data.eq(word),
             self.saturated.eq(p3_valid & clamped),
-            self.busy.eq(issue | p1_valid | p2_valid | p3_valid),
+            self.busy.eq(Cat(*coming, p2_valid, p3_valid).any()),
             self.snapshot.addr.eq(self.query),
             self.snapshot.data.eq(self.state),
         ]

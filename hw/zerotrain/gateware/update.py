@@ -108,13 +108,12 @@ class Update(wiring.Component):
             }
         )
 
-    @classmethod
-    def cycles(cls, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
+    def cycles(self, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
         """Cycles that ``busy`` is high."""
-        gradients = Gradient.cycles(
+        gradients = self._gradient.cycles(
             cge=cge, n_parameters=n_parameters, queries=queries, baseline=baseline
         )
-        return gradients + cls.SCHEDULE - 1
+        return gradients + self.SCHEDULE - 1
 
     def _sums(self, m: Module) -> Gradient:
         """The gradients' unit, with everything that it needs."""
@@ -141,8 +140,9 @@ class Update(wiring.Component):
         m.d.comb += [at[0].eq(gradient.valid), self.busy.eq(gradient.busy | at.any())]
         m.d.sync += at[1:].eq(at)
 
-        # Memory words, registered: block RAM is slow to answer. The next momentum word is read
-        # while this one is at work, the next parameter once this one is stored.
+        # Memory words, registered near. The next momentum word is read while this one is at work,
+        # the next parameter once this one is stored: even at one gradient in 7 cycles, that is 5
+        # cycles before it is used, and the memory takes at most 3.
         momentum = Signal.like(self.momentum.data, reset_less=True)
         theta = Signal.like(self.theta.data, reset_less=True)
         m.d.sync += [momentum.eq(self.momentum.data), theta.eq(self.theta.data)]

@@ -19,15 +19,15 @@ class SerialUpdate(Update):
     the new momentum, the new parameter. The gradient of the next parameter is summed meanwhile.
 
     Throughput: ``CYCLES`` = 27 cycles and both shifts per parameter, or the time of its gradient
-    if that is longer. ``busy`` is high for at most :meth:`cycles` cycles.
+    if that is longer. ``busy`` is high for at most :meth:`cycles` cycles. Memories must answer in
+    one cycle, as they do on a compact chip.
     """
 
     #: Of one parameter, besides those of the shifts.
     CYCLES = 27
 
-    @classmethod
     def cycles(
-        cls,
+        self,
         *,
         cge: bool,
         n_parameters: int,
@@ -36,10 +36,10 @@ class SerialUpdate(Update):
         shifts: int = 62,
     ) -> int:
         """Most cycles that ``busy`` is high, with ``shifts`` = gradient and step shift."""
-        gradients = Update.cycles(
+        gradients = super().cycles(
             cge=cge, n_parameters=n_parameters, queries=queries, baseline=baseline
         )
-        return gradients + n_parameters * (cls.CYCLES + shifts)
+        return gradients + n_parameters * (self.CYCLES + shifts)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
