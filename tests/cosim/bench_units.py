@@ -211,16 +211,22 @@ async def run_pass(
         tb.set(engine_pc=pc)
         await tb.pulse("engine_start")
         current: dict[int, list[int]] = {}
+        # The words come a cycle after what they are.
+        told: tuple[int, int] | None = None
         while tb.get("engine_busy") or (is_pass and tb.get("loss_busy")):
-            if tb.get("engine_logits__en"):
+            if told is not None:
+                index, last = told
                 data = tb.get("engine_logits__data")
-                current[tb.get("engine_logits__index")] = [
+                current[index] = [
                     signed(data >> (width * lane) & ((1 << width) - 1), width)
                     for lane in range(CHIP.lanes)
                 ]
-                if tb.get("engine_logits__last"):
+                if last:
                     evaluations.append(current)
                     current = {}
+            told = None
+            if tb.get("engine_logits__en"):
+                told = tb.get("engine_logits__index"), tb.get("engine_logits__last")
             await tb.tick()
         assert current == {}
     return evaluations
