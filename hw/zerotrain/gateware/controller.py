@@ -4,6 +4,7 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.memory import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Loss
@@ -31,6 +32,9 @@ class Controller(wiring.Component):
     waits where it needs others (``engine_merged``). Without, the engine merges, and the threads
     take turns.
 
+    The units are spread over the chip: what they are told leaves from registers, and what they tell
+    is registered before anything follows from it. That costs some cycles per pass.
+
     The loss unit works on one pass while the engine is already in the next; the controller opens a
     pass in the loss unit as soon as that is idle, and withholds the loss unit's credits until then.
 
@@ -43,6 +47,7 @@ class Controller(wiring.Component):
     start : In(1)
         Begin the step that ``command`` names. Only while not ``busy``.
     command : In(4)
+        Still from the cycle before ``start``, as settings are.
     settings
         One input for each register that the step needs, under the register's name.
     busy : Out(1)
@@ -110,14 +115,15 @@ class Controller(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # Settings hold still: what follows from them is known before it is asked.
         rge, cge = Signal(), Signal()
-        m.d.comb += [
+        copies = Signal(range(self._chip.evaluation_depth + 1))
+        m.d.sync += [
             rge.eq(self.command == Command.RGE),
             cge.eq((self.command == Command.CGE) if self._chip.cge else 0),
-            self.update_cge.eq(cge),
+            copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1)),
         ]
-        copies = Signal(range(self._chip.evaluation_depth + 1))
-        m.d.comb += copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1))
+        m.d.comb += self.update_cge.eq(cge)
 
         # Copies of which the preparation has begun and the evaluation has not ended.
         held = Signal(range(3))
@@ -131,18 +137,30 @@ class Controller(wiring.Component):
         # Merged weights that the evaluation may read before their copy is complete.
         complete = Signal()
         parts = Signal(16)
-        m.d.comb += [
-            complete.eq((held != 0) & ~(preparing & (held == 1))),
-            self.engine_merged.eq(complete | ((held != 0) & parts.any())),
-        ]
+        m.d.comb += complete.eq((held != 0) & ~(preparing & (held == 1)))
+        m.d.sync += self.engine_merged.eq(complete | ((held != 0) & parts.any()))
+        # Contractions begin further apart than it takes to count the one that took a part.
+        merged = pipe(m, self.merged, 1, "merged")
+        taken = pipe(m, self.takes_merged, 1, "taken")
         with m.If(begin):
             m.d.sync += parts.eq(0)
-        with m.Elif(self.merged != (self.takes_merged & ~complete)):
-            m.d.sync += parts.eq(Mux(self.merged, parts + 1, parts - 1))
+        with m.Elif(merged != (taken & ~complete)):
+            m.d.sync += parts.eq(Mux(merged, parts + 1, parts - 1))
 
         self._prepare(m, rge, cge, copies, held, preparing, begin)
         self._evaluate(m, rge, cge, copies, preparing, finish)
         return m
+
+    @staticmethod
+    def _works(m: Module, name: str, start: Signal, busy: Signal) -> tuple[Signal, Signal]:
+        """Begins a unit's work, and whether it works.
+
+        Raising the first returned signal raises ``start`` in the next cycle; the second is high
+        from that cycle to the one after the end of ``busy``.
+        """
+        begin, works = Signal(name=f"{name}_begin"), Signal(name=f"{name}_works")
+        m.d.sync += [start.eq(begin), works.eq(begin | start | busy)]
+        return begin, works
 
     def _prepare(
         self,
@@ -158,40 +176,49 @@ class Controller(wiring.Component):
         banks = 2 if self._chip.merge_depth else 1
         begun = Signal.like(copies)
         base = rge & (self.baseline == Baseline.BASE)
-        # Evaluation 0 of the base baseline is theta itself.
-        m.d.comb += [
+        perturb, perturbs = self._works(m, "perturb", self.perturb_start, self.perturb_busy)
+        merge, merges = self._works(m, "merge", self.merge_start, self.merge_busy)
+        more = Signal()
+        # Nothing begins so soon after a beginning that this would be late.
+        wanted = Signal()
+        m.d.sync += [
+            wanted.eq(self.busy & (begun != copies) & (held < banks)),
+            # Evaluation 0 of the base baseline is theta itself.
             self.perturb.eq(rge & ~(base & (begun == 1))),
             self.query.eq(begun - 1 - base),
         ]
+        m.d.comb += self.merge_pc.eq(Mux(more, self.program_cge_merge, self.program_merge))
         with m.If(self.start):
             m.d.sync += [begun.eq(0), self.copy_bank.eq(banks - 1)]
         with m.FSM(name="prepare"):
             with m.State("Idle"):
-                with m.If(self.busy & (begun != copies) & (held < banks)):
+                with m.If(wanted):
                     m.d.comb += begin.eq(1)
                     m.d.sync += begun.eq(begun + 1)
                     if banks > 1:
                         m.d.sync += self.copy_bank.eq(~self.copy_bank)
                     m.next = "Perturb"
             with m.State("Perturb"):
-                m.d.comb += self.perturb_start.eq(1)
+                m.d.comb += perturb.eq(1)
                 m.next = "Perturb Wait"
             with m.State("Perturb Wait"):
-                with m.If(~self.perturb_busy):
+                with m.If(~perturbs):
                     m.next = "Merge"
             with m.State("Merge"):
-                m.d.comb += [self.merge_start.eq(1), self.merge_pc.eq(self.program_merge)]
+                m.d.comb += merge.eq(1)
+                m.d.sync += more.eq(0)
                 m.next = "Merge Wait"
             with m.State("Merge Wait"):
-                with m.If(~self.merge_busy):
+                with m.If(~merges):
                     m.next = "Complete"
                     with m.If(cge):
                         m.next = "Merge More"
             with m.State("Merge More"):
-                m.d.comb += [self.merge_start.eq(1), self.merge_pc.eq(self.program_cge_merge)]
+                m.d.comb += merge.eq(1)
+                m.d.sync += more.eq(1)
                 m.next = "Merge More Wait"
             with m.State("Merge More Wait"):
-                with m.If(~self.merge_busy):
+                with m.If(~merges):
                     m.next = "Complete"
             with m.State("Complete"):
                 m.d.sync += preparing.eq(0)
@@ -218,31 +245,41 @@ class Controller(wiring.Component):
         # A pass has at least one row of samples.
         pass_index = Signal(range(chip.sample_depth + 1))
         passes = self.passes[: len(pass_index)]
-        last_pass = Signal()
+        # A pass takes longer than it takes to know that it is the last.
+        last_pass, last_copy = Signal(), Signal()
+        lanes = Mux(last_pass, self.last_lanes, chip.lanes)
+        engine, works = self._works(m, "engine", self.engine_start, self.engine_busy)
+        update, updates = self._works(m, "update", self.update_start, self.update_busy)
+        coordinates = Signal()
+        loss_works = pipe(m, self.loss_busy, 1, "loss_works")
         input_base = Signal.like(self.input_base)
         target_row = Signal.like(self.target_row)
         announced = Signal()
         m.d.comb += [
-            last_pass.eq(pass_index + 1 == passes),
-            self.active_lanes.eq(Mux(last_pass, self.last_lanes, chip.lanes)),
+            self.engine_pc.eq(Mux(coordinates, self.program_cge, self.program_forward)),
             self.input_base.eq(input_base),
             self.pass_open.eq(~announced & ~self.pass_start),
         ]
-        m.d.sync += self.pass_start.eq(0)
-        with m.If(announced & ~self.loss_busy & ~self.pass_start):
+        m.d.sync += [
+            last_pass.eq(pass_index + 1 == passes),
+            last_copy.eq(evaluation + 1 == copies),
+            self.active_lanes.eq(lanes),
+            self.pass_start.eq(0),
+        ]
+        with m.If(announced & ~loss_works & ~self.pass_start):
             m.d.sync += [
                 self.pass_start.eq(1),
                 announced.eq(0),
                 self.first_evaluation.eq(evaluation),
                 self.first_pass.eq(pass_index == 0),
                 self.target_row.eq(target_row),
-                self.loss_lanes.eq(self.active_lanes),
+                self.loss_lanes.eq(lanes),
             ]
 
-        with m.FSM(name="evaluate") as fsm:
+        with m.FSM(name="evaluate"):
             with m.State("Idle"):
                 with m.If(self.start):
-                    m.d.sync += [evaluation.eq(0), self.evaluation_bank.eq(0)]
+                    m.d.sync += [self.busy.eq(1), evaluation.eq(0), self.evaluation_bank.eq(0)]
                     m.d.comb += self.loss_clear.eq(1)
                     m.next = "Copy"
             with m.State("Copy"):
@@ -251,24 +288,28 @@ class Controller(wiring.Component):
                     input_base.eq(Mux(second, chip.sample_depth, 0)),
                     target_row.eq(Mux(second, chip.target_depth, 0)),
                 ]
+                m.next = "Copy Wait"
+            with m.State("Copy Wait"):
+                # Not before it is known of this copy.
                 with m.If(self.engine_merged):
                     m.next = "Pass"
             with m.State("Pass"):
-                m.d.comb += [self.engine_start.eq(1), self.engine_pc.eq(self.program_forward)]
-                m.d.sync += announced.eq(1)
+                m.d.comb += engine.eq(1)
+                m.d.sync += [announced.eq(1), coordinates.eq(0)]
                 m.next = "Pass Wait"
             with m.State("Pass Wait"):
                 # A section without logits would end while its pass is still announced.
-                with m.If(~self.engine_busy & self.pass_open):
+                with m.If(~works & self.pass_open):
                     m.next = "Next"
                     with m.If(cge):
                         m.next = "Coordinates"
             with m.State("Coordinates"):
                 with m.If(~preparing):
-                    m.d.comb += [self.engine_start.eq(1), self.engine_pc.eq(self.program_cge)]
+                    m.d.comb += engine.eq(1)
+                    m.d.sync += coordinates.eq(1)
                     m.next = "Coordinates Wait"
             with m.State("Coordinates Wait"):
-                with m.If(~self.engine_busy):
+                with m.If(~works):
                     m.next = "Next"
             with m.State("Next"):
                 m.d.sync += [
@@ -283,19 +324,19 @@ class Controller(wiring.Component):
                     if chip.merge_depth:
                         m.d.sync += self.evaluation_bank.eq(~self.evaluation_bank)
                     m.next = "Copy"
-                    with m.If(evaluation + 1 == copies):
+                    with m.If(last_copy):
                         m.next = "Losses"
             with m.State("Losses"):
-                with m.If(~self.loss_busy):
+                with m.If(~loss_works):
                     m.next = "Done"
                     with m.If(rge | cge):
                         m.next = "Update"
             with m.State("Update"):
-                m.d.comb += self.update_start.eq(1)
+                m.d.comb += update.eq(1)
                 m.next = "Update Wait"
             with m.State("Update Wait"):
-                with m.If(~self.update_busy):
+                with m.If(~updates):
                     m.next = "Done"
             with m.State("Done"):
+                m.d.sync += self.busy.eq(0)
                 m.next = "Idle"
-        m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
