@@ -130,6 +130,7 @@ async def perturbation_and_generator(dut: Any) -> None:
     theta[0] = F.weight.raw_max
     tb.rams["theta"].fill(theta, F.weight.width)
     tb.set(perturb_load=0, perturb_n_parameters=n, perturb_perturb=1)
+    await tb.tick()
     state = 1
     for query, mu in enumerate((1, 77, 0xFFFF)):
         tb.set(perturb_query=query, perturb_mu=mu)
@@ -179,6 +180,8 @@ async def updates(dut: Any) -> None:
         new_theta, new_momentum = update(theta, momentum, gradient, settings, F, flags)
         drive(tb, settings)
         tb.set(update_cge=cge, update_n_parameters=n)
+        for _ in range(2):
+            await tb.tick()
         await tb.pulse("update_start")
         raised = 0
         while tb.get("update_busy"):

@@ -68,6 +68,7 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
         ctx.set(dut.load, 0)
         assert ctx.get(dut.state) == state
         ctx.set(dut.n_parameters, n)
+        await ctx.tick()
         for _ in range(6):
             moving, query = rng.random() < 0.8, rng.randrange(chip.query_depth)
             mu = rng.randint(1, (1 << 16) - 1) >> rng.randrange(16) or 1
@@ -100,6 +101,7 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
                 assert ctx.get(snapshots.data[query]) == state
             state = following
         ctx.set(dut.n_parameters, 0)
+        await ctx.tick()
         ctx.set(dut.start, 1)
         await ctx.tick()
         assert not ctx.get(dut.busy)

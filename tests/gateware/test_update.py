@@ -117,6 +117,7 @@ def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw
             ctx.set(getattr(dut, name), getattr(settings, name))
         ctx.set(dut.n_parameters, d)
         ctx.set(dut.cge, cge)
+        await ctx.tick().repeat(2)
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)

@@ -192,13 +192,15 @@ class TrainingChip(wiring.Component):
         width = 32 if self._chip.compact else 48
         cycles, beats, stalls = Signal(width), Signal(width), Signal(32)
         m.d.comb += [bank.cycles.eq(cycles), bank.beats.eq(beats), bank.loss_stalls.eq(stalls)]
+        beat = pipe(m, engine.beat, 1, "beat")
+        stalled = pipe(m, engine.stalled, 1, "stalled")
         with m.If(bank.start):
             m.d.sync += [cycles.eq(0), beats.eq(0), stalls.eq(0)]
         with m.Else():
             m.d.sync += [
                 cycles.eq(cycles + controller.busy),
-                beats.eq(beats + engine.beat),
-                stalls.eq(stalls + engine.stalled),
+                beats.eq(beats + beat),
+                stalls.eq(stalls + stalled),
             ]
 
     @staticmethod

@@ -259,7 +259,8 @@ class Engine(wiring.Component):
         ]
 
         active = Signal(chip.lanes)
-        m.d.sync += active.eq(Cat(k < self.active_lanes for k in range(chip.lanes)))
+        active_lanes = pipe(m, self.active_lanes, 1 - chip.compact, "active_lanes")
+        m.d.sync += active.eq(Cat(k < active_lanes for k in range(chip.lanes)))
         groups = []
         results: dict[int, Value] = {}
         of_group = Signal(range(len(chip.lane_groups)), reset_less=True)

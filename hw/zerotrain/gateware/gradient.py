@@ -48,7 +48,8 @@ class Gradient(wiring.Component):
     Members
     -------
     start : In(1)
-        Begin; ignored while busy. Inputs up to ``n_parameters`` hold still until ``busy`` falls.
+        Begin. Only while not ``busy``. Inputs up to ``n_parameters`` hold still from two cycles
+        before until ``busy`` falls.
     cge : In(1)
         Losses are those of CGE, else of RGE.
     queries, baseline, n_parameters
@@ -140,22 +141,32 @@ class Gradient(wiring.Component):
         replay, running = Signal(), Signal()
         settle = Signal(range(self._sum + 1))
         final_query = Signal()
+        due = Signal()
         # Settings hold still, and so do counters of parameters for some cycles: what is asked of
-        # them is known before. `final` tells that `evaluation` is that of the last parameter.
+        # them is known before. `final` tells that `evaluation` is that of the last parameter,
+        # `final_query` that `item` is the last query, `due` that a parameter has had its cycles.
         last_query = Signal.like(self.queries, reset_less=True)
+        last_query_but_one = Signal.like(self.queries, reset_less=True)
+        single_query = Signal(reset_less=True)
         last_but_one = Signal(len(evaluation), reset_less=True)
         single, near_end = Signal(reset_less=True), Signal(reset_less=True)
         final = Signal()
         m.d.sync += [
             last_query.eq(self.queries - 1),
+            last_query_but_one.eq(self.queries - 2),
+            single_query.eq(self.queries == 1),
             last_but_one.eq(n_parameters - 1),
             single.eq(n_parameters == 1),
             near_end.eq(evaluation == last_but_one),
         ]
-        m.d.comb += [
-            final_query.eq(item == last_query),
-            replay.eq(~self.cge & (result == _Result.GRADIENT)),
-        ]
+        m.d.comb += replay.eq(~self.cge & (result == _Result.GRADIENT))
+
+        def restart() -> None:
+            m.d.sync += [item.eq(0), final_query.eq(single_query), due.eq(0)]
+
+        def advance() -> None:
+            m.d.sync += [item.eq(item + 1), final_query.eq(item == last_query_but_one)]
+
         # From the first term of a gradient that is to be held until it has been taken.
         held = Signal()
         with m.If(issue & first & (result == _Result.GRADIENT)):
@@ -164,8 +175,9 @@ class Gradient(wiring.Component):
             m.d.sync += held.eq(0)
         with m.FSM() as fsm:
             with m.State("Idle"):
-                m.d.sync += [item.eq(0), repeat.eq(0), evaluation.eq(1), settle.eq(0)]
-                with m.If(self.start & ~self.busy & n_parameters.any()):
+                restart()
+                m.d.sync += [repeat.eq(0), evaluation.eq(1), settle.eq(0)]
+                with m.If(self.start & n_parameters.any()):
                     m.next = "Offset"
             with m.State("Offset"):
                 m.d.sync += final.eq(single)
@@ -178,11 +190,12 @@ class Gradient(wiring.Component):
                 ]
                 # The offset must be complete before a sum starts from it.
                 with m.If(issue & ~last):
-                    m.d.sync += item.eq(item + 1)
+                    advance()
                 with m.Else():
                     m.d.sync += settle.eq(settle + 1)
                 with m.If(settle == self._sum):
-                    m.d.sync += [item.eq(0), settle.eq(0)]
+                    restart()
+                    m.d.sync += settle.eq(0)
                     m.next = "Differences"
                     with m.If(self.cge):
                         m.next = "Gradients"
@@ -197,11 +210,11 @@ class Gradient(wiring.Component):
                 with m.If(issue & ~(last & final_query)):
                     m.d.sync += repeat.eq(Mux(last, 0, repeat + 1))
                     with m.If(last):
-                        m.d.sync += item.eq(item + 1)
+                        advance()
                 with m.Else():
                     m.d.sync += settle.eq(settle + 1)
                 with m.If(settle == self._sum):
-                    m.d.sync += item.eq(0)
+                    restart()
                     m.next = "Gradients"
             with m.State("Gradients"):
                 # A parameter may need more cycles than there are queries: `item` is past them then.
@@ -215,9 +228,11 @@ class Gradient(wiring.Component):
                     first.eq(item == 0),
                     last.eq(self.cge | final_query),
                 ]
-                m.d.sync += [item.eq(item + 1), idle_tail.eq(terms_done)]
-                with m.If(terms_done & (item >= period - 1) & ~held):
-                    m.d.sync += [item.eq(0), idle_tail.eq(0), evaluation.eq(evaluation + 1)]
+                advance()
+                m.d.sync += [due.eq(item >= period - 2), idle_tail.eq(terms_done)]
+                with m.If(terms_done & due & ~held):
+                    restart()
+                    m.d.sync += [idle_tail.eq(0), evaluation.eq(evaluation + 1)]
                     m.d.sync += final.eq(near_end)
                 with m.If(terms_done & final):
                     m.d.sync += idle_tail.eq(0)

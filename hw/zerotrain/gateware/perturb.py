@@ -39,7 +39,8 @@ class Perturb(wiring.Component):
     Members
     -------
     start : In(1)
-        Begin; ignored while busy. The inputs up to ``mu`` hold still until ``busy`` falls.
+        Begin. Only while not ``busy``. The inputs up to ``mu`` hold still until ``busy`` falls,
+        ``n_parameters`` from the cycle before.
     perturb : In(1)
         0: plain copy.
     query : In(range(query_depth))
@@ -107,6 +108,9 @@ class Perturb(wiring.Component):
         index = Signal(range(self._depth + 1))
         n_parameters = self.n_parameters[: len(index)]
         following = Signal.like(index)  # parameters after this one
+        others = Signal.like(index, reset_less=True)  # than the first
+        some = Signal(reset_less=True)
+        m.d.sync += [others.eq(n_parameters - 1), some.eq(n_parameters.any())]
         m.d.comb += self.theta.addr.eq(index)
         with m.If(issue):
             m.d.sync += [index.eq(index + 1), following.eq(following - 1), issue.eq(following != 0)]
@@ -158,13 +162,13 @@ class Perturb(wiring.Component):
             for k, part in enumerate((self.state[:32], self.state[32:])):
                 with m.If(self.load[k]):
                     m.d.sync += part.eq(self.load_word)
-            with m.If(self.start):
-                with m.If(self.perturb):
-                    m.d.sync += self.state[0].eq(heal(self.state)[0])
-                m.d.sync += [
-                    self.snapshot.en.eq(self.perturb),
-                    issue.eq(n_parameters.any()),
-                    index.eq(0),
-                    following.eq(n_parameters - 1),
-                ]
+        with m.If(self.start):
+            with m.If(self.perturb):
+                m.d.sync += self.state[0].eq(heal(self.state)[0])
+            m.d.sync += [
+                self.snapshot.en.eq(self.perturb),
+                issue.eq(some),
+                index.eq(0),
+                following.eq(others),
+            ]
         return m

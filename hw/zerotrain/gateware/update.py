@@ -41,7 +41,8 @@ class Update(wiring.Component):
     Members
     -------
     start : In(1)
-        Begin; ignored while busy. Inputs up to ``n_parameters`` hold still until ``busy`` falls.
+        Begin. Only while not ``busy``. Inputs up to ``n_parameters`` hold still from two cycles
+        before until ``busy`` falls.
     cge : In(1)
         Losses are those of CGE, else of RGE.
     queries, baseline, update_rule, gradient_shift, decay, step_mantissa, step_shift, n_parameters
@@ -121,7 +122,7 @@ class Update(wiring.Component):
         wiring.connect(m, gradient.losses, wiring.flipped(self.losses))
         wiring.connect(m, wiring.flipped(self.snapshot), gradient.snapshot)
         m.d.comb += [
-            gradient.start.eq(self.start & ~self.busy),
+            gradient.start.eq(self.start),
             gradient.cge.eq(self.cge),
             gradient.queries.eq(self.queries),
             gradient.baseline.eq(self.baseline),
@@ -208,7 +209,7 @@ class Update(wiring.Component):
 
         read_index = Signal(len(self.momentum.addr))
         momentum_index = Signal(len(self.momentum.addr))
-        with m.If(~self.busy):
+        with m.If(self.start):
             m.d.sync += [read_index.eq(0), momentum_index.eq(0)]
         with m.Else():
             m.d.sync += [
@@ -241,7 +242,7 @@ class Update(wiring.Component):
         ]
         word, clamped = saturate(moved, weight_width)
         theta_index = Signal(len(self.theta.addr))
-        with m.If(~self.busy):
+        with m.If(self.start):
             m.d.sync += theta_index.eq(0)
         with m.Elif(at[13]):
             m.d.sync += theta_index.eq(theta_index + 1)
