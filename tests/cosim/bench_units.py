@@ -8,6 +8,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
+from zerotrain.gateware import weights
 from zerotrain.gateware.memory import read_latency
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
@@ -41,7 +42,7 @@ class Ram:
         self._read = [getattr(dut, f"{read}__{x}") for x in ("addr", "data")] if read else None
         names = ("en", "addr", "data")
         self._write = [getattr(dut, f"{write}__{x}") for x in names] if write else None
-        self._arriving = [0] * (latency - 1)
+        self._asked = [0] * (latency - 1)
 
     def fill(self, words: Any, width: int) -> None:
         self.words = {k: int(w) & ((1 << width) - 1) for k, w in enumerate(words)}
@@ -52,14 +53,14 @@ class Ram:
     def sample(self) -> None:
         """In the middle of a cycle: what the ports ask for."""
         if self._read:
-            self._arriving.append(self.words.get(int(self._read[0].value), 0))
+            self._asked.append(int(self._read[0].value))
         if self._write and int(self._write[0].value):
             self.words[int(self._write[1].value)] = int(self._write[2].value)
 
     def deliver(self) -> None:
-        """After the clock edge: the word that was asked for."""
+        """After the clock edge: the word that was asked for first."""
         if self._read:
-            self._read[1].value = self._arriving.pop(0)
+            self._read[1].value = self.words.get(self._asked.pop(0), 0)
 
 
 class Testbench:
@@ -77,7 +78,7 @@ class Testbench:
                 ("momentum", "update_momentum", "update_momentum_w", SHARED),
                 ("differences", "update_losses", None, SHARED),
                 ("program", "engine_program", None),
-                ("weight", "engine_weight", "engine_weight_w"),
+                ("weight", "engine_weight", "engine_weight_w", weights.read_latency(CHIP)),
                 ("targets", "loss_targets", None),
                 ("losses", "loss_losses", "loss_losses_w", SHARED),
             )
