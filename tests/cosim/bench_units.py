@@ -77,7 +77,7 @@ class Testbench:
                 ("new_theta", "update_theta", "update_theta_w", SHARED),
                 ("momentum", "update_momentum", "update_momentum_w", SHARED),
                 ("differences", "update_losses", None, SHARED),
-                ("program", "engine_program", None),
+                ("program", "engine_program", None, 2),
                 ("weight", "engine_weight", "engine_weight_w", weights.read_latency(CHIP)),
                 ("targets", "loss_targets", None),
                 ("losses", "loss_losses", "loss_losses_w", SHARED),
