@@ -15,8 +15,8 @@ Section: TypeAlias = Sequence[Contract | Loop]
 
 #: Cycles from the last product of one contraction of the merge unit to the first of the next.
 MERGE_GAP = 12
-#: Cycles from a product of the merge unit to the announcement that it is merged.
-_ANNOUNCE = 10
+#: Cycles from a product of the merge unit to the controller's announcement of it.
+_ANNOUNCE = 12
 
 
 @dataclass(frozen=True, slots=True)
