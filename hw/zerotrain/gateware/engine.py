@@ -38,10 +38,11 @@ class Engine(wiring.Component):
     The weight memory takes 2 cycles from address to word and ``chip.weight_lead`` more, which the
     beats and all but the weight's address wait before stage 0.
 
-    A contraction begins when the results of the one before can be read. Weights are the latest to
-    be written and the earliest to be read, in stage 1: there are as many cycles from the last beat
-    of one to the first of the next, at least, as the number of the last stage. (Where a merge unit
-    writes the weights, the lanes' rows have a cycle to spare.)
+    A contraction begins when the results of the one before can be read: ``chip.gap_cycles`` from
+    the last beat of one to the first of the next, at least. Weights are the latest to be written
+    and the earliest to be read, in stage 1: that is the number of the last stage. Where a merge
+    unit writes the weights it is two less, since rows of the lanes' memories may be given in the
+    stage of the results.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ class Engine(wiring.Component):
         aux = pipe(m, seq.address.aux, ahead, "aux", reset_less=True)
 
         # Beats and their result addresses by stage. The control word holds still until the next
-        # contraction's first beat, and so for all stages.
+        # contraction's first beat, and so for all stages up to that of the results.
         beats, targets = [seq.beat], [seq.address.result]
         stages, result_stage = LaneStages.of(chip), WORD_STAGE + chip.lane_latency
         last_stage = result_stage + 1
@@ -185,7 +186,7 @@ class Engine(wiring.Component):
         m.d.comb += self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any())
         # One cycle from the beats to this signal, and from it to the next beat those of the
         # sequencer.
-        undrained = beats[: last_stage - 1 - (seq.issue_latency + 1)]
+        undrained = beats[: chip.gap_cycles - 1 - (seq.issue_latency + 1)]
         # Fetching a contraction takes longer than to see that it waits for merging.
         drained = Signal()
         m.d.sync += [
@@ -301,13 +302,14 @@ class Engine(wiring.Component):
             self.weight_w.data.eq(words[0]),
         ]
 
-        # Last stage: flags.
+        # Last stage: flags. By now, the next contraction may have begun.
         last = beats[last_stage]
+        late_result = pipe(m, result, last_stage - chip.gap_cycles, "result", reset_less=True)
         flagged = Signal()
         m.d.comb += flagged.eq(last.valid & last.last)
         clamped = Cat(group.clamped for group in groups).any()
         with m.If(flagged):
-            with m.Switch(result):
+            with m.Switch(late_result):
                 with m.Case(Result.SCRATCH):
                     m.d.comb += self._flag(Saturation.SCRATCH).eq(clamped)
                 with m.Case(Result.PREACT):

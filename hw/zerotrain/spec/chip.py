@@ -165,9 +165,9 @@ class Chip:
     @property
     def gap_cycles(self) -> int:
         """Cycles without a product between two contractions, until the second can read what the
-        first wrote (``gateware/engine.py``). Fetching goes on meanwhile: it hides the start of a
-        loop, its steps, and up to two contractions in a row that a trip passes over."""
-        return 5 + self.lane_latency
+        first wrote (``gateware/engine.py``): two more where that may be weights. Fetching goes on
+        meanwhile; this hides the steps of a loop, and its start but for two cycles."""
+        return (3 if self.merge_depth else 5) + self.lane_latency
 
     @property
     def shifts(self) -> tuple[int, ...]:
