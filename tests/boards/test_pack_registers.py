@@ -163,3 +163,35 @@ def test_block_rams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if port.startswith("DO")
     }
     assert outputs <= driven
+
+
+#: Words of 36 bits take the outputs of both sides: all of their registers are packed, or none.
+WIDE = """
+module top(input clk, we, en, input [8:0] wa, ra, input [35:0] d, output reg [35:0] q, e);
+  reg [35:0] one [0:511], two [0:511], word, other;
+  always @(posedge clk) begin
+    if (we) one[wa] <= d;
+    if (we) two[wa] <= d;
+    word <= one[ra];
+    other <= two[ra];
+    q <= word;
+    e[35:18] <= other[35:18];
+    if (en) e[17:0] <= other[17:0];
+  end
+endmodule
+"""
+
+
+def test_words_of_two_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, after, packed = netlists(WIDE, tmp_path, monkeypatch)
+    assert packed == 36
+    modes = sorted(
+        (
+            cell["parameters"]["REGMODE_A"],
+            cell["parameters"]["REGMODE_B"],
+            cell["connections"]["OCEB"],
+        )
+        for cell in after["cells"].values()
+        if cell["type"] == "DP16KD"
+    )
+    assert modes == [("NOREG", "NOREG", ["1"]), ("OUTREG", "OUTREG", ["1"])]

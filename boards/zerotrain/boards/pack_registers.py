@@ -98,16 +98,18 @@ class _Packer:
 
     def _memory(self, cell: _Cell) -> None:
         pins, parameters = cell["connections"], cell["parameters"]
-        for side in "AB":
-            outputs = [p for p in pins if p.startswith(f"DO{side}")]
-            free = (
+        # A word of 36 bits takes the outputs of both sides, and is read by side B.
+        wide = int(parameters.get("DATA_WIDTH_A", "0"), 2) == 36
+        for sides in ("AB",) if wide else ("A", "B"):
+            outputs = [p for p in pins if p[:2] == "DO" and p[2] in sides]
+            free = pins.get(f"OCE{sides[-1]}", ["1"]) == ["1"] and all(
                 parameters.get(f"REGMODE_{side}", "NOREG") == "NOREG"
-                and pins.get(f"OCE{side}", ["1"]) == ["1"]
                 and pins.get(f"RST{side}", ["0"]) == ["0"]
+                for side in sides
             )
-            clock = pins.get(f"CLK{side}", [None])[0]
+            clock = pins.get(f"CLK{sides[-1]}", [None])[0]
             if free and self._take_behind(cell, outputs, clock) is not None:
-                parameters[f"REGMODE_{side}"] = "OUTREG"
+                parameters |= {f"REGMODE_{side}": "OUTREG" for side in sides}
 
     def _is_plain(self, name: str) -> bool:
         """Whether a cell is a register that loads its input in every cycle."""

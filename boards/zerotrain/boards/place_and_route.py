@@ -6,7 +6,6 @@ ports than pins). With a constraint file the result is ready for a bitstream.
 """
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from statistics import median
 from typing import Any
 
 from zerotrain.boards.catalogue import Board, Family
+from zerotrain.boards.floorplan import floorplan
 from zerotrain.boards.synthesis import ResourceReport
 from zerotrain.boards.timing_path import TimingPath, slowest_path
 from zerotrain.boards.tools import ToolError, find_nextpnr, run_tool
@@ -202,7 +202,10 @@ def place_and_route(
     board = report.board
     program, title = find_nextpnr(board.family)
     folder = Path(tempfile.mkdtemp(prefix=f"route-{board.name}-", dir=report.folder))
-    shutil.copyfile(report.netlist, folder / "netlist.json")
+    netlist = json.loads(report.netlist.read_text())
+    if board.family == Family.ECP5:
+        floorplan(netlist, board.device)
+    (folder / "netlist.json").write_text(json.dumps(netlist))
     if constraints is not None:
         form = "pcf" if board.family == Family.ICE40 else "lpf"
         (folder / f"constraints.{form}").write_text(constraints)

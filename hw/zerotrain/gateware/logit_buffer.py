@@ -85,8 +85,9 @@ class LogitBuffer(wiring.Component):
             read.addr.eq(own(self.place, "place")),
         ]
         # Stages 3 and up: one multiplexer after the other.
-        lane = pipe(m, own(self.lane, "lane"), 1, "lane_2", reset_less=True)
-        touched = pipe(m, self.touched, self._levels, "touched", reset_less=True)
+        lane, untouched = own(own(self.lane, "lane_1"), "lane_2"), ~self.touched
+        for level in range(self._levels):
+            untouched = own(untouched, f"untouched_{level + 2}")
         words = [read.data[k * self._width :][: self._width] for k in range(self._lanes)]
         for level in range(self._levels):
             select = lane[2 * level : 2 * level + 2]
@@ -95,9 +96,9 @@ class LogitBuffer(wiring.Component):
                 four = words[k : k + 4]
                 value = Array(four)[select] if len(four) > 1 else four[0]
                 if level == self._levels - 1:
-                    value = Mux(touched, value, 0)
+                    value = Mux(untouched, 0, value)
                 selected.append(pipe(m, value, 1, f"word_{level}_{k // 4}", reset_less=True))
             words = selected
-            lane = pipe(m, lane, 1, f"lane_{level + 3}", reset_less=True)
+            lane = own(lane, f"lane_{level + 3}")
         m.d.comb += self.word.eq(Cat(words[0]).as_signed())
         return m

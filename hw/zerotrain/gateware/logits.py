@@ -234,7 +234,7 @@ class LogitSweep(wiring.Component):
             ]
 
         where: list[Value] = [Cat(index, group)]
-        for k in range(self.latency + 1):
+        for k in range(self.latency + 2):
             where.append(pipe(m, where[-1], 1, f"where_{k}", reset_less=True))
         if chip.cge:
             self._keep(m, where)
@@ -286,7 +286,7 @@ class LogitSweep(wiring.Component):
         m.d.comb += [
             kept_r.addr.eq(where[self.latency - 2]),
             Cat(*self.kept).eq(pipe(m, kept_r.data, 1, "kept", reset_less=True)),
-            kept_w.en.eq(pipe(m, self.valid & self.base, 1, "keeps")),
-            kept_w.addr.eq(where[self.latency + 1]),
-            kept_w.data.eq(Cat(*self.keep)),
+            kept_w.en.eq(pipe(m, self.valid & self.base, 2, "keeps")),
+            kept_w.addr.eq(where[self.latency + 2]),
+            kept_w.data.eq(pipe(m, Cat(*self.keep), 1, "keep_1", reset_less=True)),
         ]
