@@ -229,6 +229,7 @@ def route(
     changes: Overrides = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 1, 2, ... to route with.")] = 3,
     target_mhz: Annotated[float, typer.Option(min=1.0, help="Clock that routing aims at.")] = 120.0,
+    jobs: Annotated[int, typer.Option(min=1, help="Seeds that are routed at the same time.")] = 1,
     output: Annotated[
         Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
     ] = None,
@@ -240,7 +241,13 @@ def route(
     assert target is not None
     folder = output or Path("build") / f"{session.config.network.name}-{target.name}"
     route_chip(
-        _console(), session, target, folder, seeds=range(1, seeds + 1), target_mhz=target_mhz
+        _console(),
+        session,
+        target,
+        folder,
+        seeds=range(1, seeds + 1),
+        target_mhz=target_mhz,
+        jobs=jobs,
     )
 
 

@@ -31,6 +31,7 @@ def route_chip(
     *,
     seeds: Sequence[int],
     target_mhz: float,
+    jobs: int,
 ) -> None:
     """Synthesise, place and route a chip, print the report and write ``routing.json``.
 
@@ -52,7 +53,9 @@ def route_chip(
     )
     report.check()
     console.print(f"Routing with {len(seeds)} seeds ...")
-    routed = place_and_route(report, seeds=seeds, target_hz=1e6 * target_mhz, timeout=_PATIENCE)
+    routed = place_and_route(
+        report, seeds=seeds, target_hz=1e6 * target_mhz, jobs=jobs, timeout=_PATIENCE
+    )
     output.mkdir(parents=True, exist_ok=True)
     values = {
         "network": session.config.network.name,
