@@ -64,11 +64,11 @@ def test_neighbouring_lanes_lie_side_by_side() -> None:
     floorplan(design, "85k")
     fixed = sites(design)
     for group in range(2):
+        names = sorted(fixed, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
         at = [
-            [fixed[n][0] for n in sorted(fixed, key=lambda n: int(re.findall(r"\d+", n)[k]))
-             if f"group_{group}.{part}" in n]
-            for part, k in (("lane_", 1), ("scratch_", 2), ("preact_", 2), ("sample_", 2))
-        ]  # fmt: skip
+            [fixed[name][0] for name in names if f"group_{group}.{part}_" in name]
+            for part in ("lane", *RAMS)
+        ]
         for columns in at:
             assert columns == sorted(columns, reverse=group == 1)
         # The same share of every part lies in the same place, up to a few columns.

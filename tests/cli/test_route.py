@@ -25,7 +25,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append(options)
         path = TimingPath("engine.a", "engine.b", (), 13.0, 8.0, 5)
         runs = {s: Run(74e6 + 1e6 * s, {"DP16KD": (29, 208)}, path) for s in options["seeds"]}
-        return RoutedReport(report.board, runs, options["target_hz"], "nextpnr 0", Path("away"))
+        return RoutedReport(report.board, runs, options["target_hz"], "nextpnr 0", (), Path("away"))
 
     def synthesise(verilog: str, top: str, board: Any, **options: Any) -> Any:
         assert options["ignore_collisions"] and f"module {top}" in verilog
@@ -46,8 +46,18 @@ def test_report(
 ) -> None:
     """The file is one that the benchmark finds again; the table says seed, clock and path."""
     words = ["route", "--preset", "digits", "--board", "ulx3s-85f", "--seeds", "3"]
-    words += ["--jobs", "2", "--target-mhz", "90", "--output", str(tmp_path)]
+    words += [
+        "--jobs",
+        "2",
+        "--nextpnr",
+        "--quiet --threads 2",
+        "--target-mhz",
+        "90",
+        "--output",
+        str(tmp_path),
+    ]
     assert main(words) == 0 and tools[0]["jobs"] == 2
+    assert tools[0]["options"] == ["--quiet", "--threads", "2"]
     assert list(tools[0]["seeds"]) == [1, 2, 3] and tools[0]["target_hz"] == 90e6
     written = json.loads((tmp_path / "routing.json").read_text())
     assert written["seeds"]["3"]["mhz"] == 77.0

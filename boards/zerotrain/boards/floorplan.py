@@ -10,9 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import itemgetter
 from typing import Any
 
 __all__ = ["floorplan"]
+
+_Cell = MutableMapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,11 @@ _DIES = {
     )
 }
 
-#: Blocks of a lane group in a flattened netlist.
+#: Blocks of a lane group in a flattened netlist: a slice of one of its memories, or a lane's.
 _BLOCK = re.compile(r"\.group_(\d+)\.(?:(\w+)_memory\.\d+\.(\d+)|lane_(\d+)\.)")
-_KINDS = {"DP16KD": 0, "MULT18X18D": 1}
+
+#: Block RAMs and multipliers of a group, each in the order of the lanes that they serve.
+_Blocks = tuple[list[_Cell], list[_Cell]]
 
 
 def floorplan(netlist: MutableMapping[str, Any], device: str) -> int:
@@ -77,38 +82,42 @@ def floorplan(netlist: MutableMapping[str, Any], device: str) -> int:
     """
     if device not in _DIES:
         return 0
-    # By group and kind: where the block lies in its group, from 0 to 1, and the cell.
-    groups: dict[int, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
-    for module in netlist["modules"].values():
-        slices: dict[tuple[int, str], list[Any]] = defaultdict(list)
-        for name, cell in module["cells"].items():
-            found = _BLOCK.search(name)
-            if found is None or cell["type"] not in _KINDS:
-                continue
-            part = found[2] or "lane"
-            slices[int(found[1]), part].append((int(found[3] or found[4]), name, cell))
-        for (group, _), blocks in slices.items():
-            for k, (_, name, cell) in enumerate(sorted(blocks, key=lambda block: block[:2])):
-                place = Fraction(2 * k + 1, 2 * len(blocks))
-                groups[group][_KINDS[cell["type"]]].append((place, name, cell))
-    quarters = list(_DIES[device].quarters())
+    groups, quarters = _lane_blocks(netlist), list(_DIES[device].quarters())
     if not 1 < len(groups) <= len(quarters):
         return 0
-    pairs = [
-        (blocks, sites)
-        for (_, kinds), quarter in zip(sorted(groups.items()), quarters, strict=False)
-        for blocks, sites in zip(kinds, quarter, strict=True)
-    ]
-    if any(len(blocks) > len(sites) for blocks, sites in pairs):
+    placed = list(zip(groups, quarters, strict=False))
+    if any(len(b) > len(s) for pair in placed for b, s in zip(*pair, strict=True)):
         return 0
-    # Multipliers are spread as wide as the memories beside them.
-    for (rams, ram_sites), (multipliers, sites) in zip(pairs[::2], pairs[1::2], strict=True):
-        wide = max(len(multipliers), len(sites) * len(rams) // len(ram_sites))
+    for (rams, multipliers), (ram_sites, sites) in placed:
         _fix(rams, ram_sites[: len(rams)])
+        # Multipliers are spread as wide as the memories beside them.
+        wide = max(len(multipliers), len(sites) * len(rams) // len(ram_sites))
         _fix(multipliers, sites[:wide])
-    return sum(len(blocks) for blocks, _ in pairs)
+    return sum(len(blocks) for group in groups for blocks in group)
 
 
-def _fix(blocks: list[Any], sites: list[str]) -> None:
-    for k, (_, _, cell) in enumerate(sorted(blocks, key=lambda block: block[:2])):
+def _lane_blocks(netlist: MutableMapping[str, Any]) -> list[_Blocks]:
+    """The blocks of every group."""
+    parts: dict[tuple[int, str], list[tuple[int, _Cell]]] = defaultdict(list)
+    for module in netlist["modules"].values():
+        for name, cell in module["cells"].items():
+            found = _BLOCK.search(name)
+            if found is not None and cell["type"] in ("DP16KD", "MULT18X18D"):
+                part = found[2] or cell["type"]
+                parts[int(found[1]), part].append((int(found[3] or found[4]), cell))
+    # The k-th of n slices serves the lanes at this share of the group.
+    groups: dict[int, list[tuple[Fraction, str, _Cell]]] = defaultdict(list)
+    for (group, part), slices in parts.items():
+        for k, (_, cell) in enumerate(sorted(slices, key=itemgetter(0))):
+            groups[group].append((Fraction(2 * k + 1, 2 * len(slices)), part, cell))
+    blocks = []
+    for _, placed in sorted(groups.items()):
+        cells = [cell for *_, cell in sorted(placed, key=itemgetter(0, 1))]
+        rams = [cell for cell in cells if cell["type"] == "DP16KD"]
+        blocks.append((rams, [cell for cell in cells if cell["type"] == "MULT18X18D"]))
+    return blocks
+
+
+def _fix(blocks: list[_Cell], sites: list[str]) -> None:
+    for k, cell in enumerate(blocks):
         cell["attributes"]["BEL"] = sites[k * len(sites) // len(blocks)]

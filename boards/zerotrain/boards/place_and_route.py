@@ -68,6 +68,8 @@ class RoutedReport:
         What the tool aimed at.
     tool : str
         Name and version of the tool.
+    options : tuple of str
+        What it was told besides what every run is told.
     folder : Path
         Logs (``seed-1.log``), reports and routed designs.
     """
@@ -76,6 +78,7 @@ class RoutedReport:
     runs: Mapping[int, Run]
     target_hz: float
     tool: str
+    options: tuple[str, ...]
     folder: Path = field(repr=False)
 
     @property
@@ -100,6 +103,7 @@ class RoutedReport:
             "part": self.board.part,
             "speed_grade": self.board.speed_grade,
             "tool": self.tool,
+            "options": list(self.options),
             "target_mhz": self.target_hz / 1e6,
             "median_mhz": round(self.median_hz / 1e6, 2),
             "not_modelled": list(NOT_MODELLED[self.board.family]),
@@ -131,9 +135,9 @@ def _arguments(board: Board, seed: int, target_hz: float, constrained: bool) -> 
         "--report", f"seed-{seed}.json", f"--{output}", result,
     ]  # fmt: skip
     if board.family == Family.ECP5:
-        # On a nearly full part the default router hardly gets on: two thirds of the wires of a
-        # 64-lane chip were left after 12 minutes, where this one had a third of a percent.
-        arguments += ["--router", "router2"]
+        # On a nearly full part the default router does not end. This one forgets the clock unless
+        # told: a 64-lane chip that was placed for 98 MHz came out at 77.
+        arguments += ["--router", "router2", "--tmg-ripup"]
     if board.speed_grade:
         arguments += ["--speed", board.speed_grade]
     if constrained:
@@ -151,11 +155,12 @@ def _route(
     folder: Path,
     target_hz: float,
     constrained: bool,
+    options: Sequence[str],
     timeout: float,
 ) -> None:
     run_tool(
         program,
-        _arguments(board, seed, target_hz, constrained),
+        [*_arguments(board, seed, target_hz, constrained), *options],
         cwd=folder,
         log=folder / f"seed-{seed}.log",
         timeout=timeout,
@@ -168,6 +173,7 @@ def place_and_route(
     seeds: Sequence[int] = (1, 2, 3),
     target_hz: float | None = None,
     constraints: str | None = None,
+    options: Sequence[str] = (),
     jobs: int = 1,
     timeout: float = 1800.0,
 ) -> RoutedReport:
@@ -184,6 +190,8 @@ def place_and_route(
     constraints : str, optional
         Text of a PCF or LPF file, see :func:`zerotrain.boards.catalogue.constraints`. Every port
         of the design must then have a pin.
+    options : sequence of str
+        More options of nextpnr.
     jobs : int
         Runs at the same time.
     timeout : float
@@ -217,6 +225,7 @@ def place_and_route(
         folder=folder,
         target_hz=target,
         constrained=constraints is not None,
+        options=options,
         timeout=timeout,
     )
     with ThreadPoolExecutor(jobs) as pool:
@@ -233,6 +242,7 @@ def place_and_route(
         runs=runs,
         target_hz=target,
         tool=title,
+        options=tuple(options),
         folder=folder,
     )
 

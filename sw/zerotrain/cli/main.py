@@ -1,5 +1,6 @@
 """The command line: ``zerotrain``."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -228,8 +229,11 @@ def route(
     lanes: Lanes = None,
     changes: Overrides = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 1, 2, ... to route with.")] = 3,
-    target_mhz: Annotated[float, typer.Option(min=1.0, help="Clock that routing aims at.")] = 120.0,
+    target_mhz: Annotated[float, typer.Option(min=1.0, help="Clock that routing aims at.")] = 100.0,
     jobs: Annotated[int, typer.Option(min=1, help="Seeds that are routed at the same time.")] = 1,
+    options: Annotated[
+        str, typer.Option("--nextpnr", metavar="OPTIONS", help="More options of nextpnr.")
+    ] = "",
     output: Annotated[
         Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
     ] = None,
@@ -247,6 +251,7 @@ def route(
         folder,
         seeds=range(1, seeds + 1),
         target_mhz=target_mhz,
+        options=shlex.split(options),
         jobs=jobs,
     )
 

@@ -31,6 +31,7 @@ def route_chip(
     *,
     seeds: Sequence[int],
     target_mhz: float,
+    options: Sequence[str],
     jobs: int,
 ) -> None:
     """Synthesise, place and route a chip, print the report and write ``routing.json``.
@@ -54,7 +55,12 @@ def route_chip(
     report.check()
     console.print(f"Routing with {len(seeds)} seeds ...")
     routed = place_and_route(
-        report, seeds=seeds, target_hz=1e6 * target_mhz, jobs=jobs, timeout=_PATIENCE
+        report,
+        seeds=seeds,
+        target_hz=1e6 * target_mhz,
+        options=options,
+        jobs=jobs,
+        timeout=_PATIENCE,
     )
     output.mkdir(parents=True, exist_ok=True)
     values = {
