@@ -82,8 +82,8 @@ def test_small_chip() -> None:
             if kind == ChipKind.VERILATED:
                 cost = session.plan.step_cost("rge", queries=QUERIES)
                 for result in results:
-                    assert 0.95 < result.cycles / cost.cycles < 1.02
-                    assert cost.macs / (result.cycles * chip.lanes) >= 0.75
+                    assert abs(result.cycles / cost.cycles - 1) < 0.01
+                    assert cost.macs / (result.cycles * chip.lanes) >= 0.5
         finally:
             bus.close()
     assert found[0] == found[1]

@@ -27,8 +27,8 @@ from zerotrain.spec.registers import Command, Error, commands, register, windows
 from ..golden import draw
 
 #: Chips, and networks drawn for each: every case runs a step of each kind that the chip does.
-CHIPS, CASES = 9, 35
-LANES = (8, 3, 16, 5, 1, 7, 4, 6, 8)
+CHIPS, CASES = 10, 35
+LANES = (8, 3, 16, 5, 1, 7, 4, 6, 8, 5)
 
 
 def draw_chip(index: int) -> Chip:
@@ -37,14 +37,15 @@ def draw_chip(index: int) -> Chip:
     formats = draw.formats(rng) if index % 2 or index == 8 else Formats()
     softmax = index % 4 != 3
     # A merge unit, or merging on the lanes, with the formats of either kind.
-    unit = index // 2 % 2 == 0
+    compact = index in (4, 6, 7, 8, 9)
+    unit = index // 2 % 2 == 0 and not compact
     lanes = LANES[index]
     return Chip(
         lanes=lanes,
         formats=formats,
         loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
-        cge=index < 6,
-        compact=index in (4, 6, 7, 8),
+        cge=index < 6 or index == 9,
+        compact=compact,
         loops=index != 8,
         spram=index in (4, 8),
         loss_ways=draw.pick(rng, 1, 1 if index > 5 else min(3, lanes)),

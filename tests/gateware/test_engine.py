@@ -92,8 +92,6 @@ def run(
             await ctx.tick()
             ctx.set(engine.start, 0)
             for _ in range(200_000):
-                if not ctx.get(engine.busy):
-                    break
                 if held > reserved - len(evaluations) and random.random() < 0.3:
                     held -= 1
                 ctx.set(engine.base_free, held < 2)
@@ -111,6 +109,8 @@ def run(
                         evaluations.append(Evaluation(bool(delta), current))
                         current = {}
                 told = None
+                if not ctx.get(engine.busy):
+                    break
                 if ctx.get(engine.logits.en):
                     logits = engine.logits
                     told = tuple(ctx.get(x) for x in (logits.index, logits.last, logits.delta))
@@ -150,7 +150,9 @@ def networks(rng: random.Random) -> Iterator[Network]:
             yield network
 
 
-def draw(seed: int, *, unit: bool = False) -> tuple[Plan, np.ndarray, np.ndarray]:
+def draw(
+    seed: int, *, unit: bool = False, compact: bool = False
+) -> tuple[Plan, np.ndarray, np.ndarray]:
     """A drawn plan; with a merge ``unit``, one in which there is nothing to merge."""
     rng = random.Random(seed)
     network = next(networks(rng))
@@ -159,7 +161,7 @@ def draw(seed: int, *, unit: bool = False) -> tuple[Plan, np.ndarray, np.ndarray
         rng.choice([(1,) * d] + [(d,), (1, d - 1) if d > 1 else (1,)] * (not unit))
         for d in (layer.n_tt_cores for layer in network.layers)
     )
-    depths: dict[str, Any] = {"program_depth": 1000, "merge_depth": 0}
+    depths: dict[str, Any] = {"program_depth": 1000, "merge_depth": 0, "compact": compact}
     if unit:
         depths |= {"merge_depth": 1000, "weight_depth": 2000}
     chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups, **depths)
@@ -180,12 +182,12 @@ def draw(seed: int, *, unit: bool = False) -> tuple[Plan, np.ndarray, np.ndarray
     )
 
 
-@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("kind", ["", "unit", "compact"])
 @pytest.mark.parametrize("seed", range(12))
-def test_forward(seed: int, unit: bool) -> None:
-    """With a merge unit, weights take longer to arrive."""
+def test_forward(seed: int, kind: str) -> None:
+    """With a merge unit, weights take longer to arrive; compact lanes take turns to round."""
     random.seed(seed)
-    found, theta, x = draw(seed, unit=unit)
+    found, theta, x = draw(seed, unit=kind == "unit", compact=kind == "compact")
     evaluations, flags = run(found, theta, x, [found.program.merge, found.program.forward])
     golden_flags = Flags()
     expected = forward(found.network, found.chip.formats, found.groups, theta, x, golden_flags)
@@ -195,10 +197,11 @@ def test_forward(seed: int, unit: bool) -> None:
     assert flags == int(golden_flags.value)
 
 
+@pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("seed", range(100, 112))
-def test_cge(seed: int) -> None:
+def test_cge(seed: int, compact: bool) -> None:
     random.seed(seed)
-    check_cge(*draw(seed))
+    check_cge(*draw(seed, compact=compact))
 
 
 @pytest.mark.parametrize("form", CgeForm)

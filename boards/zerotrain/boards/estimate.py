@@ -125,9 +125,12 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         ("target", chip.target_rows, chip.loss_ways * target, target),
     ]
     for lanes in map(len, chip.lane_groups):
-        whole.append(("scratch", chip.scratch_rows, lanes * f.lane_width))
+        row = lanes * f.lane_width
+        # On a compact chip, words of a row are written one after the other.
+        part = f.lane_width if chip.compact else row
+        parts.append(("scratch", chip.scratch_rows, row, part))
         if chip.cge:
-            whole.append(("preact", chip.preact_depth, lanes * f.lane_width))
+            parts.append(("preact", chip.preact_depth, row, part))
         parts.append(("input", chip.sample_rows, lanes * f.input.width, f.input.width))
     if chip.merge_depth:
         whole += [("weight", chip.weight_depth // 2, f.weight.width)] * 2

@@ -1,14 +1,19 @@
 """The contraction engine: one sequencer, one broadcast weight, P lanes."""
 
+from collections.abc import Sequence
+
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.gateware import compact_lanes
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.lane import LaneStages
+from zerotrain.gateware.compact_lanes import CompactLanes
+from zerotrain.gateware.lane import LaneStages, takes
 from zerotrain.gateware.lane_group import WORD_STAGE, LaneGroup, broadcast
+from zerotrain.gateware.logits import LogitPort
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
-from zerotrain.gateware.sequencer import BEAT, CONTROL, Sequencer
+from zerotrain.gateware.sequencer import BEAT, CONTROL, Sequencer, for_one_lane
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 from zerotrain.spec.registers import Saturation
@@ -35,6 +40,9 @@ class Engine(wiring.Component):
     * from 4 on: the lanes. Results are written ``chip.lane_latency`` stages later, merged weights
       in the last stage, one more.
 
+    On a compact chip there are fewer registers on the way, and results come one lane after the
+    other; its stages are those of :class:`~.compact_lanes.CompactLanes`.
+
     The weight memory takes 2 cycles from address to word and ``chip.weight_lead`` more, which the
     beats and all but the weight's address wait before stage 0.
 
@@ -42,7 +50,8 @@ class Engine(wiring.Component):
     the last beat of one to the first of the next, at least. Weights are the latest to be written
     and the earliest to be read, in stage 1: that is the number of the last stage. Where a merge
     unit writes the weights it is two less, since rows of the lanes' memories may be given in the
-    stage of the results.
+    stage of the results. On a compact chip it is until the result of the last lane is written,
+    and read in stage 1.
 
     Parameters
     ----------
@@ -67,9 +76,8 @@ class Engine(wiring.Component):
         Read row ``sample_w.row`` of lane ``sample_w.lane`` instead of what a beat asks for.
     sample : Out(signed)
         That word, ``SAMPLE_READ_LATENCY`` = 7 cycles later; the lane is still for as long.
-    logits : Out
-        Results for the loss unit: ``en``, ``delta`` (differences), ``index`` (output), ``last``
-        (completes an evaluation), and ``data`` (all lanes) one cycle later.
+    logits : Out(LogitPort)
+        Results for the loss unit.
     merged : In(1)
         What the next ``sync`` contraction reads is merged; the contraction waits for it.
     takes_merged : Out(1)
@@ -112,17 +120,7 @@ class Engine(wiring.Component):
                 ),
                 "sample_read": In(1),
                 "sample": Out(signed(f.input.width)),
-                "logits": Out(
-                    wiring.Signature(
-                        {
-                            "en": Out(1),
-                            "delta": Out(1),
-                            "index": Out(range(chip.output_depth)),
-                            "data": Out(lanes * f.logit.width),
-                            "last": Out(1),
-                        }
-                    )
-                ),
+                "logits": Out(LogitPort(chip)),
                 "merged": In(1),
                 "takes_merged": Out(1),
                 "base_free": In(1),
@@ -142,12 +140,10 @@ class Engine(wiring.Component):
         # One width for all addresses and counters: no address or count exceeds a memory's depth.
         depths = (chip.weight_depth, chip.sample_rows, chip.scratch_depth, chip.preact_depth)
         bits = max(address_bits(depth) for depth in depths)
-        # Where logits are taken lane by lane, the lanes hold them for so long.
-        logit_cycles = chip.lanes + 1 if chip.serial_loss else 1
         m.submodules.sequencer = seq = Sequencer(
             len(self.pc),
             bits,
-            logit_cycles=logit_cycles,
+            words=chip.lanes if chip.compact else 0,
             loops=chip.loops,
             compact=chip.compact,
         )
@@ -175,7 +171,8 @@ class Engine(wiring.Component):
         # Beats and their result addresses by stage. The control word holds still until the next
         # contraction's first beat, and so for all stages up to that of the results.
         beats, targets = [seq.beat], [seq.address.result]
-        stages, result_stage = LaneStages.of(chip), WORD_STAGE + chip.lane_latency
+        word_stage = compact_lanes.WORD_STAGE if chip.compact else WORD_STAGE
+        result_stage = word_stage + chip.lane_latency
         last_stage = result_stage + 1
         for k in range(1 - ahead, last_stage + 1):
             name = f"s{k}" if k > 0 else f"early{-k}"
@@ -183,7 +180,8 @@ class Engine(wiring.Component):
             m.d.sync += beat.eq(beats[-1])
             beats.append(beat)
             targets.append(pipe(m, targets[-1], 1, f"{name}_target", reset_less=True))
-        m.d.comb += self.busy.eq(seq.busy | Cat(beat.valid for beat in beats).any())
+        leaving = Signal()
+        m.d.comb += self.busy.eq(seq.busy | leaving | Cat(beat.valid for beat in beats).any())
         # One cycle from the beats to this signal, and from it to the next beat those of the
         # sequencer.
         undrained = beats[: chip.gap_cycles - 1 - (seq.issue_latency + 1)]
@@ -218,14 +216,28 @@ class Engine(wiring.Component):
             sample_data.eq(self.sample_w.data),
         ]
 
-        # To the lanes, field by field in the stage that LaneGroup names.
-        told = Signal(broadcast(chip))
         preact = issued.source == Source.PREACT
         rows = {
             "input_row": Mux(self.sample_read, sample_row, operand + self.input_base),
             "scratch_row": operand + self._behind_scratch(preact),
             "preact_row": Mux(preact, operand, aux),
         }
+        if chip.compact:
+            m.submodules.lanes = compact = CompactLanes(chip)
+            m.d.comb += [
+                compact.sample_en.eq(sample_en),
+                compact.sample_lane.eq(sample_lane),
+                compact.sample_row.eq(sample_row),
+                compact.sample_data.eq(sample_data),
+                leaving.eq(compact.busy),
+            ]
+            m.d.sync += self.sample.eq(compact.sample)
+            self._run_compact(m, compact, beats, targets, control, rows)
+            return m
+
+        # To the lanes, field by field in the stage that LaneGroup names.
+        stages = LaneStages.of(chip)
+        told = Signal(broadcast(chip))
         for name, row in rows.items():
             register = Signal.like(told[name], name=f"s1_{name}", reset_less=True)
             m.d.sync += register.eq(row)
@@ -260,7 +272,7 @@ class Engine(wiring.Component):
         ]
 
         active = Signal(chip.lanes)
-        active_lanes = pipe(m, self.active_lanes, 1 - chip.compact, "active_lanes")
+        active_lanes = pipe(m, self.active_lanes, 1, "active_lanes")
         m.d.sync += active.eq(Cat(k < active_lanes for k in range(chip.lanes)))
         groups = []
         results: dict[int, Value] = {}
@@ -319,6 +331,96 @@ class Engine(wiring.Component):
                 with m.Case(Result.LOGIT, Result.DLOGIT):
                     m.d.comb += self._flag(Saturation.LOGIT).eq(clamped)
         return m
+
+    def _run_compact(
+        self,
+        m: Module,
+        lanes: CompactLanes,
+        beats: Sequence[data.View],
+        targets: Sequence[Value],
+        control: data.View,
+        rows: dict[str, Value],
+    ) -> None:
+        """Give beats to the lanes of a compact chip, and their words to who waits for them."""
+        chip, f = self._chip, self._chip.formats
+        # Stage 1: rows; what makes up the operand, if there is a beat.
+        for name, row in rows.items():
+            register = Signal.like(getattr(lanes, name), name=f"s1_{name}", reset_less=True)
+            m.d.sync += register.eq(row)
+            m.d.comb += getattr(lanes, name).eq(register)
+        valid, source = beats[1].valid, Mux(beats[1].bias, Source.CONSTANT, control.source)
+        taken = Signal.like(lanes.takes, reset_less=True)
+        constant = Signal.like(lanes.constant, reset_less=True)
+        constants = (source == Source.CONSTANT) | (source == Source.DELTA_CONSTANT)
+        ends = Signal()
+        ending = beats[compact_lanes.END_STAGE - 1]
+        m.d.sync += [
+            taken.eq(Mux(valid, takes(source), 0)),
+            constant.eq(
+                Cat(
+                    valid & constants & (control.constant_shift == k if k in f.constants else 0)
+                    for k in range(f.lane_width)
+                )
+            ),
+            ends.eq(ending.valid & ending.last),
+        ]
+        # The result's address, and whether it completes an evaluation, hold still for all lanes.
+        target = Signal.like(targets[0], reset_less=True)
+        evaluation = Signal(reset_less=True)
+        before = compact_lanes.RESULT_STAGE - 1
+        with m.If(lanes.begins):
+            m.d.sync += [target.eq(targets[before]), evaluation.eq(beats[before].evaluation)]
+        result, kind = control.result, Signal(Result)
+        to_loss = (result == Result.LOGIT) | (result == Result.DLOGIT)
+        one = Const(1 << f.weight.frac_bits, f.weight.width)
+        m.d.comb += [
+            kind.eq(result),
+            lanes.takes.eq(taken),
+            lanes.constant.eq(constant),
+            lanes.relu.eq(control.relu),
+            lanes.weight.eq(Mux(control.unit_weight, one, self.weight.data)),
+            lanes.ends.eq(ends),
+            lanes.single.eq(for_one_lane(control)),
+            lanes.shift.eq(control.shift),
+            lanes.result.eq(kind),
+            lanes.write_scratch.eq(result == Result.SCRATCH),
+            lanes.write_preact.eq(result == Result.PREACT),
+            lanes.write_row.eq(target + self._behind_scratch(result == Result.PREACT)),
+            self.weight_w.en.eq(lanes.valid & (result == Result.WEIGHT)),
+            self.weight_w.addr.eq(target),
+            self.weight_w.data.eq(lanes.word),
+        ]
+        word, last_lane = lanes.word[: f.logit.width], lanes.lane == chip.lanes - 1
+        m.d.comb += [
+            self.logits.delta.eq(result == Result.DLOGIT),
+            self.logits.index.eq(target),
+            self.logits.last.eq(evaluation),
+        ]
+        if chip.serial_loss:
+            m.d.comb += [
+                self.logits.en.eq(lanes.valid & to_loss),
+                self.logits.lane.eq(lanes.lane),
+                self.logits.data.eq(word),
+            ]
+        else:
+            # The other loss units take a row at a time.
+            words = Signal(chip.lanes * len(word), reset_less=True)
+            with m.If(lanes.valid):
+                m.d.sync += words.eq(Cat(words, word)[len(word) :])
+            m.d.comb += [
+                self.logits.en.eq(lanes.valid & last_lane & to_loss),
+                self.logits.data.eq(words),
+            ]
+
+        flags = {
+            Saturation.SCRATCH: result == Result.SCRATCH,
+            Saturation.PREACT: result == Result.PREACT,
+            Saturation.MERGE: result == Result.WEIGHT,
+            Saturation.LOGIT: to_loss,
+        }
+        counts = lanes.valid & lanes.clamped & (lanes.lane < self.active_lanes)
+        for flag, hit in flags.items():
+            m.d.comb += self._flag(flag).eq(counts & hit)
 
     def _behind_scratch(self, preact: Value) -> Value:
         """Where pre-activations begin in the scratch memory, if they are there."""

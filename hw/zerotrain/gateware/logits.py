@@ -30,17 +30,22 @@ class LogitPort(wiring.Signature):
     last : Out(1)
         This write completes an evaluation.
     data : Out(lanes * logit.width)
-        One cycle after the others: a word per lane, lane 0 lowest.
+        One cycle after the others: a word per lane, lane 0 lowest. Into a serial loss unit, with
+        the others: the word of one lane, which has a cycle with ``en`` of its own, lane 0 first.
+    lane : Out(range(max(2, lanes)))
+        Whose word, into a serial loss unit.
     """
 
     def __init__(self, chip: Chip) -> None:
+        words = 1 if chip.serial_loss else chip.lanes
         super().__init__(
             {
                 "en": Out(1),
                 "delta": Out(1),
                 "index": Out(range(chip.output_depth)),
                 "last": Out(1),
-                "data": Out(chip.lanes * chip.formats.logit.width),
+                "data": Out(words * chip.formats.logit.width),
+                **({"lane": Out(range(max(2, chip.lanes)))} if chip.serial_loss else {}),
             }
         )
 

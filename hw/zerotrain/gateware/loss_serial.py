@@ -25,8 +25,7 @@ class SerialSoftmaxLoss(LossUnit):
     variable and that with ln 2. As all evaluations are base evaluations, no exponential exceeds 1:
     sums are short, and nothing but the loss of the batch can saturate.
 
-    The buffer of logits is one word wide. The lanes hold a row still while its words are taken:
-    writes of logits are at least ``lanes + 1`` cycles apart, their data steady in between.
+    The buffer of logits is one word wide, and so is what the engine writes.
 
     Cycles: at most ``chip.serial_loss_cycles(n_outputs)`` for a pass with all lanes in use.
     """
@@ -37,30 +36,19 @@ class SerialSoftmaxLoss(LossUnit):
         width, lane_bits = f.logit.width, address_bits(chip.lanes)
         shift = FINE_BITS - f.logit.frac_bits
 
-        # Rows of logits come in word by word, inverted: the other operand of the difference is not.
+        # Words are kept inverted: the other operand of the difference is not.
         m.submodules.words = words = Memory(
             shape=unsigned(width), depth=chip.output_depth << lane_bits, init=[]
         )
         read, write = words.read_port(), words.write_port()
-        arriving, last_row, arrived = Signal(), Signal(reset_less=True), Signal()
-        arriving_lane = Signal(lane_bits)
-        arriving_index = Signal.like(self.logits.index, reset_less=True)
-        final_lane = arriving_lane == chip.lanes - 1
+        arrived = Signal()
+        final_lane = self.logits.lane == chip.lanes - 1
         m.d.comb += [
-            write.en.eq(arriving),
-            write.addr.eq(Cat(arriving_lane, arriving_index)),
-            write.data.eq(~self.logits.data.word_select(arriving_lane, width)),
-            arrived.eq(arriving & final_lane & last_row),
+            write.en.eq(self.logits.en),
+            write.addr.eq(Cat(self.logits.lane, self.logits.index)),
+            write.data.eq(~self.logits.data),
+            arrived.eq(self.logits.en & final_lane & self.logits.last),
         ]
-        with m.If(self.logits.en):
-            m.d.sync += [
-                arriving.eq(1),
-                arriving_lane.eq(0),
-                arriving_index.eq(self.logits.index),
-                last_row.eq(self.logits.last),
-            ]
-        with m.Elif(arriving):
-            m.d.sync += [arriving.eq(~final_lane), arriving_lane.eq(arriving_lane + 1)]
 
         # The word under way, against the maximum so far: word - maximum, or one less.
         lane, output = Signal(lane_bits), Signal.like(self.logits.index)

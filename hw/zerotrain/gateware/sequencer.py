@@ -17,9 +17,10 @@ from zerotrain.spec.program import (
     STREAMS,
     Opcode,
     Result,
+    Source,
 )
 
-__all__ = ["BEAT", "CONTROL", "Sequencer"]
+__all__ = ["BEAT", "CONTROL", "Sequencer", "for_one_lane"]
 
 #: A contraction's control word, in the bit order of ``spec.program.CONTRACT_FIELDS``.
 CONTROL = data.StructLayout({name: width for name, (_, width) in CONTRACT_FIELDS.items()})
@@ -34,6 +35,12 @@ BEAT = data.StructLayout(
         "evaluation": 1,  # with ``last``: this result completes an evaluation
     }
 )
+
+
+def for_one_lane(control: data.View) -> Value:
+    """Whether only lane 0's results are wanted, see :attr:`.spec.program.Contract.single`."""
+    copies = (control.result == Result.SCRATCH) & (control.source == Source.CONSTANT)
+    return copies | (control.result == Result.WEIGHT)
 
 
 class Sequencer(wiring.Component):
@@ -56,8 +63,11 @@ class Sequencer(wiring.Component):
         Address bits of the program memory.
     address_bits : int
         Bits of the four data addresses; counters have as many.
-    logit_cycles : int
-        Least cycles from the last beat of one sum of logits to that of the next.
+    words : int
+        Results of a sum that leave the lanes one after the other: so many cycles lie between the
+        last beat of one sum and that of the next, at least, unless only lane 0's is wanted
+        (:func:`for_one_lane`), and the cycle after the last beat of a sum has none. 0: all leave
+        at once.
     loops : bool
         Programs may have loops; without, a loop is no instruction.
     compact : bool
@@ -104,7 +114,7 @@ class Sequencer(wiring.Component):
         row_bits: int,
         address_bits: int,
         *,
-        logit_cycles: int = 1,
+        words: int = 0,
         loops: bool = True,
         compact: bool = False,
     ) -> None:
@@ -114,7 +124,7 @@ class Sequencer(wiring.Component):
         self.issue_latency = self._row_latency + self._extra
         self._address_bits = address_bits
         self._loops = loops
-        self._logit_cycles = logit_cycles
+        self._words = words
         super().__init__(
             {
                 "start": In(1),
@@ -176,10 +186,10 @@ class Sequencer(wiring.Component):
         # The loss unit is far away.
         claims, credit = Signal(), Signal()
         m.d.sync += credit.eq(Mux(to_base, self.base_free, self.delta_free) & ~claims)
-        too_soon = self._too_soon(m, issue & last & to_base) & to_base
+        waits = evaluation_start & ~credit
         m.d.comb += [
-            issue.eq(running & self.ready & (~evaluation_start | credit) & ~(last & too_soon)),
-            self.stalled.eq(running & self.ready & ~issue),
+            issue.eq(running & self.ready & ~waits & ~self._pauses(m, issue, last)),
+            self.stalled.eq(running & self.ready & waits),
             bias_beat.eq(control.bias & packet_start & ~bias_done),
             step.eq(issue & ~bias_beat),
             last.eq((zero | ~in_sum).all() & ~bias_beat),
@@ -349,13 +359,15 @@ class Sequencer(wiring.Component):
         m.d.comb += self.busy.eq(started | ~fsm.ongoing("Idle"))
         return m
 
-    def _too_soon(self, m: Module, logit: Value) -> Value:
-        """Whether the last ``logit`` was fewer than ``logit_cycles`` cycles ago."""
-        if self._logit_cycles == 1:
+    def _pauses(self, m: Module, issue: Value, last: Value) -> Value:
+        """Whether the beat that comes next has to wait for results that are leaving."""
+        if not self._words:
             return Const(0, 1)
-        left = Signal(range(self._logit_cycles))
-        with m.If(logit):
-            m.d.sync += left.eq(self._logit_cycles - 1)
+        ended = Signal()
+        m.d.sync += ended.eq(issue & last)
+        left = Signal(range(max(2, self._words)))
+        with m.If(issue & last):
+            m.d.sync += left.eq(Mux(for_one_lane(self.control), 0, self._words - 1))
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
-        return left != 0
+        return ended | (last & (left != 0))

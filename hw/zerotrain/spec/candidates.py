@@ -124,8 +124,8 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> list[Candida
             applied = lowering.forward_layer(index, sizes, tiled=tiled)
             merge_macs = sum(c.beats for c in merging)
             macs = sum(c.beats for c in applied)
-            once = merge_macs + overhead(merging, chip.gap_cycles, chip.weight_lead)
-            applying = passes * (macs + overhead(applied, chip.gap_cycles, chip.weight_lead))
+            once = merge_macs + overhead(merging, chip)
+            applying = passes * (macs + overhead(applied, chip))
             out.append(
                 Candidate(
                     layer=index,
@@ -165,7 +165,7 @@ def cge_candidates(network: Network, chip: Chip, batch: int) -> list[Candidate]:
                 merge_macs=0,
                 scratch=scratch.peak,
                 weights=lowering.merging.words,
-                cycles=passes * (macs + overhead(code, chip.gap_cycles, chip.weight_lead)),
+                cycles=passes * (macs + overhead(code, chip)),
             )
         )
     return out

@@ -47,9 +47,9 @@ class Chip:
     loops : bool
         Whether programs may have loops, which tile forward passes and make up those of CGE.
     compact : bool
-        Fewer logic cells at a lower clock, for small parts, on 1 to 8 lanes: memory words go to the
-        lanes without a register of their own, and the softmax loss without CGE takes its outputs
-        one after the other.
+        Fewer logic cells at a lower clock, for small parts, on 1 to 8 lanes: results leave the
+        lanes one after the other through one requantiser, few registers are on any way, the lanes
+        merge, and the softmax loss without CGE takes its outputs one after the other.
     parameter_depth : int
         Words of the parameter and momentum memories.
     weight_depth : int
@@ -116,6 +116,10 @@ class Chip:
             raise ValueError("A chip with CGE has loops, got loops = false")
         if self.compact and self.lanes > 8:
             raise ValueError(f"A compact chip has 1 to 8 lanes, not {self.lanes!r}")
+        if self.compact and self.merge_depth:
+            raise ValueError(
+                f"A compact chip merges on its lanes: merge_depth is 0, not {self.merge_depth!r}"
+            )
         if not 1 <= self.loss_ways <= self.lanes:
             raise ValueError(
                 f"Loss ways are 1 to the number of lanes ({self.lanes}), not {self.loss_ways!r}"
@@ -159,14 +163,18 @@ class Chip:
 
     @property
     def lane_latency(self) -> int:
-        """Cycles from the memory words of a lane's last product to its result."""
+        """Cycles from the memory words of a lane's last product to its result; on a compact chip,
+        to that of lane 0."""
         return 6 if self.compact else 9
 
     @property
     def gap_cycles(self) -> int:
         """Cycles without a product between two contractions, until the second can read what the
-        first wrote (``gateware/engine.py``): two more where that may be weights. Fetching goes on
-        meanwhile; this hides the steps of a loop, and its start but for two cycles."""
+        first wrote (``gateware/engine.py``): two more where that may be weights, and on a compact
+        chip the result of the last lane. Fetching goes on meanwhile; this hides the steps of a
+        loop, and its start but for two cycles."""
+        if self.compact:
+            return self.lane_latency + 1 + self.lanes
         return (3 if self.merge_depth else 5) + self.lane_latency
 
     @property

@@ -139,6 +139,14 @@ class Formats:
         found |= {self.lane_shift(self.delta, t) for t in (self.delta, self.dlogit)}
         return tuple(sorted(found))
 
+    @property
+    def constants(self) -> frozenset[int]:
+        """Every ``constant_shift`` that a program can ask for: those that turn a weight into a
+        word of its format, a bias into that of a sum's source, and mu of CGE."""
+        sources = (self.weight, self.input, self.tt, self.preact)
+        mu = self.delta.frac_bits - self.cge_mu_shift
+        return frozenset((mu, *(source.frac_bits for source in sources)))
+
     def check(self) -> None:
         """Raise ``ValueError`` where the formats contradict each other."""
         for name, fmt in (("preact", self.preact), ("delta", self.delta)):

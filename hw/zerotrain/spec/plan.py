@@ -38,9 +38,9 @@ class StepCost:
         lanes (whose result is the same in every lane).
     parts : dict
         Estimated cycles, by what they go to: ``products`` of samples, ``idle_lanes`` in a last pass
-        that is not full, ``fetching`` contractions, waiting for the ``loss_unit``, ``preparing``
-        copies of the parameters (perturbing and merging) while the lanes wait, ``updating``. What
-        the chip really needs is in its counters.
+        that is not full, ``fetching`` contractions and, on a compact chip, waiting for results to
+        leave, waiting for the ``loss_unit``, ``preparing`` copies of the parameters (perturbing and
+        merging) while the lanes wait, ``updating``. What the chip really needs is in its counters.
     hidden : int
         Cycles of preparing copies while the lanes work on others; not among the parts.
     """
@@ -153,8 +153,7 @@ class Plan:
 
     def _fetching(self, sections: Iterable[Section]) -> int:
         """Cycles without products of one run of each section."""
-        gap, lead = self.chip.gap_cycles, self.chip.weight_lead
-        return sum(overhead(self.sections[section], gap, lead) for section in sections)
+        return sum(overhead(self.sections[section], self.chip) for section in sections)
 
     def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
         """Cycles of preparing copies while the lanes wait, and while they work."""

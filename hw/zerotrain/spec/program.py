@@ -32,6 +32,8 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from math import prod
 
+from zerotrain.spec.chip import Chip
+
 __all__ = [
     "CONTRACT_FIELDS", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
     "Level", "Loop", "Opcode", "Program", "Result", "Source", "encode", "overhead",
@@ -204,6 +206,18 @@ class Contract:
         """Products in one sum."""
         return self.beats // self.packets
 
+    @property
+    def single(self) -> bool:
+        """Whether only lane 0's results are wanted: merged weights, and copies of factors."""
+        copies = self.result == Result.SCRATCH and self.source == Source.CONSTANT
+        return copies or self.result == Result.WEIGHT
+
+    def pauses(self, lanes: int) -> int:
+        """Cycles of one execution in which beats wait for results of sums before, where these leave
+        the lanes one after the other (``gateware/compact_lanes.py``)."""
+        apart = max(self.terms + 1, 1 if self.single else lanes)
+        return (self.packets - 1) * (apart - self.terms)
+
     def _nest(self) -> tuple[list[Level], list[Level], list[Level]]:
         """Counters that are summed over, that make up one evaluation, and the others."""
         evaluation, others = (
@@ -349,15 +363,13 @@ def encode(section: Sequence[Contract | Loop], shifts: Sequence[int]) -> list[in
     return [row for item in section for row in item.rows(shifts)] + [int(Opcode.END)]
 
 
-def overhead(section: Sequence[Contract | Loop], gap: int, weight_lead: int) -> int:
-    """Cycles of one run of a section in which no contraction issues products.
-
-    ``gap``: those between two contractions; ``weight_lead``: that of the chip.
-    """
-    cycles = gap + _END_CYCLES + weight_lead
+def overhead(section: Sequence[Contract | Loop], chip: Chip) -> int:
+    """Cycles of one run of a section on a chip in which no contraction issues products."""
+    cycles = chip.gap_cycles + _END_CYCLES + chip.weight_lead
     for item in section:
-        runs = sum(map(item.runs, item.body)) if isinstance(item, Loop) else 1
-        cycles += runs * gap
+        for contract in item.body if isinstance(item, Loop) else (item,):
+            each = chip.gap_cycles + (contract.pauses(chip.lanes) if chip.compact else 0)
+            cycles += each * (item.runs(contract) if isinstance(item, Loop) else 1)
     return cycles
 
 

@@ -1,0 +1,228 @@
+"""The lanes of a compact chip: multiply and accumulate, nothing else.
+
+Golden model: :func:`zerotrain.golden.fixed.requantize` of exact sums of products.
+"""
+
+from amaranth import Array, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.lane import TAKES
+from zerotrain.gateware.memory import address_bits
+from zerotrain.gateware.requantiser import Requantiser
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.program import Result
+
+__all__ = ["END_STAGE", "RESULT_STAGE", "WORD_STAGE", "CompactLanes"]
+
+#: Stages of a beat: memory words are there, its sum is complete if it is the last, lane 0's result.
+WORD_STAGE = 2
+END_STAGE = WORD_STAGE + 3
+RESULT_STAGE = END_STAGE + 3
+
+
+class CompactLanes(wiring.Component):
+    """All lanes of a compact chip with their memories and the one requantiser that they share.
+
+    A lane selects its operand, multiplies and accumulates. As a sum ends, all lanes hand theirs to
+    a chain and begin again from zero; the chain moves on by a lane per cycle, lane 0 first, to the
+    requantiser. So results come one after the other, while the next sums run: those must end
+    ``lanes`` cycles later at the earliest, or two, where only lane 0's is wanted. The cycle after
+    the last beat of a sum has no beat: the accumulators are being cleared.
+
+    There is a register before and behind the multiplier and nothing else.
+
+    Without CGE, pre-activations are rows of the scratch memory from ``scratch_depth`` on.
+
+    Stages are those of a beat. ``input_row``, ``scratch_row``, ``preact_row`` are rows in stage 1;
+    ``takes``, ``constant``, ``relu`` and ``weight`` are taken in stage ``WORD_STAGE`` = 2,
+    ``ends`` in stage ``END_STAGE`` = 5. ``single``, ``shift`` and ``result`` hold still from there
+    to the last word. The result of lane k is there in stage ``RESULT_STAGE + k``, and written to
+    ``write_row`` at its end, which is still by then.
+
+    Parameters
+    ----------
+    chip : Chip
+
+    Members
+    -------
+    input_row, scratch_row, preact_row : In
+        Rows of the memories.
+    takes : In(TAKES)
+        What the operand is made of; nothing where there is no beat.
+    constant : In
+        Is or-ed to the operand: of beats that take a constant, else zero.
+    relu : In(1)
+    weight : In(signed)
+    ends : In(1)
+        The last beat of a sum.
+    single : In(1)
+        Only the word of lane 0 is wanted.
+    shift, result : In
+        As in :class:`~zerotrain.gateware.requantiser.Requantiser`.
+    write_scratch, write_preact : In(1)
+        Where words are written.
+    write_row : In
+    sample_en, sample_lane, sample_row, sample_data : In
+        Write a sample word, a cycle later.
+    sample : Out
+        Word of lane ``sample_lane`` at the row before, a cycle later.
+    begins : Out(1)
+        The word of lane 0 is there in the next cycle.
+    valid : Out(1)
+        A word is there.
+    lane : Out(range(lanes))
+        Whose.
+    word : Out(signed)
+    clamped : Out(1)
+        The word was saturated.
+    busy : Out(1)
+        Words are under way.
+    """
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+        self._requantiser = Requantiser(chip)
+        f = chip.formats
+        samples, scratch, preact = (
+            address_bits(depth)
+            for depth in (chip.sample_rows, chip.scratch_rows, chip.preact_depth)
+        )
+        super().__init__(
+            {
+                "input_row": In(samples),
+                "scratch_row": In(scratch),
+                "preact_row": In(preact),
+                "takes": In(TAKES),
+                "constant": In(f.lane_width),
+                "relu": In(1),
+                "weight": In(signed(f.weight.width)),
+                "ends": In(1),
+                "single": In(1),
+                "shift": In(self._requantiser.shift.shape()),
+                "result": In(Result),
+                "write_scratch": In(1),
+                "write_preact": In(1),
+                "write_row": In(max(scratch, preact)),
+                "sample_en": In(1),
+                "sample_lane": In(range(chip.lanes)),
+                "sample_row": In(samples),
+                "sample_data": In(f.input.width),
+                "sample": Out(f.input.width),
+                "begins": Out(1),
+                "valid": Out(1),
+                "lane": Out(range(chip.lanes)),
+                "word": Out(self._requantiser.word.shape()),
+                "clamped": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chip, f, lanes = self._chip, self._chip.formats, self._chip.lanes
+        width = f.lane_width
+
+        def memory(name: str, word: int, depth: int, row: Value) -> tuple[Memory, data.View]:
+            """A memory of words of all lanes, and the words of a row."""
+            m.submodules[f"{name}_memory"] = made = Memory(shape=lanes * word, depth=depth, init=[])
+            port = made.read_port()
+            m.d.comb += port.addr.eq(row)
+            return made, data.View(data.ArrayLayout(unsigned(word), lanes), port.data)
+
+        samples, inputs = memory("sample", f.input.width, chip.sample_rows, self.input_row)
+        scratch, words = memory("scratch", width, chip.scratch_rows, self.scratch_row)
+        preact, activations = scratch, words
+        if chip.cge:
+            preact, activations = memory("preact", width, chip.preact_depth, self.preact_row)
+
+        # Multiplier registers have no reset: only those are absorbed into iCE40 DSP blocks.
+        p1_weight = Signal(signed(f.weight.width), reset_less=True)
+        m.d.sync += p1_weight.eq(self.weight)
+        chain = [Signal(signed(chip.acc_width), name=f"chain_{k}", reset_less=True)
+                 for k in range(lanes)]  # fmt: skip
+        for k in range(lanes):
+            p1_operand = Signal(signed(width), name=f"p1_operand_{k}", reset_less=True)
+            p2_prod = Signal(signed(len(p1_weight) + width), name=f"p2_prod_{k}", reset_less=True)
+            acc = Signal(signed(chip.acc_width), name=f"acc_{k}", reset_less=True)
+            operand = self._operand(
+                m, inputs[k].as_signed(), words[k].as_signed(), activations[k].as_signed()
+            )
+            m.d.sync += [
+                p1_operand.eq(operand),
+                p2_prod.eq(p1_weight * p1_operand),
+                # Where there is no beat, the product is zero.
+                acc.eq(acc + p2_prod),
+                chain[k].eq(chain[k + 1] if k + 1 < lanes else acc),
+            ]
+            with m.If(self.ends):
+                m.d.sync += [acc.eq(0), chain[k].eq(acc)]
+
+        # Words on their way: whether in stage END_STAGE + 1, ..., RESULT_STAGE, and whose.
+        m.submodules.requantiser = requantiser = self._requantiser
+        c1_valid, c1_lane = Signal(), Signal.like(self.lane)
+        c2_valid, c2_lane = pipe(m, c1_valid, 1, "c2_valid"), pipe(m, c1_lane, 1, "c2_lane")
+        m.d.sync += c1_lane.eq(c1_lane + 1)
+        with m.If(self.ends):
+            m.d.sync += [c1_valid.eq(1), c1_lane.eq(0)]
+        with m.Elif(self.single | (c1_lane == lanes - 1)):
+            m.d.sync += c1_valid.eq(0)
+        m.d.sync += [self.valid.eq(c2_valid), self.lane.eq(c2_lane)]
+        m.d.comb += [
+            requantiser.sum.eq(chain[0]),
+            requantiser.shift.eq(self.shift),
+            requantiser.result.eq(self.result),
+            self.begins.eq(c2_valid & (c2_lane == 0)),
+            self.word.eq(requantiser.word),
+            self.clamped.eq(requantiser.clamped),
+            self.busy.eq(c1_valid | c2_valid | self.valid),
+        ]
+
+        written = [(scratch, self.write_scratch | self.write_preact)]
+        if chip.cge:
+            written = [(scratch, self.write_scratch), (preact, self.write_preact)]
+        for made, enable in written:
+            port = made.write_port(granularity=width)
+            m.d.comb += [
+                port.en.eq((self.valid & enable) << self.lane),
+                port.addr.eq(self.write_row),
+                port.data.eq(requantiser.word[:width].replicate(lanes)),
+            ]
+
+        port = samples.write_port(granularity=f.input.width)
+        m.d.comb += [
+            port.en.eq(self.sample_en << self.sample_lane),
+            port.addr.eq(self.sample_row),
+            port.data.eq(self.sample_data.replicate(lanes)),
+        ]
+        m.d.sync += self.sample.eq(Array(list(inputs))[self.sample_lane])
+        return m
+
+    def _operand(self, m: Module, sample: Value, scratch: Value, preact: Value) -> Value:
+        """What a lane multiplies."""
+        takes, relu = self.takes, self.relu
+        sample = Mux(takes.input, sample, 0)
+        if not self._chip.cge:
+            # One memory: whether its word counts is one bit.
+            taken = takes.scratch | (takes.preact & ~(relu & (preact < 0)))
+            return sample | Mux(taken, scratch, 0) | self.constant.as_signed()
+        dy = Mux(takes.scratch, scratch, 0) | self.constant.as_signed()
+        rest = sample | Mux(takes.preact & ~(relu & (preact < 0)), preact, 0)
+        return self._bent(m, dy | rest, dy, preact, relu & takes.delta)
+
+    def _bent(self, m: Module, straight: Value, dy: Value, y: Value, bends: Value) -> Value:
+        """The operand of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
+        f = self._chip.formats
+        width, align = f.lane_width, f.delta.frac_bits - f.preact.frac_bits
+        aligned = y << align
+        moved = aligned + dy
+        operand = Signal(signed(width))
+        with m.If(~bends | ~((y < 0) | (moved < 0))):
+            m.d.comb += operand.eq(straight)
+        with m.Elif(~(y < 0)):
+            m.d.comb += operand.eq(-aligned)
+        with m.Elif(~(moved < 0)):
+            m.d.comb += operand.eq(moved)
+        return operand

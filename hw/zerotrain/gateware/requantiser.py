@@ -1,0 +1,94 @@
+"""The requantiser that the lanes of a compact chip share.
+
+Golden model: :func:`zerotrain.golden.fixed.requantize` (bit-exact).
+"""
+
+from amaranth import Array, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import limit, saturate
+from zerotrain.gateware.lane import shift_steps, step_masks
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.program import Result
+
+__all__ = ["Requantiser"]
+
+
+class Requantiser(wiring.Component):
+    """Rounds half up, shifts, saturates: one sum per cycle.
+
+    Latency: 2 cycles from ``sum`` to ``word`` and ``clamped``. ``shift`` and ``result`` hold still
+    for as long.
+
+    Parameters
+    ----------
+    chip : Chip
+
+    Members
+    -------
+    sum : In(signed(acc_width))
+        An exact sum.
+    shift : In
+        Which of the chip's shifts.
+    result : In(Result)
+        What the word is: logits, and merged TT-cores, may have another width than lane words.
+    word : Out(signed)
+        As wide as the widest of these.
+    clamped : Out(1)
+        ``word`` was saturated.
+    """
+
+    sum: Signal
+    shift: Signal
+    result: Signal
+    word: Signal
+    clamped: Signal
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+        f = chip.formats
+        super().__init__(
+            {
+                "sum": In(signed(chip.acc_width)),
+                "shift": In(range(len(chip.shifts))),
+                "result": In(Result),
+                "word": Out(signed(max(f.lane_width, f.logit.width))),
+                "clamped": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        f, shifts = self._chip.formats, self._chip.shifts
+        steps = shift_steps(shifts)
+        masks = Array([Const(mask, len(steps)) for mask in step_masks(shifts)])[self.shift]
+        rounding = Array([Const(1 << s >> 1) for s in shifts])[self.shift]
+
+        # Stage 1: the constant is within the planner's bound for sums.
+        p1_sum = Signal.like(self.sum, reset_less=True)
+        m.d.sync += p1_sum.eq(self.sum + rounding)
+
+        # Stage 2.
+        shifted: Value = p1_sum >> shifts[0]
+        for step, taken in zip(steps, masks, strict=True):
+            shifted = Mux(taken, shifted >> step, shifted)
+        value = Signal(signed(self._chip.acc_width - shifts[0]))
+        clamped = Signal()
+        extreme = Signal.like(self.word)
+        sizes = {Result.LOGIT: f.logit.width, Result.DLOGIT: f.logit.width}
+        sizes[Result.WEIGHT] = f.weight.width
+        m.d.comb += value.eq(shifted)
+        with m.Switch(self.result):
+            for size in sorted({*sizes.values()} - {f.lane_width}):
+                with m.Case(*(kind for kind in sizes if sizes[kind] == size)):
+                    m.d.comb += _saturation(value, size, extreme, clamped)
+            with m.Default():
+                m.d.comb += _saturation(value, f.lane_width, extreme, clamped)
+        m.d.sync += [self.word.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
+        return m
+
+
+def _saturation(value: Value, width: int, extreme: Signal, clamped: Signal) -> list[object]:
+    """What ``value`` is if it is clamped to ``width`` bits, and whether it is."""
+    return [extreme.eq(limit(value[-1], width)), clamped.eq(saturate(value, width)[1])]
