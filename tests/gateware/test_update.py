@@ -77,8 +77,9 @@ def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw
         for name, (fmt, depth) in ports.items()
     }  # fmt: skip
     losses = attach(
-        m, "losses", signed(f.loss.width), DEPTH + 1, [],
-        read=dut.losses, latency=read_latency(chip),
+        m, "losses", dut.losses.data.shape(), chip.loss_rows, [],
+        read=dut.losses, write=dut.difference_w if chip.compact else None,
+        latency=read_latency(chip),
     )  # fmt: skip
     seen = 0
 

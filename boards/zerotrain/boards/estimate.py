@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zerotrain.boards.catalogue import Board, Family, Resource
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Loss
+from zerotrain.spec.tables import FINE_BITS
 
 __all__ = ["MemoryNeed", "block_rams", "check_fits", "chip_memories", "fits", "least_resources"]
 
@@ -106,13 +107,12 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         if chip.loss == Loss.MEAN_SQUARED_ERROR
         else max(1, (chip.output_depth - 1).bit_length())
     )
-    whole = [
-        ("loss", chip.evaluation_depth, f.loss.width),
-    ]
+    loss = chip.difference_width if chip.compact else f.loss.width
+    whole = [("loss", chip.loss_rows, loss)]
     if chip.serial_loss:
-        whole.append(
-            ("logits", chip.output_depth << max(1, (chip.lanes - 1).bit_length()), f.logit.width)
-        )
+        words = chip.output_depth << max(1, (chip.lanes - 1).bit_length())
+        # With them, slopes and values of two curves.
+        whole.append(("logits", max(words, 256) + 256, max(f.logit.width, FINE_BITS)))
     else:
         whole.append(("logits", 2 * chip.output_depth, chip.lanes * f.logit.width))
     if not chip.spram:

@@ -14,6 +14,7 @@ from amaranth import (
     ResetSignal,
     Signal,
     Value,
+    signed,
 )
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory, ReadPort, WritePort
@@ -24,6 +25,7 @@ from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine import Engine
 from zerotrain.gateware.loss_units import loss_unit
 from zerotrain.gateware.memory import SinglePortMemory, address_bits, read_latency
+from zerotrain.gateware.memory import WritePort as WriteUser
 from zerotrain.gateware.merge import MergeUnit
 from zerotrain.gateware.perturb import Perturb
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
@@ -320,8 +322,14 @@ class TrainingChip(wiring.Component):
         share("parameters", w, r, update.theta_w, (updating, update.theta), (always, perturb.theta))
         w, r = training_memory("momentum", f.momentum.width)
         share("momentum", w, r, update.momentum_w, (always, update.momentum))
-        w, r = memory("loss", f.loss.width, chip.evaluation_depth)
-        share("losses", w, r, loss.losses_w, (updating, update.losses), (always, loss.losses))
+        if chip.compact:
+            w, r = memory("loss", chip.difference_width, chip.loss_rows)
+            writer = WriteUser(len(w.addr), signed(len(w.data))).create()
+            write(writer, loss.losses_w, update.difference_w)
+        else:
+            w, r = memory("loss", f.loss.width, chip.evaluation_depth)
+            writer = loss.losses_w
+        share("losses", w, r, writer, (updating, update.losses), (always, loss.losses))
 
         write(weights.write, perturb.weight, merge.weight_w if merge else engine.weight_w)
 

@@ -56,7 +56,10 @@ class Gradient(wiring.Component):
         The registers of these names. At most ``query_depth`` queries.
     busy : Out(1)
     losses : Out(ReadPort)
-        Losses, by evaluation.
+        Losses, by evaluation; on a compact chip in words of ``chip.difference_width`` bits.
+    difference_w : Out(WritePort)
+        On a compact chip: differences go to rows of that memory (``chip.loss_rows``), where others
+        have one of their own.
     snapshot : In(WritePort)
         Generator state at the beginning of each query; written while this unit is idle.
     hold : In(1)
@@ -90,8 +93,11 @@ class Gradient(wiring.Component):
         # Cycles from an address to the complete sum: memory, operand register, accumulator.
         self._sum = self._latency + 2
         loss, n = chip.formats.loss.width, chip.query_depth
-        # |D| <= (N - 1)(2**w - 1), and every partial sum of it is below N * 2**w; |g| <= N |D|.
-        self._difference = signed(loss + (n - 1).bit_length() + 1)
+        self._difference = signed(chip.difference_width)
+        # On a compact chip, losses and differences share a memory; they are never read at once.
+        word = self._difference if chip.compact else signed(loss)
+        losses = address_bits(chip.loss_rows)
+        written = {"difference_w": Out(WritePort(losses, word))} if chip.compact else {}
         super().__init__(
             {
                 "start": In(1),
@@ -100,10 +106,12 @@ class Gradient(wiring.Component):
                 "baseline": In(Baseline),
                 "n_parameters": In(register("n_parameters").width),
                 "busy": Out(1),
-                "losses": Out(ReadPort(address_bits(chip.evaluation_depth), signed(loss))),
+                "losses": Out(ReadPort(losses, word)),
+                **written,
                 "snapshot": In(WritePort(address_bits(n), chip.lfsr_degree)),
                 "hold": In(1),
                 "valid": Out(1),
+                # |g| <= N |D|
                 "gradient": Out(signed(loss + (n * (n - 1)).bit_length() + 1)),
             }
         )
@@ -123,11 +131,14 @@ class Gradient(wiring.Component):
         m.submodules.snapshots = snapshots = Memory(
             shape=chip.lfsr_degree, depth=chip.query_depth, init=[]
         )
-        m.submodules.differences = differences = Memory(
-            shape=self._difference, depth=chip.query_depth, init=[]
-        )
         snapshot_r, snapshot_w = snapshots.read_port(), snapshots.write_port()
-        difference_r, difference_w = differences.read_port(), differences.write_port()
+        # The row of the first difference, if those are among the losses.
+        behind = chip.query_depth + 1
+        if not chip.compact:
+            m.submodules.differences = differences = Memory(
+                shape=self._difference, depth=chip.query_depth, init=[]
+            )
+            difference_r, difference_w = differences.read_port(), differences.write_port()
 
         # Stage 0: addresses. `item` is the query, the term of a sum, or a cycle of a parameter.
         mean = ~self.cge & (self.baseline == Baseline.MEAN)
@@ -222,7 +233,9 @@ class Gradient(wiring.Component):
                 terms_done = idle_tail | last
                 period = Mux(self.cge, self.CGE_PERIOD, self.RGE_PERIOD)
                 m.d.comb += [
-                    self.losses.addr.eq(evaluation),
+                    self.losses.addr.eq(
+                        Mux(replay, item + behind, evaluation) if chip.compact else evaluation
+                    ),
                     result.eq(_Result.GRADIENT),
                     issue.eq(~idle_tail),
                     first.eq(item == 0),
@@ -242,12 +255,11 @@ class Gradient(wiring.Component):
         crossing = self._latency // 2
         own_item = pipe(m, item[: len(snapshot_r.addr)], crossing, "own_item", reset_less=True)
         state = pipe(m, snapshot_r.data, crossing, "state", reset_less=True)
-        difference = pipe(m, difference_r.data, crossing, "difference", reset_less=True)
-        m.d.comb += [
-            running.eq(~fsm.ongoing("Idle")),
-            snapshot_r.addr.eq(own_item),
-            difference_r.addr.eq(own_item),
-        ]
+        term = self.losses.data
+        if not chip.compact:
+            difference = pipe(m, difference_r.data, crossing, "difference", reset_less=True)
+            m.d.comb += difference_r.addr.eq(own_item)
+        m.d.comb += [running.eq(~fsm.ongoing("Idle")), snapshot_r.addr.eq(own_item)]
         coming = [issue]
         for k in range(1, self._latency):
             coming.append(pipe(m, coming[-1], 1, f"coming_{k}"))
@@ -276,6 +288,9 @@ class Gradient(wiring.Component):
                 snapshot_w.data.eq(self.snapshot.data),
             ]
 
+        if not chip.compact:
+            term = Mux(p1_replay, difference, term)
+
         # Stage 2: the accumulator. A sum of differences and a gradient of CGE start at the offset.
         # To subtract is to add the complement and one, here by way of a carry from an extra bit.
         subtract = Mux(p1_replay, ~state[0], p1_result == _Result.OFFSET)
@@ -289,10 +304,7 @@ class Gradient(wiring.Component):
         m.d.sync += [
             p2_issue.eq(p1_issue), p2_first.eq(p1_first), p2_last.eq(p1_last),
             p2_result.eq(p1_result), p2_item.eq(p1_item),
-            p2_operand.eq(
-                Mux(p1_replay, difference, self.losses.data)
-                ^ subtract.replicate(len(p2_operand))
-            ),
+            p2_operand.eq(term ^ subtract.replicate(len(p2_operand))),
             p2_subtract.eq(subtract),
             p2_offset.eq(~p1_replay & (p1_result != _Result.OFFSET)),
         ]  # fmt: skip
@@ -311,10 +323,11 @@ class Gradient(wiring.Component):
         ]  # fmt: skip
         with m.If(p3_done & (p3_result == _Result.OFFSET)):
             m.d.sync += offset.eq(acc)
+        written = self.difference_w if chip.compact else difference_w
         m.d.comb += [
-            difference_w.en.eq(p3_done & (p3_result == _Result.DIFFERENCE)),
-            difference_w.addr.eq(p3_item),
-            difference_w.data.eq(acc),
+            written.en.eq(p3_done & (p3_result == _Result.DIFFERENCE)),
+            written.addr.eq(p3_item + behind if chip.compact else p3_item),
+            written.data.eq(acc),
             self.valid.eq(p3_done & (p3_result == _Result.GRADIENT)),
             self.gradient.eq(acc),
             self.busy.eq(running | Cat(*coming[1:], p1_issue, p2_issue, p3_done).any()),

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from zerotrain.gateware.arithmetic import fabric_product, pipe
 from zerotrain.spec.tables import FINE_BITS, TABLE_BITS
 
-__all__ = ["FRACTION", "REST", "Interpolator", "curve_tables"]
+__all__ = ["FRACTION", "REST", "Interpolator", "curve_words"]
 
 #: Fraction bits of an argument: table index and interpolation.
 FRACTION = 18
@@ -18,35 +18,18 @@ FRACTION = 18
 REST = FRACTION - TABLE_BITS
 
 
-def curve_tables(
-    m: Module, curves: Sequence[Sequence[int]], interval: Value
-) -> tuple[Value, Value]:
-    """Slope and first value of an interval, one cycle later.
+def curve_words(curves: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """Slope and first value of every interval of the curves, one curve after the other.
 
     Parameters
     ----------
     curves : sequence of sequence of int
-        One or two curves, 65 values each, 20 fraction bits; their whole part is left out.
-    interval : Value
-        Its 6 bits, and the curve above them.
+        One or two curves, 65 values each, 20 fraction bits; their whole part is left out, and what
+        is left of all values but the last fits 20 bits.
     """
     shifted = [[value - curve[0] for value in curve] for curve in curves]
     pairs = [pair for c in shifted for pair in zip(c, c[1:], strict=False)]
-
-    def table(name: str, words: list[int], width: int) -> Value:
-        m.submodules[f"{name}_table"] = made = Memory(
-            shape=unsigned(width), depth=len(words), init=words
-        )
-        port = made.read_port()
-        m.d.comb += port.addr.eq(interval)
-        return port.data
-
-    slopes = [b - a for a, b in pairs]
-    # All values but the last of a curve fit.
-    return (
-        table("slope", slopes, max(slopes).bit_length()),
-        table("value", [a for a, _ in pairs], FINE_BITS),
-    )
+    return [b - a for a, b in pairs], [a for a, _ in pairs]
 
 
 class Interpolator(wiring.Component):
@@ -92,8 +75,9 @@ class Interpolator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Stage 1: tables. Stages 2 and 3: the input and output registers of a DSP block.
-        interval = Cat(self.argument[REST:], self.curve)
-        slopes, values = curve_tables(m, self._curves, interval)
+        slope_words, value_words = curve_words(self._curves)
+        slopes = self._table(m, "slope", slope_words, max(slope_words).bit_length())
+        values = self._table(m, "value", value_words, FINE_BITS)
         rest = pipe(m, self.argument[:REST], 2, "rest", reset_less=True)
         slope = pipe(m, slopes, 1, "slope", reset_less=True)
         value = pipe(m, values, 2, "value", reset_less=True)
@@ -102,3 +86,12 @@ class Interpolator(wiring.Component):
         # Below the next table entry, so that it fits 20 bits.
         m.d.sync += self.value.eq(value + (p3_product >> REST))
         return m
+
+    def _table(self, m: Module, name: str, words: list[int], width: int) -> Value:
+        """The word of the argument's interval, one cycle later."""
+        m.submodules[f"{name}_table"] = made = Memory(
+            shape=unsigned(width), depth=len(words), init=words
+        )
+        port = made.read_port()
+        m.d.comb += port.addr.eq(Cat(self.argument[REST:], self.curve))
+        return port.data

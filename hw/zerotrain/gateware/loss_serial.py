@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib.memory import Memory
 
 from zerotrain.gateware.arithmetic import saturate
-from zerotrain.gateware.interpolate import FRACTION, REST, curve_tables
+from zerotrain.gateware.interpolate import FRACTION, REST, curve_words
 from zerotrain.gateware.loss import LossUnit
 from zerotrain.gateware.memory import address_bits
 from zerotrain.spec.tables import EXP2, FINE_BITS, LN2, LN2_BITS, LOG2, LOG2E
@@ -36,11 +36,17 @@ class SerialSoftmaxLoss(LossUnit):
         width, lane_bits = f.logit.width, address_bits(chip.lanes)
         shift = FINE_BITS - f.logit.frac_bits
 
-        # Words are kept inverted: the other operand of the difference is not.
+        # Logits, kept inverted: the other operand of the difference is not. Behind them the tables
+        # of the curves: block RAM is scarce, and nothing reads both at once.
+        slopes, values = curve_words([EXP2, LOG2])
+        behind = max(len(slopes + values), chip.output_depth << lane_bits)
         m.submodules.words = words = Memory(
-            shape=unsigned(width), depth=chip.output_depth << lane_bits, init=[]
+            shape=unsigned(max(width, FINE_BITS)),
+            depth=behind + len(slopes + values),
+            init=[0] * behind + slopes + values,
         )
         read, write = words.read_port(), words.write_port()
+        logit = read.data[:width]
         arrived = Signal()
         final_lane = self.logits.lane == chip.lanes - 1
         m.d.comb += [
@@ -55,12 +61,11 @@ class SerialSoftmaxLoss(LossUnit):
         row = Signal.like(self.targets.addr)
         not_maximum = Signal(width, reset_less=True)
         exact = Signal()
-        distance = (Cat(1, ~read.data).as_signed() + Cat(exact, not_maximum).as_signed()) >> 1
+        distance = (Cat(1, ~logit).as_signed() + Cat(exact, not_maximum).as_signed()) >> 1
         x = Signal(signed(width + 1), reset_less=True)
         match, hit = Signal(), Signal(reset_less=True)
         final_output = Signal()
         m.d.comb += [
-            read.addr.eq(Cat(lane, output)),
             self.targets.addr.eq(row),
             match.eq(self._target(0) == output),
             final_output.eq(output + 1 == self.n_outputs),
@@ -74,7 +79,10 @@ class SerialSoftmaxLoss(LossUnit):
         whole = Signal(range(max(2, top + 1)), reset_less=True)
         logarithm, scaling = Signal(), Signal()
         argument = Mux(logarithm, sum_[-1 - FRACTION : -1], t[:FRACTION])
-        slope, value = curve_tables(m, [EXP2, LOG2], Cat(argument[REST:], logarithm))
+        interval = Cat(argument[REST:], logarithm)
+        looks, looks_value = Signal(), Signal()
+        m.d.comb += read.addr.eq(Mux(looks, Cat(interval, looks_value) + behind, Cat(lane, output)))
+        slope = value = read.data[:FINE_BITS]
 
         # Multiplier: adds a multiplicand for each bit of the multiplier, lowest first, and drops
         # what can no longer change the whole part.
@@ -135,7 +143,7 @@ class SerialSoftmaxLoss(LossUnit):
             with m.State("Compare"):
                 # Without the one, not negative means greater.
                 with m.If((output == 0) | ~distance[-1]):
-                    m.d.sync += [not_maximum.eq(read.data), hit.eq(match)]
+                    m.d.sync += [not_maximum.eq(logit), hit.eq(match)]
                 m.d.sync += [output.eq(output + 1), sum_.eq(0)]
                 m.next = "Find"
                 with m.If(final_output):
@@ -148,12 +156,13 @@ class SerialSoftmaxLoss(LossUnit):
                 m.d.sync += x.eq(distance)
                 m.next = "Look up"
             with m.State("Look up"):
-                m.d.comb += head.eq(match)
+                m.d.comb += [head.eq(match), looks.eq(1)]
                 m.d.sync += [product.eq(0), multiplier.eq(argument[:REST]), steps.eq(REST)]
                 m.next = "Multiply"
                 with m.If(exponent < _VANISHING):
                     m.next = "Next"
             with m.State("Multiply"):
+                m.d.comb += [looks.eq(1), looks_value.eq(steps == 1)]
                 m.d.sync += [
                     product.eq(added >> 1), multiplier.eq(multiplier >> 1), steps.eq(steps - 1)
                 ]  # fmt: skip
@@ -162,6 +171,7 @@ class SerialSoftmaxLoss(LossUnit):
                     with m.If(scaling):
                         m.next = "Tail"
             with m.State("Term"):
+                m.d.comb += [looks.eq(1), looks_value.eq(1)]
                 # Below the next table entry, so that it fits 20 bits.
                 with m.If(~pending):
                     m.d.sync += [
@@ -186,6 +196,7 @@ class SerialSoftmaxLoss(LossUnit):
                 with m.If(~pending):
                     m.next = "Normalise"
             with m.State("Normalise"):
+                m.d.comb += looks.eq(1)
                 m.d.sync += [product.eq(0), multiplier.eq(argument[:REST]), steps.eq(REST)]
                 m.next = "Multiply"
                 with m.If(~sum_[-1]):

@@ -210,6 +210,19 @@ class Chip:
         """Target words per loss way, of all banks."""
         return self.sample_banks * self.target_depth
 
+    @property
+    def difference_width(self) -> int:
+        """Bits of a difference of losses: of N |D| is at most ``(N - 1)(2**w - 1)``, and every
+        partial sum of it is below ``N * 2**w``."""
+        return self.formats.loss.width + (self.query_depth - 1).bit_length() + 1
+
+    @property
+    def loss_rows(self) -> int:
+        """Rows of the loss memory. On a compact chip, the update of an RGE step keeps the
+        differences of its losses there, from row ``query_depth + 1`` on."""
+        rows = 2 * self.query_depth + 1 if self.compact else 0
+        return max(self.evaluation_depth, rows)
+
     def loss_cycles(self, n_outputs: int) -> int:
         """Cycles that the loss unit needs for each evaluation of CGE, all lanes in use.
 

@@ -173,7 +173,8 @@ def windows(chip: Chip) -> dict[str, Window]:
 
     * ``parameters``, ``momentum``: word p is parameter p.
     * ``program``: row r is words 2r (low half) and 2r + 1 (high half).
-    * ``losses``: word e is the summed loss of evaluation e of the last step; read only.
+    * ``losses``: word e is the summed loss of evaluation e of the last step; read only. On a
+      compact chip, an RGE step leaves words behind the first ``query_depth + 1`` undefined.
     * ``samples``: word ``(lane << L) | (bank << B) | row`` where ``row = pass * n_inputs + input``,
       B = bits of sample_depth, L = B + 1, or B with one bank. Sample s of the batch is in lane
       ``s % lanes`` of pass ``s // lanes``.
