@@ -288,7 +288,7 @@ def test_a_network_too_large_for_the_board(capsys: Capture, tmp_path: Path) -> N
         assert main(arguments) == 2
         message = capsys.readouterr().err
         assert re.match(
-            r"zerotrain: A chip of 4 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 30 "
+            r"zerotrain: A chip of 8 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 30 "
             r"block RAMs, the chip needs \d+, \d+ too many",
             message,
         )

@@ -124,7 +124,13 @@ def draw_evaluations(
 
 
 def draw_case(
-    rng: Random, loss: Loss, formats: Formats, *, serial: bool = False, **fixed: int
+    rng: Random,
+    loss: Loss,
+    formats: Formats,
+    *,
+    serial: bool = False,
+    cge: bool = True,
+    **fixed: int,
 ) -> Case:
     lanes = fixed.get("lanes", rng.randint(1, 8 if serial else 9))
     ways = fixed.get("ways", 1 if serial else rng.randint(1, min(3, lanes)))
@@ -135,13 +141,13 @@ def draw_case(
         loss_ways=ways,
         formats=formats,
         loss=loss,
-        cge=not serial,
+        cge=cge,
         compact=serial,
         output_depth=1 << (c - 1).bit_length(),
         evaluation_depth=EVALUATIONS + 2,
         target_depth=3 * 9 * 16,
     )
-    count = 1 if serial else rng.randint(1, EVALUATIONS)
+    count = rng.randint(1, EVALUATIONS) if cge else 1
     kinds = [k > 0 and rng.random() < 0.75 for k in range(count)]
     active = [lanes] * (n_passes - 1) + [rng.randint(1, lanes)]
     batch = sum(active)
@@ -189,7 +195,7 @@ async def run_pass(
     written: list[int] = []
     clamped, cycle, data = False, 0, 0
     while upcoming or pending or ctx.get(dut.busy) or not written:
-        assert cycle < 4_000, "The loss unit stopped answering"
+        assert cycle < 40_000, "The loss unit stopped answering"
         reserve = ""
         if upcoming and issuing == 0:
             kind = "delta" if upcoming[0].delta else "base"
@@ -290,15 +296,16 @@ def test_drawn(loss: Loss, seed: int, attach: Attach, draw_formats: Draw) -> Non
     assert clamped == bool(flags & Saturation.LOSS)
 
 
+@pytest.mark.parametrize("cge", [False, True])
 @pytest.mark.parametrize("seed", range(24))
-def test_one_after_the_other(seed: int, attach: Attach, draw_formats: Draw) -> None:
+def test_one_after_the_other(seed: int, cge: bool, attach: Attach, draw_formats: Draw) -> None:
     """The serial unit, with logits near and far from one another; the last pass in its time."""
     rng = Random(seed)
     formats = Formats() if seed < 8 else draw_formats(rng, 20)
-    case = draw_case(rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, serial=True)
+    case = draw_case(rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, serial=True, cge=cge)
     assert case.chip.serial_loss
     if seed % 3 == 0:  # within some units of the loss: exponentials of every size
-        for (e,) in case.passes:
+        for e, *_ in case.passes:
             reach = 12 << formats.logit.frac_bits
             top = formats.logit.raw_max
             e.values[:] = np.clip(e.values % reach, 0, top)
@@ -306,7 +313,8 @@ def test_one_after_the_other(seed: int, attach: Attach, draw_formats: Draw) -> N
     found, found_hits, clamped, written = simulate(case, attach, seed=seed, gaps=False)
     assert (found, found_hits, clamped) == (losses, hits, bool(flags & Saturation.LOSS))
     filling = case.n_outputs * case.chip.lanes + 2
-    assert written[-1] <= filling + case.chip.serial_loss_cycles(case.n_outputs)
+    evaluation = filling + case.chip.serial_loss_cycles(case.n_outputs)
+    assert written[-1] <= len(written) * evaluation
 
 
 def test_paper_size(attach: Attach) -> None:
@@ -341,11 +349,15 @@ def test_single_differences(seed: int, attach: Attach) -> None:
     assert simulate(case, attach, seed=seed, gaps=seed % 4 > 1)[0] == case.golden()[0]
 
 
-def test_extreme_sums(attach: Attach) -> None:
+@pytest.mark.parametrize("serial", [False, True])
+def test_extreme_sums(serial: bool, attach: Attach) -> None:
     """Sums of exponentials that vanish, just reach ``2**32`` by adding up, or pass it at once."""
     rng = Random(5)
     formats = replace(Formats(), dlogit=QFormat(20, 14))
-    case = draw_case(rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, lanes=6, ways=2, n_outputs=3)
+    case = draw_case(
+        rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, serial=serial, lanes=6, ways=1 if serial else 2,
+        n_outputs=3,
+    )  # fmt: skip
     case.active = [6]
     case.targets = case.targets[:6]
     kinds = [False] + [True] * 12
@@ -365,13 +377,16 @@ def test_extreme_sums(attach: Attach) -> None:
     assert clamped == bool(flags & Saturation.LOSS)
 
 
+@pytest.mark.parametrize("serial", [False, True])
 @pytest.mark.parametrize("values", [(7.65, 7.65), (7.65, 7.65, 7.65), (8.4, 0.0), (-30.0, -30.0)])
-def test_sum_flag(values: tuple[float, ...], attach: Attach) -> None:
+def test_sum_flag(values: tuple[float, ...], serial: bool, attach: Attach) -> None:
     """The flag of each way to reach ``2**32``, seen by itself."""
     rng = Random(6)
     c = len(values)
     formats = replace(Formats(), dlogit=QFormat(20, 14))
-    case = draw_case(rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, lanes=1, ways=1, n_outputs=c)
+    case = draw_case(
+        rng, Loss.SOFTMAX_CROSS_ENTROPY, formats, serial=serial, lanes=1, ways=1, n_outputs=c
+    )
     case.active, case.targets = [1], np.zeros(1, np.int64)
     (evaluations,) = case.passes = [draw_evaluations(rng, case.chip, c, [False, True])]
     evaluations[0].values[:] = 0

@@ -125,7 +125,7 @@ _ICEBREAKER = Board(
             Resource.SPRAM: 4,
         }
     ),
-    default_lanes=4,
+    default_lanes=8,
     pins=MappingProxyType(
         {
             "clk": Pin("35", "SB_LVCMOS"),

@@ -110,14 +110,14 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
     loss = chip.difference_width if chip.compact else f.loss.width
     whole = [("loss", chip.loss_rows, loss)]
     if chip.serial_loss:
-        words = chip.output_depth << max(1, (chip.lanes - 1).bit_length())
+        words = chip.output_depth << max(1, (chip.lanes - 1).bit_length()) + chip.cge
         # With them, slopes and values of two curves.
         whole.append(("logits", max(words, 256) + 256, max(f.logit.width, FINE_BITS)))
     else:
         whole.append(("logits", 2 * chip.output_depth, chip.lanes * f.logit.width))
     if not chip.spram:
         whole += _training_memories(chip)
-    if chip.cge:
+    if chip.cge and not chip.serial_loss:
         kept = groups * chip.output_depth, chip.loss_ways * f.logit.width
         whole.append(("logits kept", *kept))
     parts = [

@@ -14,16 +14,22 @@ __all__ = ["SerialSoftmaxLoss"]
 #: Exponentials further below the maximum than 2**-20 are zero.
 _VANISHING = -FINE_BITS
 
+#: Bits of a sum of exponentials, where these may exceed 1.
+_SUM_BITS = 32
+
 
 class SerialSoftmaxLoss(LossUnit):
     """Softmax cross-entropy and number of correct predictions, for ``Chip.serial_loss``.
 
     Golden model: :func:`zerotrain.golden.loss.softmax_loss`, ``reference`` and ``correct``.
 
-    One evaluation at a time, lane by lane: the outputs once for the maximum, then again for the sum
+    One evaluation at a time, lane by lane: the logits once for the maximum, then again for the sum
     of exponentials, then its logarithm. One multiplier by single bits does every product with a
-    variable and that with ln 2. As all evaluations are base evaluations, no exponential exceeds 1:
-    sums are short, and nothing but the loss of the batch can saturate.
+    variable and that with ln 2. Without CGE all evaluations are base evaluations, so that no
+    exponential exceeds 1: sums are short, and nothing but the loss of the batch can saturate.
+
+    With CGE, differences have words of their own, and the logits stay for them. The engine waits
+    until an evaluation is done.
 
     The buffer of logits is one word wide, and so is what the engine writes.
 
@@ -34,12 +40,14 @@ class SerialSoftmaxLoss(LossUnit):
         m = Module()
         chip, f = self._chip, self._chip.formats
         width, lane_bits = f.logit.width, address_bits(chip.lanes)
-        shift = FINE_BITS - f.logit.frac_bits
+        # Distances from the maximum have the fraction bits of the finer format.
+        fine = max(f.logit.frac_bits, f.dlogit.frac_bits) if chip.cge else f.logit.frac_bits
+        shift = FINE_BITS - fine
 
-        # Logits, kept inverted: the other operand of the difference is not. Behind them the tables
-        # of the curves: block RAM is scarce, and nothing reads both at once.
+        # Logits, and behind them their differences, kept inverted: the other operand of a distance
+        # is not. Then the tables of the curves: block RAM is scarce, and no cycle reads both.
         slopes, values = curve_words([EXP2, LOG2])
-        behind = max(len(slopes + values), chip.output_depth << lane_bits)
+        behind = max(len(slopes + values), chip.output_depth << (lane_bits + chip.cge))
         m.submodules.words = words = Memory(
             shape=unsigned(max(width, FINE_BITS)),
             depth=behind + len(slopes + values),
@@ -51,7 +59,7 @@ class SerialSoftmaxLoss(LossUnit):
         final_lane = self.logits.lane == chip.lanes - 1
         m.d.comb += [
             write.en.eq(self.logits.en),
-            write.addr.eq(Cat(self.logits.lane, self.logits.index)),
+            write.addr.eq(Cat(self.logits.lane, self.logits.index, self.logits.delta & chip.cge)),
             write.data.eq(~self.logits.data),
             arrived.eq(self.logits.en & final_lane & self.logits.last),
         ]
@@ -61,8 +69,15 @@ class SerialSoftmaxLoss(LossUnit):
         row = Signal.like(self.targets.addr)
         not_maximum = Signal(width, reset_less=True)
         exact = Signal()
-        distance = (Cat(1, ~logit).as_signed() + Cat(exact, not_maximum).as_signed()) >> 1
-        x = Signal(signed(width + 1), reset_less=True)
+        word_distance = (Cat(1, ~logit).as_signed() + Cat(exact, not_maximum).as_signed()) >> 1
+        distance = word_distance << (fine - f.logit.frac_bits)
+        x = Signal(signed(len(distance)), reset_less=True)
+        if chip.cge:
+            difference = (~logit).as_signed() << (fine - f.dlogit.frac_bits)
+            x = Signal(signed(max(len(distance), len(difference)) + 1), reset_less=True)
+        # The evaluation under way is one of differences; which outputs have one.
+        delta = Signal()
+        written = Signal(chip.output_depth, reset_less=True)
         match, hit = Signal(), Signal(reset_less=True)
         final_output = Signal()
         m.d.comb += [
@@ -74,56 +89,83 @@ class SerialSoftmaxLoss(LossUnit):
         # Arguments of the curves: of the exponential from x, of the logarithm from the sum.
         t = (_times_log2e(x) << shift) >> 14
         exponent = t >> FRACTION
-        top = chip.output_depth.bit_length() - 1
+        # The largest exponent of a sum, which a logarithm begins with, and the least.
+        top = _SUM_BITS - 1 - FINE_BITS if chip.cge else chip.output_depth.bit_length() - 1
+        least = -FINE_BITS - 1 if chip.cge else 0
         sum_ = Signal(FINE_BITS + top + 1, reset_less=True)
-        whole = Signal(range(max(2, top + 1)), reset_less=True)
+        whole = Signal(range(least, max(2, top + 1)), reset_less=True)
         logarithm, scaling = Signal(), Signal()
         argument = Mux(logarithm, sum_[-1 - FRACTION : -1], t[:FRACTION])
         interval = Cat(argument[REST:], logarithm)
         looks, looks_value = Signal(), Signal()
-        m.d.comb += read.addr.eq(Mux(looks, Cat(interval, looks_value) + behind, Cat(lane, output)))
+        looks_delta = Signal()
+        m.d.comb += read.addr.eq(
+            Mux(looks, Cat(interval, looks_value) + behind, Cat(lane, output, looks_delta))
+        )
         slope = value = read.data[:FINE_BITS]
 
         # Multiplier: adds a multiplicand for each bit of the multiplier, lowest first, and drops
         # what can no longer change the whole part.
-        term = Signal(FINE_BITS + 1, reset_less=True)
-        product = Signal(FINE_BITS + len(whole), reset_less=True)
+        # With CGE, an exponential begins where the largest ends, and is only shifted down as well.
+        above = top if chip.cge else 0
+        term = Signal(above + FINE_BITS + 1, reset_less=True)
+        logarithm_word = Value.cast(Cat(term[above:-1], whole))
+        if chip.cge:
+            logarithm_word = logarithm_word.as_signed()
+        product = Signal(logarithm_word.shape(), reset_less=True)
         multiplier = Signal(LN2_BITS, reset_less=True)
         steps = Signal(range(LN2_BITS + 1))
-        multiplicand = Mux(scaling, Cat(term[:FINE_BITS], whole), slope)
+        multiplicand = Mux(scaling, logarithm_word, slope)
         added = product + Mux(multiplier[0], multiplicand, 0)
 
         # An exponential is shifted to its place while the next one is being computed.
         pending = Signal()
         count = Signal(5)
+        summed, full = Value.cast(sum_ + term), Signal()
         with m.If(pending):
             with m.If(count == 0):
-                m.d.sync += [sum_.eq(sum_ + term), pending.eq(0)]
+                m.d.sync += [sum_.eq(summed), pending.eq(0)]
+                if chip.cge:
+                    with m.If(full | summed[len(sum_)]):
+                        m.d.sync += [sum_.eq(-1), full.eq(1)]
             with m.Else():
                 m.d.sync += [term.eq(term >> 1), count.eq(count + 1)]
 
         # The loss: minus the distance of the true output, and the logarithm.
         loss = f.loss.width
-        total = Signal(signed(max(loss, width + shift + lane_bits + 2) + 2), reset_less=True)
+        total = Signal(signed(max(loss, len(x) + shift + lane_bits + 1) + 2), reset_less=True)
         head, tail = Signal(), Signal()
         addend = Mux(head, ~(x << shift), product)
         with m.If(head | tail):
             m.d.sync += total.eq((Cat(1, total).as_signed() + Cat(head, addend).as_signed()) >> 1)
         word, overflow = saturate(total, loss)
+        evaluation: Value = self.first_evaluation
+        if chip.cge:
+            evaluation = Signal.like(self.first_evaluation, reset_less=True)
+            with m.If(self.pass_start):
+                m.d.sync += evaluation.eq(self.first_evaluation)
+            with m.Elif(self.losses_w.en):
+                m.d.sync += evaluation.eq(evaluation + 1)
         m.d.comb += [
-            self.losses.addr.eq(self.first_evaluation),
-            self.losses_w.addr.eq(self.first_evaluation),
+            self.losses.addr.eq(evaluation),
+            self.losses_w.addr.eq(evaluation),
             self.losses_w.data.eq(word),
-            self.saturated.eq(self.losses_w.en & overflow),
+            self.saturated.eq((self.losses_w.en & overflow) | (tail & full)),
         ]
 
         held = Signal()
         m.d.comb += [self.base_free.eq(~held), self.busy.eq(held)]
         with m.If(self.reserve_base):
-            m.d.sync += held.eq(1)
+            m.d.sync += [held.eq(1), delta.eq(0)]
+        if chip.cge:
+            m.d.comb += self.delta_free.eq(~held)
+            with m.If(self.reserve_delta):
+                m.d.sync += [held.eq(1), delta.eq(1), written.eq(0)]
+            with m.If(self.logits.en):
+                m.d.sync += written.bit_select(self.logits.index, 1).eq(1)
         with m.If(self.clear):
             m.d.sync += self.correct.eq(0)
-        with m.Elif(tail & hit & self.score):
+        with m.Elif(tail & hit & ~delta & self.score):
             m.d.sync += self.correct.eq(self.correct + 1)
 
         with m.FSM():
@@ -142,9 +184,9 @@ class SerialSoftmaxLoss(LossUnit):
                 m.next = "Compare"
             with m.State("Compare"):
                 # Without the one, not negative means greater.
-                with m.If((output == 0) | ~distance[-1]):
+                with m.If((output == 0) | ~word_distance[-1]):
                     m.d.sync += [not_maximum.eq(logit), hit.eq(match)]
-                m.d.sync += [output.eq(output + 1), sum_.eq(0)]
+                m.d.sync += [output.eq(output + 1), sum_.eq(0), full.eq(0)]
                 m.next = "Find"
                 with m.If(final_output):
                     m.d.sync += output.eq(0)
@@ -152,15 +194,25 @@ class SerialSoftmaxLoss(LossUnit):
             with m.State("Read"):
                 m.next = "Distance"
             with m.State("Distance"):
-                m.d.comb += exact.eq(1)
+                m.d.comb += [exact.eq(1), looks_delta.eq(delta)]
                 m.d.sync += x.eq(distance)
                 m.next = "Look up"
+                if chip.cge:
+                    with m.If(delta & written.bit_select(output, 1)):
+                        m.next = "Difference"
+            if chip.cge:
+                with m.State("Difference"):
+                    m.d.sync += x.eq(x + difference)
+                    m.next = "Look up"
             with m.State("Look up"):
                 m.d.comb += [head.eq(match), looks.eq(1)]
                 m.d.sync += [product.eq(0), multiplier.eq(argument[:REST]), steps.eq(REST)]
                 m.next = "Multiply"
                 with m.If(exponent < _VANISHING):
                     m.next = "Next"
+                if chip.cge:
+                    with m.Elif(exponent > top):
+                        m.d.sync += full.eq(1)
             with m.State("Multiply"):
                 m.d.comb += [looks.eq(1), looks_value.eq(steps == 1)]
                 m.d.sync += [
@@ -175,8 +227,8 @@ class SerialSoftmaxLoss(LossUnit):
                 # Below the next table entry, so that it fits 20 bits.
                 with m.If(~pending):
                     m.d.sync += [
-                        term.eq(Cat((value + product)[:FINE_BITS], 1)),
-                        count.eq(exponent),
+                        term.eq(Cat((value + product)[:FINE_BITS], 1) << above),
+                        count.eq(exponent - above),
                         pending.eq(~logarithm),
                         product.eq(0),
                         multiplier.eq(LN2),
@@ -199,7 +251,7 @@ class SerialSoftmaxLoss(LossUnit):
                 m.d.comb += looks.eq(1)
                 m.d.sync += [product.eq(0), multiplier.eq(argument[:REST]), steps.eq(REST)]
                 m.next = "Multiply"
-                with m.If(~sum_[-1]):
+                with m.If(~sum_[-1] & (whole != least)):
                     m.d.sync += [sum_.eq(sum_ << 1), whole.eq(whole - 1)]
                     m.next = "Normalise"
             with m.State("Tail"):

@@ -49,7 +49,7 @@ class Chip:
     compact : bool
         Fewer logic cells at a lower clock, for small parts, on 1 to 8 lanes: results leave the
         lanes one after the other through one requantiser, few registers are on any way, the lanes
-        merge, and the softmax loss without CGE takes its outputs one after the other.
+        merge, and a softmax loss of one way takes its outputs one after the other.
     parameter_depth : int
         Words of the parameter and momentum memories.
     weight_depth : int
@@ -197,7 +197,7 @@ class Chip:
     def serial_loss(self) -> bool:
         """Whether the loss unit takes one output after the other."""
         softmax = self.loss == Loss.SOFTMAX_CROSS_ENTROPY
-        return self.compact and softmax and not self.cge and self.loss_ways == 1
+        return self.compact and softmax and self.loss_ways == 1
 
     @property
     def scratch_rows(self) -> int:
@@ -240,9 +240,12 @@ class Chip:
         return max(turns, (turns + latency) // 2)
 
     def serial_loss_cycles(self, n_outputs: int) -> int:
-        """Most cycles that a serial loss unit needs for a pass: of an output, 2 for the maximum
-        and 17 for its exponential, or 23 where that is shifted far; the logarithm takes 62."""
-        return self.lanes * (25 * n_outputs + 62) + 4
+        """Most cycles that a serial loss unit needs for an evaluation of a pass: of an output, 2
+        for the maximum and 17 for its exponential, or 23 where that is shifted far; the logarithm
+        takes 62. With CGE, exponentials are shifted further, and the logarithm begins further
+        up."""
+        output, logarithm = (36, 100) if self.cge else (25, 62)
+        return self.lanes * (output * n_outputs + logarithm) + 4
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and the configuration hash."""

@@ -99,14 +99,16 @@ class Plan:
     def _loss_wait(self, section: Section) -> int:
         """Cycles of one run in which the engine waits for the loss unit.
 
-        A loss is computed next to the products of the following evaluation.
+        A loss is computed next to the products of the following evaluation, but by a serial unit.
         """
-        loss = self.chip.loss_cycles(self.network.n_outputs)
+        n_outputs, serial = self.network.n_outputs, self.chip.serial_loss
+        loss = (self.chip.serial_loss_cycles if serial else self.chip.loss_cycles)(n_outputs)
         wait = 0
         for item in self.sections[section]:
             last = item.body[-1] if isinstance(item, Loop) else item
             if last.result == Result.DLOGIT:
-                wait += max(0, item.evaluations * loss - item.beats)
+                # A serial unit does one evaluation at a time.
+                wait += max(0, item.evaluations * loss - (0 if serial else item.beats))
         return wait
 
     def _update_cycles(self, kind: StepKind, queries: int) -> int:
