@@ -95,6 +95,27 @@ class Plain:
                 )
         return out
 
+    def difference_weights(self, layer: Layer, cores: list[Tensor]) -> Tensor:
+        """``W'`` of section 4 in the place of the full merge."""
+        d = layer.n_tt_cores
+        mid = d // 2
+        left, right = self.merge(layer, cores, 0, mid), self.merge(layer, cores, mid, d)
+        rank, m, n = layer.all_ranks[mid], layer.out_modes, layer.in_modes
+        i2_size, j2_size = prod(m[mid:]), prod(n[mid:])
+        out: Tensor = {}
+        for c, j1, j2 in product(range(layer.n_outputs), range(prod(n[:mid])), range(j2_size)):
+            c1, c2 = divmod(c, i2_size)
+            acc = 0
+            for b in range(rank):
+                acc += left[0, c1, j1, b] * right[b, c2, j2, 0]
+                acc -= left[0, 0, j1, b] * right[b, 0, j2, 0]
+            if c > 0:
+                acc = self.requantize(
+                    acc, self.f.weight.frac_bits, self.f.weight.width, Saturation.MERGE
+                )
+            out[0, c, j1 * j2_size + j2, 0] = acc
+        return out
+
     # Section 3
 
     def layer(
@@ -280,10 +301,14 @@ class Plain:
             inputs.append(v)
             ys.append(y)
             v = [self.act(value, n) for value in y]
-        above = {
-            n: self.merge(network.layers[n], self.cores(theta, n), 0, network.layers[n].n_tt_cores)
-            for n in range(1, len(network.layers))
-        }
+        above: dict[int, Tensor] = {}
+        for n in range(1, len(network.layers)):
+            layer, cores = network.layers[n], self.cores(theta, n)
+            softmax = network.loss == Loss.SOFTMAX_CROSS_ENTROPY
+            if self.is_last(n) and softmax and layer.n_tt_cores >= 2:
+                above[n] = self.difference_weights(layer, cores)
+            else:
+                above[n] = self.merge(layer, cores, 0, layer.n_tt_cores)
         for n, layer in enumerate(network.layers):
             for k in range(layer.n_tt_cores):
                 e = self.environment(theta, n, k, inputs[n])

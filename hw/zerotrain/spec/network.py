@@ -216,6 +216,12 @@ class Network:
         return sum(layer.n_parameters for layer in self.layers)
 
     @property
+    def relative_logits(self) -> bool:
+        """Whether CGE takes what hidden layers change of the logits relative to the first of them
+        (docs/numerics.md, section 4)."""
+        return self.loss == Loss.SOFTMAX_CROSS_ENTROPY and self.layers[-1].n_tt_cores > 1
+
+    @property
     def n_targets(self) -> int:
         """Target words per sample: a label, or one value per output."""
         return 1 if self.loss == Loss.SOFTMAX_CROSS_ENTROPY else self.n_outputs

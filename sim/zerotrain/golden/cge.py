@@ -5,7 +5,7 @@ times the entry's environment. The activation, the rest of the network and the l
 full for every entry; only the work that entries have in common is shared.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from zerotrain.golden.tt import (
     Groups,
     TTLayer,
     activate,
+    difference_weights,
     environments,
     layer_forward,
     merge,
@@ -25,7 +26,7 @@ from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Activation, Network
 from zerotrain.spec.registers import Saturation
 
-__all__ = ["Differences", "ForwardLayer", "cge_forward", "output_differences"]
+__all__ = ["Differences", "ForwardLayer", "cge_forward", "lifting_weights", "output_differences"]
 
 Ints = NDArray[np.int64]
 
@@ -113,9 +114,8 @@ def output_differences(
     last = len(layers) - 1
     lifts: list[_Lift] = []
     for n in range(last):
-        # The full merge of the layer above, once per step.
-        above = layers[n + 1].part
-        w = merge(above.cores, 0, above.layer.n_tt_cores, formats, flags)[0, :, :, 0]
+        # Once per step.
+        w = lifting_weights(network, n + 1, layers[n + 1].part.cores, formats, flags)
         lifts.append(_Lift(layers[n], w, formats, to_logits=n + 1 == last))
     for n, layer in enumerate(layers):
         # Layers above the next one see all their outputs change.
@@ -128,6 +128,15 @@ def output_differences(
                 for lift in lifts[n + 1 :]:
                     dz = lift(dz, None, flags)
             yield Differences(block.parameters, dz.astype(np.int64))
+
+
+def lifting_weights(
+    network: Network, n: int, cores: Sequence[Raw], formats: Formats, flags: Flags
+) -> Raw:
+    """What layer ``n`` multiplies differences of its inputs by: ``[n_outputs, n_inputs]``."""
+    if n == len(network.layers) - 1 and network.relative_logits:
+        return difference_weights(cores, formats, flags)
+    return merge(cores, 0, len(cores), formats, flags)[0, :, :, 0]
 
 
 def _to_logits(block: _Block, n_outputs: int, formats: Formats, flags: Flags) -> Raw:
@@ -148,7 +157,7 @@ class _Lift:
     layer : ForwardLayer
         The hidden layer.
     w : ``[n_outputs above, n_outputs]``
-        Full merge of the layer above.
+        :func:`lifting_weights` of the layer above.
     to_logits : bool
         Whether that is the last layer.
     """

@@ -17,8 +17,8 @@ from zerotrain.spec.network import Activation, Layer, Network
 from zerotrain.spec.registers import Saturation
 
 __all__ = [
-    "Groups", "TTLayer", "activate", "check_groups", "environments", "forward", "layer_forward",
-    "merge", "single_groups", "unpack",
+    "Groups", "TTLayer", "activate", "check_groups", "difference_weights", "environments",
+    "forward", "layer_forward", "merge", "single_groups", "unpack",
 ]  # fmt: skip
 
 #: Sizes of the groups of TT-cores that are merged, from the left, one tuple per layer.
@@ -91,16 +91,39 @@ def merge(cores: Sequence[Raw], lo: int, hi: int, formats: Formats, flags: Flags
     """TT-cores ``lo..hi-1`` as one array ``[..., r_lo, I, J, r_hi]``, raw in ``weight``."""
     if hi - lo == 1:
         return cores[lo]
+    acc = _merged_sums(cores, lo, hi, formats, flags)
+    weight = formats.weight
+    return flags.requantize(acc, weight.frac_bits, weight.width, Saturation.MERGE)
+
+
+def _merged_sums(cores: Sequence[Raw], lo: int, hi: int, formats: Formats, flags: Flags) -> Raw:
+    """The exact sums of :func:`merge`, for several TT-cores."""
     mid = (lo + hi) // 2
     left = merge(cores, lo, mid, formats, flags)
     right = merge(cores, mid, hi, formats, flags)
     *lead, a, i, j, b = left.shape
     _, i2, j2, c = right.shape[-4:]
     acc = left.reshape(*lead, a * i * j, b) @ right.reshape(*lead, b, i2 * j2 * c)
+    acc = acc.reshape(*lead, a, i, j, i2, j2, c).swapaxes(-4, -3)
+    return acc.reshape(*lead, a, i * i2, j * j2, c)
+
+
+def difference_weights(cores: Sequence[Raw], formats: Formats, flags: Flags) -> Raw:
+    """What the weights of every output have more than those of the first.
+
+    Parameters
+    ----------
+    cores : sequence of ``[a, i, j, b]``
+        Two or more: all TT-cores of a layer, raw in ``weight``.
+
+    Returns
+    -------
+    ``[n_outputs, n_inputs]``
+        Raw in ``weight``; the first row is zero.
+    """
+    acc = _merged_sums(cores, 0, len(cores), formats, flags)[0, :, :, 0]
     weight = formats.weight
-    out = flags.requantize(acc, weight.frac_bits, weight.width, Saturation.MERGE)
-    out = out.reshape(*lead, a, i, j, i2, j2, c).swapaxes(-4, -3)
-    return out.reshape(*lead, a, i * i2, j * j2, c)
+    return flags.requantize(acc - acc[0], weight.frac_bits, weight.width, Saturation.MERGE)
 
 
 def activate(y: Raw, activation: Activation) -> Raw:

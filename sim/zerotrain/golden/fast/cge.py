@@ -6,9 +6,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from zerotrain.golden.cge import ForwardLayer
+from zerotrain.golden.cge import ForwardLayer, lifting_weights
 from zerotrain.golden.fast.environments import left_half, right_half
-from zerotrain.golden.fast.layer import layer_forward, layers_of, merge, merge_groups
+from zerotrain.golden.fast.layer import layer_forward, layers_of, merge_groups
 from zerotrain.golden.fast.lift import Lift
 from zerotrain.golden.fast.losses import evaluation_losses
 from zerotrain.golden.fast.memory import borrowed_memory
@@ -75,8 +75,10 @@ class _Step:
         self.out = np.empty(d + 1, np.int64)
         self.lifts: list[Lift] = []
         for n in range(self.last):
-            above, formats = layers[n + 1].part, model.formats
-            w = merge(above.cores, 0, above.layer.n_tt_cores, formats, flags)[0, :, :, 0]
+            formats = model.formats
+            cores = [core.astype(np.float64) for core in layers[n + 1].part.cores]
+            w = lifting_weights(model.network, n + 1, cores, formats, flags)
+            w = w.astype(word_type(formats.weight))
             activation = layers[n].part.layer.activation
             self.lifts.append(Lift(layers[n].y, activation, w, formats, n + 1 == self.last))
 

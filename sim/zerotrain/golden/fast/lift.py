@@ -32,7 +32,7 @@ class Lift:
     activation : Activation
         Its activation.
     w : ``[n_outputs above, n_outputs]``
-        Full merge of the layer above.
+        :func:`~zerotrain.golden.cge.lifting_weights` of the layer above.
     to_logits : bool
         Whether that is the last layer.
     """
