@@ -1,6 +1,7 @@
 """The merge unit against the golden model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -14,8 +15,12 @@ from zerotrain.gateware.memory import ReadPort
 from zerotrain.gateware.merge import MergeUnit
 from zerotrain.gateware.weights import WeightMemory, read_latency
 from zerotrain.golden.fixed import Flags
+from zerotrain.golden.tt import difference_weights, unpack
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
+from zerotrain.spec.memory import Allocator
+from zerotrain.spec.merging import Key, Merging
+from zerotrain.spec.network import Layer, Network
 from zerotrain.spec.program import Contract, Level, Result, Source, encode
 from zerotrain.spec.registers import Saturation
 
@@ -23,7 +28,8 @@ Attach = Callable[..., Any]
 Draw = Callable[..., Formats]
 
 #: Words of the weight memory, and of the merge unit's copy.
-WEIGHTS, FACTORS = 1024, 256
+WEIGHTS, FACTORS = 2048, 512
+PROGRAM_BITS = 8
 
 
 def merging(
@@ -56,16 +62,105 @@ def merging(
     )
 
 
+def chip_of(formats: Formats) -> Chip:
+    return Chip(
+        lanes=1, loss_ways=1, formats=formats, parameter_depth=FACTORS, merge_depth=FACTORS,
+        weight_depth=WEIGHTS, program_depth=1 << PROGRAM_BITS, acc_width=48,
+    )  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What the unit did.
+
+    Attributes
+    ----------
+    memory : list of int
+        The weight memory, up to the last result.
+    clamped : bool
+        Whether any result was.
+    announced : list of int
+        How many results had been written at each announcement.
+    written : int
+        Results in all.
+    """
+
+    memory: list[int]
+    clamped: bool
+    announced: list[int]
+    written: int
+
+
+def simulate(
+    attach: Attach, chip: Chip, words: Sequence[int], section: Sequence[Contract]
+) -> Outcome:
+    """Run a section on weights that begin with ``words``."""
+    fmt = chip.formats.weight
+    m = Module()
+    m.submodules.dut = dut = MergeUnit(chip)
+    word = signed(fmt.width)
+    m.submodules.weights = weights = WeightMemory(chip)
+    wiring.connect(m, dut.left, weights.left)
+    wiring.connect(m, dut.right, weights.right)
+    # Before the start, the test is what perturbs.
+    loads, address, loaded = Signal(), Signal(range(WEIGHTS)), Signal(word)
+    m.d.comb += [
+        weights.write.en.eq(dut.weight_w.en | loads),
+        weights.write.addr.eq(Mux(loads, address, dut.weight_w.addr)),
+        weights.write.data.eq(Mux(loads, loaded, dut.weight_w.data)),
+    ]
+    # Rows come through a register.
+    row = Signal(64)
+    rows = [0, *encode(section, chip.formats.shifts)]
+    port = ReadPort(PROGRAM_BITS, 64).flip().create()
+    attach(m, "program", 64, chip.program_depth, rows, read=port)
+    m.d.comb += [port.addr.eq(dut.program.addr), dut.program.data.eq(row)]
+    m.d.sync += row.eq(port.data)
+    out = Outcome([], False, [], 0)
+
+    async def testbench(ctx: Any) -> None:
+        ctx.set(loads, 1)
+        for k, value in enumerate(words):
+            ctx.set(address, k)
+            ctx.set(loaded, int(value))
+            await ctx.tick()
+        ctx.set(loads, 0)
+        ctx.set(dut.pc, 1)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        cycles = end = 0
+        most = sum(c.beats + c.packets + 50 for c in section)
+        while ctx.get(dut.busy):
+            out.clamped |= bool(ctx.get(dut.saturated))
+            if ctx.get(dut.weight_w.en):
+                out.written += 1
+                end = max(end, ctx.get(dut.weight_w.addr) + 1)
+            if ctx.get(dut.merged):
+                out.announced.append(out.written)
+            cycles += 1
+            assert cycles < most, "The merge unit does not finish"
+            await ctx.tick()
+        for k in range(end):
+            ctx.set(weights.read.addr, k)
+            await ctx.tick().repeat(read_latency(chip))
+            out.memory.append(ctx.get(weights.read.data))
+        assert not ctx.get(dut.bad_program)
+
+    sim = Simulator(m)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()  # ends with the testbench, whose loop has a deadline
+    return out
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_sections(seed: int, attach: Attach, draw_formats: Draw) -> None:
     """Two contractions, the second with the result of the first as a factor."""
     rng = Random(seed)
     formats = draw_formats(rng)
     fmt = formats.weight
-    chip = Chip(
-        lanes=1, loss_ways=1, formats=formats, parameter_depth=FACTORS, merge_depth=FACTORS,
-        weight_depth=WEIGHTS, program_depth=64, acc_width=48,
-    )  # fmt: skip
+    chip = chip_of(formats)
     a, b, c = (rng.randint(1, 3) for _ in range(3))
     i, j, i2, j2, i3, j3 = (rng.randint(1, 2) for _ in range(6))
     array = np.random.default_rng(seed)
@@ -94,62 +189,40 @@ def test_sections(seed: int, attach: Attach, draw_formats: Draw) -> None:
     one = product(first, second)
     two = product(one.reshape(a, i * i2, j * j2, c), third)
 
-    m = Module()
-    m.submodules.dut = dut = MergeUnit(chip)
-    word = signed(fmt.width)
-    m.submodules.weights = weights = WeightMemory(chip)
-    wiring.connect(m, dut.left, weights.left)
-    wiring.connect(m, dut.right, weights.right)
-    # Before the start, the test is what perturbs.
-    loads, address, loaded = Signal(), Signal(range(WEIGHTS)), Signal(word)
-    m.d.comb += [
-        weights.write.en.eq(dut.weight_w.en | loads),
-        weights.write.addr.eq(Mux(loads, address, dut.weight_w.addr)),
-        weights.write.data.eq(Mux(loads, loaded, dut.weight_w.data)),
-    ]
-    # Rows come through a register.
-    row = Signal(64)
-    rows = [0, *encode(section, formats.shifts)]
-    port = ReadPort(6, 64).flip().create()
-    attach(m, "program", 64, 64, rows, read=port)
-    m.d.comb += [port.addr.eq(dut.program.addr), dut.program.data.eq(row)]
-    m.d.sync += row.eq(port.data)
-    results: list[int] = []
-    clamped = False
+    out = simulate(attach, chip, words, section)
+    columns = a * j * j2 * j3
+    assert out.announced == [one.size + columns * (k + 1) for k in range(i * i2 * i3)]
+    assert out.written == one.size + two.size
+    assert out.memory[merged_at : merged_at + one.size] == one.ravel().tolist()
+    assert out.memory[target : target + two.size] == two.ravel().tolist()
+    assert out.clamped == bool(flags.value)
 
-    async def testbench(ctx: Any) -> None:
-        nonlocal clamped
-        ctx.set(loads, 1)
-        for k, value in enumerate(words):
-            ctx.set(address, k)
-            ctx.set(loaded, int(value))
-            await ctx.tick()
-        ctx.set(loads, 0)
-        ctx.set(dut.pc, 1)
-        ctx.set(dut.start, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
-        announced = written = cycles = 0
-        while ctx.get(dut.busy):
-            clamped |= bool(ctx.get(dut.saturated))
-            written += ctx.get(dut.weight_w.en)
-            if ctx.get(dut.merged):
-                announced += 1
-                assert written == one.size + announced * a * j * j2 * j3
-            cycles += 1
-            most = sum(c.beats for c in section) + one.size + 50
-            assert cycles < most, "The merge unit does not finish"
-            await ctx.tick()
-        assert announced == i * i2 * i3 and written == one.size + two.size
-        for k in (*range(merged_at, merged_at + one.size), *range(target, target + two.size)):
-            ctx.set(weights.read.addr, k)
-            await ctx.tick().repeat(read_latency(chip))
-            results.append(ctx.get(weights.read.data))
-        assert not ctx.get(dut.bad_program)
 
-    sim = Simulator(m)
-    sim.add_clock(1e-6)
-    sim.add_testbench(testbench)
-    sim.run()  # ends with the testbench, whose loop has a deadline
-    assert results == [*one.ravel().tolist(), *two.ravel().tolist()]
-    assert clamped == bool(flags.value)
+@pytest.mark.parametrize("seed", range(8))
+def test_differences(seed: int, attach: Attach, draw_formats: Draw) -> None:
+    """The weights of every output of a layer less those of the first."""
+    rng = Random(100 + seed)
+    formats, d = draw_formats(rng), rng.randint(2, 4)
+    out_modes = (*(rng.randint(1, 2) for _ in range(d - 1)), rng.randint(2, 3))
+    layer = Layer(
+        tuple(rng.randint(1, 3) for _ in range(d)), tuple(rng.sample(out_modes, d)),
+        tuple(rng.randint(1, 4) for _ in range(d - 1)), bias=False,
+    )  # fmt: skip
+    network = Network((layer,))
+    chip = chip_of(formats)
+    merging = Merging(network, formats, Allocator(), unit=True)
+    key = Key(0, 0, d, relative=True)
+    merging.place_factors([key])
+    merging.place([key])
+    theta = np.random.default_rng(seed).integers(
+        formats.weight.raw_min, formats.weight.raw_max, network.n_parameters, endpoint=True
+    )
+    # Some so small that nothing is clamped.
+    theta >>= rng.choice([0, formats.weight.width // 2])
+    flags = Flags()
+    (part,) = unpack(network, formats, theta)
+    wanted = difference_weights(part.cores, formats, flags)[1:].astype(int)
+    out = simulate(attach, chip, theta.tolist(), merging.make(key))
+    at = merging.at[key].address
+    assert out.memory[at : at + wanted.size] == wanted.ravel().tolist()
+    assert out.clamped == bool(flags.value)

@@ -1,11 +1,12 @@
 """Small pieces of fixed-point arithmetic shared by the units."""
 
-from amaranth import Const, Module, Mux, Shape, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = [
     "ConstantMultiplier",
+    "add_or_subtract",
     "csd_digits",
     "fabric_product",
     "saturate",
@@ -33,6 +34,16 @@ def limit(negative: Value, width: int) -> Value:
     # A choice of constants: Verilator would put repeated bits together one by one.
     top = 1 << (width - 1)
     return Mux(negative, Const(-top, signed(width)), Const(top - 1, signed(width)))
+
+
+def add_or_subtract(total: Value, term: Value, subtract: Value) -> Value:
+    """``total - term`` if ``subtract``, else ``total + term``, both signed; one adder.
+
+    ``-term`` is ``~term + 1``; the 1 comes as the carry from a lowest bit of its own.
+    """
+    inverted = term.as_unsigned() ^ subtract.replicate(len(term))
+    one = Const(1, 1)
+    return (Cat(one, total).as_signed() + Cat(subtract, inverted).as_signed())[1:].as_signed()
 
 
 def select_shift(value: Value, amount: Value, bits: range) -> Value:

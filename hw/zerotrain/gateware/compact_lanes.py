@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.arithmetic import add_or_subtract, pipe
 from zerotrain.gateware.lane import TAKES
 from zerotrain.gateware.memory import address_bits
 from zerotrain.gateware.requantiser import Requantiser
@@ -38,9 +38,9 @@ class CompactLanes(wiring.Component):
 
     Stages are those of a beat. ``input_row``, ``scratch_row``, ``preact_row`` are rows in stage 1;
     ``takes``, ``constant``, ``relu`` and ``weight`` are taken in stage ``WORD_STAGE`` = 2,
-    ``ends`` in stage ``END_STAGE`` = 5. ``single``, ``shift`` and ``result`` hold still from there
-    to the last word. The result of lane k is there in stage ``RESULT_STAGE + k``, and written to
-    ``write_row`` at its end, which is still by then.
+    ``subtract`` in stage 4, ``ends`` in stage ``END_STAGE`` = 5. ``single``, ``shift`` and
+    ``result`` hold still from there to the last word. The result of lane k is there in stage
+    ``RESULT_STAGE + k``, and written to ``write_row`` at its end, which is still by then.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ class CompactLanes(wiring.Component):
     weight : In(signed)
     ends : In(1)
         The last beat of a sum.
+    subtract : In(1)
+        This product is subtracted, in lane 0; only for ``chip.lane_subtracts``.
     single : In(1)
         Only the word of lane 0 is wanted.
     shift, result : In
@@ -100,6 +102,7 @@ class CompactLanes(wiring.Component):
                 "relu": In(1),
                 "weight": In(signed(f.weight.width)),
                 "ends": In(1),
+                "subtract": In(1),
                 "single": In(1),
                 "shift": In(self._requantiser.shift.shape()),
                 "result": In(Result),
@@ -150,11 +153,14 @@ class CompactLanes(wiring.Component):
             operand = self._operand(
                 m, inputs[k].as_signed(), words[k].as_signed(), activations[k].as_signed()
             )
+            # Where there is no beat, the product is zero.
+            total: Value = acc + p2_prod
+            if k == 0 and chip.lane_subtracts:
+                total = add_or_subtract(acc, p2_prod, self.subtract)
             m.d.sync += [
                 p1_operand.eq(operand),
                 p2_prod.eq(p1_weight * p1_operand),
-                # Where there is no beat, the product is zero.
-                acc.eq(acc + p2_prod),
+                acc.eq(total),
                 chain[k].eq(chain[k + 1] if k + 1 < lanes else acc),
             ]
             with m.If(self.ends):

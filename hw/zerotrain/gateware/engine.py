@@ -145,6 +145,7 @@ class Engine(wiring.Component):
             bits,
             words=chip.lanes if chip.compact else 0,
             loops=chip.loops,
+            subtracts=chip.lane_subtracts,
             compact=chip.compact,
         )
         wiring.connect(m, wiring.flipped(self.program), seq.program)
@@ -270,6 +271,8 @@ class Engine(wiring.Component):
             told.shift.eq(control.shift),
             told.result.eq(control.result),
         ]
+        if chip.lane_subtracts:
+            m.d.comb += told.subtract.eq(beats[WORD_STAGE + stages.first - 1].subtract)
 
         active = Signal(chip.lanes)
         active_lanes = pipe(m, self.active_lanes, 1, "active_lanes")
@@ -380,6 +383,7 @@ class Engine(wiring.Component):
             lanes.relu.eq(control.relu),
             lanes.weight.eq(Mux(control.unit_weight, one, self.weight.data)),
             lanes.ends.eq(ends),
+            lanes.subtract.eq(ending.subtract),
             lanes.single.eq(for_one_lane(control)),
             lanes.shift.eq(control.shift),
             lanes.result.eq(kind),

@@ -12,7 +12,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import limit, pipe, saturate
+from zerotrain.gateware.arithmetic import add_or_subtract, limit, pipe, saturate
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
@@ -51,6 +51,7 @@ class LaneStages:
 
 def lane_control(chip: Chip) -> data.StructLayout:
     """What all lanes are told (see :class:`Lane`)."""
+    subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
             "takes": TAKES,
@@ -63,6 +64,7 @@ def lane_control(chip: Chip) -> data.StructLayout:
             "result": Result,
             "done": 1,
         }
+        | subtract
     )
 
 
@@ -119,7 +121,8 @@ class Lane(wiring.Component):
     * the operand; the ``weight`` arrives;
     * multiplication;
     * [the product;]
-    * accumulation, ``round`` (the rounding constant), ``adds``; ``first`` arrives a stage before;
+    * accumulation, ``round`` (the rounding constant), ``adds``; ``first``, and ``subtract`` where a
+      lane merges for CGE, arrive a stage before;
     * shift;
     * [whether that is too wide;]
     * saturation, ``done``.
@@ -177,7 +180,9 @@ class Lane(wiring.Component):
         f, control = self._chip.formats, self.control
         width = f.lane_width
         layout = control.shape().members
-        fields = {name: layout[name] for name in ("relu", "first", "steps", "result")}
+        subtracts = self._merges and self._chip.lane_subtracts
+        held = ("relu", "first", "steps", "result", *["subtract"] * subtracts)
+        fields = {name: layout[name] for name in held}
         own = Signal(
             data.StructLayout(fields),
             reset_less=True,
@@ -220,8 +225,12 @@ class Lane(wiring.Component):
         product = late(p3_prod, "p4_prod")
 
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
+        total = Mux(own.first, control.round.as_signed(), acc)
         with m.If(control.adds if self._chip.serial_loss else 1):
-            m.d.sync += acc.eq(Mux(own.first, control.round.as_signed(), acc) + product)
+            if subtracts:
+                m.d.sync += acc.eq(add_or_subtract(total, product, own.subtract))
+            else:
+                m.d.sync += acc.eq(total + product)
 
         # The shifts are a small fixed set.
         shifts = self._chip.shifts

@@ -25,6 +25,7 @@ WORD_STAGE = 4
 
 def broadcast(chip: Chip) -> data.StructLayout:
     """What all groups are told, each field one stage before its use (see :class:`LaneGroup`)."""
+    subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
             "input_row": address_bits(chip.sample_rows),
@@ -43,6 +44,7 @@ def broadcast(chip: Chip) -> data.StructLayout:
             "shift": range(len(chip.shifts)),
             "result": Result,
         }
+        | subtract
     )
 
 
@@ -61,7 +63,8 @@ class LaneGroup(wiring.Component):
     * ``input_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
       stage ``WORD_STAGE`` = 4;
     * ``source`` in stage 3, ``weight``, ``first``, ``adds`` and ``done`` one stage before
-      :class:`~zerotrain.gateware.lane.LaneStages` says, counted from ``WORD_STAGE``;
+      :class:`~zerotrain.gateware.lane.LaneStages` says, counted from ``WORD_STAGE``; ``subtract``,
+      if lanes do that, as ``first``;
     * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to the one before
       ``done``;
     * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result. Rows given one
@@ -189,6 +192,9 @@ class LaneGroup(wiring.Component):
                 clamped[k].eq(lane.clamped & self.active[k]),
             ]
         m.d.sync += [self.clamped.eq(clamped.any()), self.clamped_0.eq(clamped[0])]
+
+        if chip.lane_subtracts:
+            m.d.comb += [lane.control.subtract.eq(beat.subtract) for lane in self._lanes]
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
         written = [(scratch, beat.write_scratch | beat.write_preact)]

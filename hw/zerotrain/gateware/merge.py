@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import pipe, saturate
+from zerotrain.gateware.arithmetic import add_or_subtract, pipe, saturate
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.sequencer import BEAT, Sequencer
 from zerotrain.gateware.weights import FACTOR_LATENCY
@@ -19,8 +19,8 @@ class MergeUnit(wiring.Component):
     Golden model: :func:`zerotrain.golden.tt.merge` (bit-exact).
 
     The weight stream of a contraction addresses its left factor, the operand stream its right
-    factor, the result stream the weight memory; all other fields but ``sync`` are ignored. Results
-    are requantised from twice the fraction bits of a weight to those of one.
+    factor, the result stream the weight memory; all other fields but ``sync`` and ``subtract`` are
+    ignored. Results are requantised from twice the fraction bits of a weight to those of one.
 
     Throughput: 1 product/cycle, but none for each result that is itself a factor: both ports of the
     factors' memory are taken while it is copied there. A result is written 9 cycles after the last
@@ -88,7 +88,11 @@ class MergeUnit(wiring.Component):
         m = Module()
         chip, fmt = self._chip, self._chip.formats.weight
         m.submodules.sequencer = seq = Sequencer(
-            len(self.pc), len(self.weight_w.addr), loops=False, compact=chip.compact
+            len(self.pc),
+            len(self.weight_w.addr),
+            loops=False,
+            subtracts=chip.subtracts,
+            compact=chip.compact,
         )
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [
@@ -137,7 +141,7 @@ class MergeUnit(wiring.Component):
         half = 1 << fmt.frac_bits >> 1
         summed = beats[FACTOR_LATENCY + 2]
         with m.If(summed.valid):
-            m.d.sync += acc.eq(Mux(summed.first, half, acc) + prod)
+            m.d.sync += acc.eq(add_or_subtract(Mux(summed.first, half, acc), prod, summed.subtract))
         shifted = Signal(signed(chip.acc_width - fmt.frac_bits), reset_less=True)
         m.d.sync += shifted.eq(acc >> fmt.frac_bits)
         word, clamped = saturate(shifted, fmt.width)

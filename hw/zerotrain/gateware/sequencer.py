@@ -33,6 +33,7 @@ BEAT = data.StructLayout(
         "first": 1,  # first product of a sum
         "last": 1,  # last product of a sum
         "evaluation": 1,  # with ``last``: this result completes an evaluation
+        "subtract": 1,  # this product is subtracted
     }
 )
 
@@ -70,6 +71,8 @@ class Sequencer(wiring.Component):
         at once.
     loops : bool
         Programs may have loops; without, a loop is no instruction.
+    subtracts : bool
+        Products may be subtracted; without, all are added.
     compact : bool
         For a compact chip: fewer registers.
 
@@ -116,6 +119,7 @@ class Sequencer(wiring.Component):
         *,
         words: int = 0,
         loops: bool = True,
+        subtracts: bool = False,
         compact: bool = False,
     ) -> None:
         self._extra = 0 if compact else 1
@@ -124,6 +128,7 @@ class Sequencer(wiring.Component):
         self.issue_latency = self._row_latency + self._extra
         self._address_bits = address_bits
         self._loops = loops
+        self._subtracts = subtracts
         self._words = words
         super().__init__(
             {
@@ -161,6 +166,7 @@ class Sequencer(wiring.Component):
         # Decoded with the control word, so that the beats' path begins at registers.
         in_sum = Signal(MAX_LEVELS, reset_less=True)
         in_evaluation = Signal(MAX_LEVELS, reset_less=True)
+        last_summed = Signal(MAX_LEVELS, reset_less=True)
         to_base, to_delta = Signal(reset_less=True), Signal(reset_less=True)
         level_rows = Signal.like(row_addr, reset_less=True)
         following = Signal.like(row_addr, reset_less=True)
@@ -221,6 +227,8 @@ class Sequencer(wiring.Component):
             beat.last.eq(last),
             beat.evaluation.eq(evaluation_end),
         ]
+        if self._subtracts:
+            m.d.comb += beat.subtract.eq(control.subtract & (zero & last_summed).any())
         m.d.comb += self.beat.eq(pipe(m, beat.as_value(), self.issue_latency, "beat"))
         advance = pipe(m, step, self.issue_latency, "advance")
 
@@ -280,6 +288,7 @@ class Sequencer(wiring.Component):
                     control.eq(fetched),
                     in_sum.eq(Cat(k < fetched.reduce for k in range(MAX_LEVELS))),
                     in_evaluation.eq(Cat(k < fetched.evaluation_level for k in range(MAX_LEVELS))),
+                    last_summed.eq(Cat(k + 1 == fetched.reduce for k in range(MAX_LEVELS))),
                     to_base.eq(fetched.result == Result.LOGIT),
                     to_delta.eq(fetched.result == Result.DLOGIT),
                     level_rows.eq(level_row),

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from math import prod
 
 from zerotrain.spec.lowering import Lowering
+from zerotrain.spec.merging import Key
 
 __all__ = ["NOWHERE", "ROW", "Array", "View"]
 
@@ -109,7 +110,7 @@ class View:
     def factor(self, tt_cores: tuple[int, int], **names: str) -> Array:
         """A merged array, with names for its ``i`` and ``j`` and for its ranks ``to_half`` and
         ``from_half``."""
-        at = self.lowering.merged[self.index, *tt_cores]
+        at = self.lowering.merged[Key(self.index, *tt_cores)]
         to_half, from_half = (at.b, at.a) if self.left else (at.a, at.b)
         strides = {"i": at.i, "j": at.j, "to_half": to_half, "from_half": from_half}
         return Array(at.address, {name: strides[index] for index, name in names.items()})

@@ -194,6 +194,16 @@ class Chip:
         return self.sample_banks * self.sample_depth
 
     @property
+    def subtracts(self) -> bool:
+        """Whether merging can subtract products: CGE needs that with the softmax loss."""
+        return self.cge and self.loss == Loss.SOFTMAX_CROSS_ENTROPY
+
+    @property
+    def lane_subtracts(self) -> bool:
+        """The same where a lane merges."""
+        return self.subtracts and not self.merge_depth
+
+    @property
     def serial_loss(self) -> bool:
         """Whether the loss unit takes one output after the other."""
         softmax = self.loss == Loss.SOFTMAX_CROSS_ENTROPY

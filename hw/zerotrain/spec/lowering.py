@@ -49,7 +49,7 @@ class Lowering:
     merging : Merging
         What is merged, where it lies, and how it is made.
     merged : dict
-        Its factors, by (layer, lo, hi).
+        Its factors, by :class:`~zerotrain.spec.merging.Key`.
     bias : dict
         Weight address of each layer's bias.
     preact : list
@@ -80,7 +80,7 @@ class Lowering:
     def groups_of(index: int, sizes: tuple[int, ...]) -> list[Key]:
         """A layer's groups of TT-cores, from the left."""
         ends = list(accumulate(sizes))
-        return [(index, end - size, end) for size, end in zip(sizes, ends, strict=True)]
+        return [Key(index, end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
     def merge_groups(self, groups: Groups, tiled: tuple[bool, ...]) -> list[Contract]:
         """Merge every group of a forward pass, in the order in which the lanes need them.
@@ -140,7 +140,7 @@ class Lowering:
         layer = self.network.layers[index]
         lo = layer.n_tt_cores - sizes[-1]
         first, last = code[0], code[-1]
-        row = self.merged[index, lo, layer.n_tt_cores].i
+        row = self.merged[Key(index, lo, layer.n_tt_cores)].i
         body = [
             replace(first, moves=((row,), (), (), ())),
             *code[1:-1],
@@ -164,7 +164,7 @@ class Lowering:
             i, j = prod(layer.out_modes[lo:hi]), prod(layer.in_modes[lo:hi])
             if tiled and hi == layer.n_tt_cores:
                 i = 1
-            factor = self.merged[index, lo, hi]
+            factor = self.merged[Key(index, lo, hi)]
             rest = prod(layer.in_modes[:lo])
             step = apart if lo == 0 else 1
             levels = (

@@ -52,17 +52,17 @@ class CgeLowering(EntryLowering):
         return not (deep and network.layers[index + 1].n_tt_cores == 1)
 
     def environments(self) -> list[Key]:
-        """Halves, what lies beyond a TT-core, and whole layers after a hidden one."""
+        """Halves, what lies beyond a TT-core, and what lifts differences from a hidden layer."""
         keys: list[Key] = []
         for index, layer in enumerate(self.network.layers):
             d = layer.n_tt_cores
             for k in range(d) if d > 1 else ():
                 view = View(self, index, k)
-                keys.append((index, *view.steps[0]))
+                keys.append(Key(index, *view.steps[0]))
                 if not view.ends:
-                    keys.append((index, *view.beyond))
+                    keys.append(Key(index, *view.beyond))
             if index > 0:
-                keys.append((index, 0, d))
+                keys.append(self.lifting(index))
         return keys
 
     def merge_environments(self) -> list[Contract]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from zerotrain.spec.cge_view import NOWHERE, ROW, Array, View
 from zerotrain.spec.lowering import Lowering
-from zerotrain.spec.merging import Factor
+from zerotrain.spec.merging import Key
 from zerotrain.spec.network import Activation
 from zerotrain.spec.program import Contract, Level, Loop, Result, Source
 
@@ -84,17 +84,18 @@ class EntryLowering(Lowering):
                     comment=name,
                 )
             ]
-        full = self._full(index + 1)
+        lifting = self.lifting(index + 1)
+        w = self.merged[lifting]
         inner = self.contract(
             loop,
-            sizes | {"class": self.network.layers[index + 1].n_outputs},
+            sizes | {"class": self.network.layers[index + 1].n_outputs - lifting.first},
             weight=Array(
-                full.address,
-                {"class": full.i} | {k: full.j * step for k, step in outputs.strides.items()},
+                w.address,
+                {"class": w.i} | {k: w.j * step for k, step in outputs.strides.items()},
             ),
             operand=environment,
             aux=replace(outputs, address=self.preact[index]),
-            target=Array(0, {"class": 1}),
+            target=Array(lifting.first, {"class": 1}),
             summed=("after", "before"),
             kept=("class", *entries),
             held=held if self._reaches_logits(index) else loop,
@@ -126,12 +127,13 @@ class EntryLowering(Lowering):
                     comment=name,
                 )
             ]
-        full = self._full(index + 1)
-        entry = Level(layer.n_outputs, weight=full.j, aux=1)
+        lifting = self.lifting(index + 1)
+        w, classes = self.merged[lifting], self.network.layers[index + 1].n_outputs - lifting.first
+        entry = Level(layer.n_outputs, weight=w.j, aux=1)
         inner = Contract(
             summed=(),
-            kept=(Level(self.network.layers[index + 1].n_outputs, weight=full.i, result=1),),
-            start=(full.address, 0, self.preact[index], 0),
+            kept=(Level(classes, weight=w.i, result=1),),
+            start=(w.address, 0, self.preact[index], lifting.first),
             source=Source.DELTA_CONSTANT,
             relu=layer.activation == Activation.RELU,
             constant_shift=mu,
@@ -145,8 +147,10 @@ class EntryLowering(Lowering):
         inner = replace(inner, moves=tuple((stride,) for stride in entry.strides))
         return [Loop((entry.count,), tuple(self._propagate(index + 1, inner)))]
 
-    def _full(self, index: int) -> Factor:
-        return self.merged[index, 0, self.network.layers[index].n_tt_cores]
+    def lifting(self, index: int) -> Key:
+        """The weights by which differences of a layer's inputs become those of its outputs."""
+        relative = index == len(self.network.layers) - 1 and self.network.relative_logits
+        return Key(index, 0, self.network.layers[index].n_tt_cores, relative)
 
     def _propagate(self, index: int, inner: Contract) -> list[Contract]:
         """Carry differences that ``inner`` makes of layer ``index``'s outputs on to the logits: one
@@ -168,15 +172,16 @@ class EntryLowering(Lowering):
         while index < len(self.network.layers) - 1:
             layer, following = self.network.layers[index : index + 2]
             last = index + 1 == len(self.network.layers) - 1
-            full, source = self._full(index + 1), target
+            lifting, source = self.lifting(index + 1), target
+            w, target = self.merged[lifting], lifting.first
             if not last:
                 target = self.scratch.allocate(following.n_outputs)
                 held.append(target)
             code.append(
                 Contract(
-                    summed=(Level(layer.n_outputs, weight=full.j, operand=1, aux=1),),
-                    kept=(Level(following.n_outputs, weight=full.i, result=1),),
-                    start=(full.address, source, self.preact[index], target * (not last)),
+                    summed=(Level(layer.n_outputs, weight=w.j, operand=1, aux=1),),
+                    kept=(Level(following.n_outputs - lifting.first, weight=w.i, result=1),),
+                    start=(w.address, source, self.preact[index], target),
                     source=Source.DELTA,
                     relu=layer.activation == Activation.RELU,
                     result=Result.DLOGIT if last else Result.SCRATCH,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from math import prod
-from typing import TypeAlias
+from typing import NamedTuple
 
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.memory import Allocator
@@ -12,8 +13,29 @@ from zerotrain.spec.program import MAX_LEVELS, Contract, Level, Result, Source
 
 __all__ = ["Factor", "Key", "Merging"]
 
-#: TT-cores ``lo..hi-1`` of a layer: ``(layer, lo, hi)``.
-Key: TypeAlias = tuple[int, int, int]
+
+class Key(NamedTuple):
+    """TT-cores ``lo..hi-1`` of a layer, merged.
+
+    ``relative``: instead of them, what the weights of every output but the first have more than
+    those of the first (docs/numerics.md, section 4); of all TT-cores of a layer.
+    """
+
+    layer: int
+    lo: int
+    hi: int
+    relative: bool = False
+
+    @property
+    def halves(self) -> tuple["Key", ...]:
+        """What the array is made of."""
+        mid = (self.lo + self.hi) // 2
+        return (Key(self.layer, self.lo, mid), Key(self.layer, mid, self.hi))
+
+    @property
+    def first(self) -> int:
+        """The first output that the array has."""
+        return int(self.relative)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +77,7 @@ class Merging:
         self.network, self.formats, self.unit = network, formats, unit
         self._scratch = scratch
         self.at: dict[Key, Factor] = {
-            (b.layer, b.tt_core, b.tt_core + 1): Factor(b.offset, *b.strides)
+            Key(b.layer, b.tt_core, b.tt_core + 1): Factor(b.offset, *b.strides)
             for b in network.blocks()
             if b.tt_core is not None
         }
@@ -65,9 +87,10 @@ class Merging:
     def place_factors(self, keys: Iterable[Key]) -> None:
         """Place everything that the arrays are made of; once, before any other array."""
         for key in keys:
-            for half in self._halves(key):
-                self.place_factors([half])
-                self._place(half)
+            if key.hi - key.lo > 1:
+                for half in key.halves:
+                    self.place_factors([half])
+                    self._place(half)
         self.factor_words = self.words
 
     def place(self, keys: Iterable[Key]) -> None:
@@ -75,19 +98,14 @@ class Merging:
         for key in keys:
             self._place(key)
 
-    def _halves(self, key: Key) -> tuple[Key, ...]:
-        index, lo, hi = key
-        mid = (lo + hi) // 2
-        return ((index, lo, mid), (index, mid, hi)) if hi - lo > 1 else ()
-
     def _place(self, key: Key) -> None:
         if key in self.at:
             return
-        index, lo, hi = key
+        index, lo, hi, _ = key
         layer = self.network.layers[index]
         b = layer.all_ranks[hi]
         columns = prod(layer.in_modes[lo:hi]) * b
-        i = prod(layer.out_modes[lo:hi])
+        i = prod(layer.out_modes[lo:hi]) - key.first
         self.at[key] = Factor(self.words, i * columns, columns, b, 1)
         self.words += layer.all_ranks[lo] * i * columns
 
@@ -100,10 +118,10 @@ class Merging:
         if key in self._made:
             return []
         self._made.add(key)
-        left_key, right_key = self._halves(key)
+        left_key, right_key = key.halves
         code = self.make(left_key) + self.make(right_key)
-        index, lo, hi = key
-        mid = left_key[2]
+        index, lo, hi, relative = key
+        mid = left_key.hi
         layer, bits = self.network.layers[index], self.formats.weight.frac_bits
         a, b, c = (layer.all_ranks[k] for k in (lo, mid, hi))
         i, i2 = prod(layer.out_modes[lo:mid]), prod(layer.out_modes[mid:hi])
@@ -152,12 +170,34 @@ class Merging:
             sync=sync,
             comment=f"{name}: merge",
         )
+        if relative:
+            return [*code, *_less_first(merge, (i, i2))]
         if merge.counters <= MAX_LEVELS:
             return [*code, merge]
         # One value of the left rank after the other; only a group with neighbours on both sides
         # needs this.
         whole = replace(merge, kept=(*tile, *outputs), evaluation_levels=5)
         return [*code, *_along(rank, whole)]
+
+
+def _less_first(merge: Contract, sizes: tuple[int, int]) -> Iterator[Contract]:
+    """The same less the first output, one contraction for each of the other outputs.
+
+    ``sizes``: of the output indices of both factors. The second half of each sum is that of the
+    first output: from the output at hand to there is the same distance for all its weights.
+    """
+    *tile, right, left = merge.kept
+    for n, (i, i2) in enumerate(list(product(*map(range, sizes)))[1:]):
+        begin = (i * left.weight, i2 * right.operand)
+        weight, operand, aux, result = merge.start
+        yield replace(
+            merge,
+            summed=(*merge.summed, Level(2, weight=-begin[0], operand=-begin[1])),
+            kept=tuple(tile),
+            start=(weight + begin[0], operand + begin[1], aux, result + n * right.result),
+            subtract=True,
+            comment=f"{merge.comment}, output {n + 2} less the first",
+        )
 
 
 def _along(level: Level, contract: Contract) -> Iterator[Contract]:

@@ -8,6 +8,9 @@ summed over::
 
     result[o] = requantize([bias[aux] +] sum_k weight[a(o, k)] * operand[b(o, k)])
 
+With ``subtract``, which only merging has, the outermost summed level counts two, and the products
+of its second turn are subtracted.
+
     row 0          control word (CONTRACT_FIELDS)
     row 1          counts - 1 of levels 0..3
     row 2          counts - 1 of levels 4, 5
@@ -98,6 +101,7 @@ CONTRACT_FIELDS: dict[str, tuple[int, int]] = {
     "result_offset": (34, 1),
     "loop_level": (35, 2),
     "sync": (37, 1),
+    "subtract": (38, 1),
 }
 
 
@@ -159,6 +163,8 @@ class Contract:
     evaluation_levels : int
         For logits, and for merging with ``sync``: the number of ``kept`` levels, from the inside,
         that make up one evaluation.
+    subtract : bool
+        Merging: subtract the products of the last turn of the last ``summed`` counter.
     sync : bool
         On a chip with a merge unit. Merging: each complete evaluation is announced to the engine.
         Elsewhere: before each run, wait for one announcement, or for the end of all merging.
@@ -180,6 +186,7 @@ class Contract:
     bias: bool = False
     constant_shift: int = 0
     evaluation_levels: int = 0
+    subtract: bool = False
     sync: bool = False
     moves: tuple[tuple[int, ...], ...] = ((), (), (), ())
     loop_level: int = 0
@@ -223,7 +230,10 @@ class Contract:
         evaluation, others = (
             self.kept[: self.evaluation_levels], self.kept[self.evaluation_levels :]
         )  # fmt: skip
-        return _fused(self.summed), _fused(evaluation), _fused(others)
+        summed = _fused(self.summed)
+        if self.subtract:  # its turns are told apart
+            summed = [*_fused(self.summed[:-1]), self.summed[-1]]
+        return summed, _fused(evaluation), _fused(others)
 
     @property
     def counters(self) -> int:
@@ -246,7 +256,7 @@ class Contract:
             "evaluation_level": len(summed) + len(evaluation), "source": self.source,
             "result": self.result, "relu": self.relu, "unit_weight": self.unit_weight,
             "bias": self.bias, "shift": list(shifts).index(self.shift),
-            "constant_shift": self.constant_shift, "sync": self.sync,
+            "constant_shift": self.constant_shift, "subtract": self.subtract, "sync": self.sync,
         } | loop_fields  # fmt: skip
         counts = [level.count - 1 for level in levels] + [0] * (MAX_LEVELS - len(levels))
         control = 0
