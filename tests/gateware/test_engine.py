@@ -71,6 +71,18 @@ def run(
     evaluations: list[Evaluation] = []
     flags = 0
 
+    def take_word(ctx: SimulatorContext, current: dict[int, list[int]]) -> None:
+        """To a serial loss unit: one lane's word at a time."""
+        logits = engine.logits
+        if not ctx.get(logits.en):
+            return
+        lane, word = ctx.get(logits.lane), ctx.get(logits.data)
+        current.setdefault(ctx.get(logits.index), []).append(word - (word >> (width - 1) << width))
+        if ctx.get(logits.last) and lane == plan.chip.lanes - 1:
+            values = {index: words[: len(x)] for index, words in current.items()}
+            evaluations.append(Evaluation(bool(ctx.get(logits.delta)), values))
+            current.clear()
+
     async def drive(ctx: SimulatorContext) -> None:
         nonlocal flags
         current: dict[int, list[int]] = {}
@@ -100,7 +112,9 @@ def run(
                 reserved, held = reserved + claims, held + claims
                 assert held <= 2
                 flags |= ctx.get(engine.saturation)
-                if told is not None:
+                if plan.chip.serial_loss:
+                    take_word(ctx, current)
+                elif told is not None:
                     data = ctx.get(engine.logits.data)
                     values = [(data >> (width * s)) & ((1 << width) - 1) for s in range(len(x))]
                     index, last, delta = told
@@ -111,7 +125,7 @@ def run(
                 told = None
                 if not ctx.get(engine.busy):
                     break
-                if ctx.get(engine.logits.en):
+                if ctx.get(engine.logits.en) and not plan.chip.serial_loss:
                     logits = engine.logits
                     told = tuple(ctx.get(x) for x in (logits.index, logits.last, logits.delta))
                 await ctx.tick()
