@@ -192,13 +192,15 @@ def chip_for(
     loss_ways : int, optional
         By default one for every 8 lanes, so that a loss takes 8 cycles per output however many
         lanes there are; but 2 on a chip of 2 to 23 lanes. Without CGE, losses are few: one for
-        every 32 lanes.
+        every 32 lanes. One on a compact chip.
     overrides
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
     """
     formats = formats or Formats()
     cge = overrides.get("cge", True)
     ways = max(min(2, lanes), lanes // 8) if cge else max(1, lanes // 32)
+    if overrides.get("compact"):
+        ways = 1
     limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
     roomy = Chip(
         lanes=lanes,
