@@ -3,12 +3,12 @@
 Golden model: :func:`zerotrain.golden.fixed.requantize` of exact sums of products.
 """
 
-from amaranth import Array, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import add_or_subtract, pipe
+from zerotrain.gateware.arithmetic import add_or_subtract
 from zerotrain.gateware.lane import TAKES
 from zerotrain.gateware.memory import address_bits
 from zerotrain.gateware.requantiser import Requantiser
@@ -20,17 +20,17 @@ __all__ = ["END_STAGE", "RESULT_STAGE", "WORD_STAGE", "CompactLanes"]
 #: Stages of a beat: memory words are there, its sum is complete if it is the last, lane 0's result.
 WORD_STAGE = 2
 END_STAGE = WORD_STAGE + 3
-RESULT_STAGE = END_STAGE + 3
+RESULT_STAGE = END_STAGE + 2
 
 
 class CompactLanes(wiring.Component):
     """All lanes of a compact chip with their memories and the one requantiser that they share.
 
     A lane selects its operand, multiplies and accumulates. As a sum ends, all lanes hand theirs to
-    a chain and begin again from zero; the chain moves on by a lane per cycle, lane 0 first, to the
+    a chain and begin again; the chain moves on by a lane per cycle, lane 0 first, to the
     requantiser. So results come one after the other, while the next sums run: those must end
     ``lanes`` cycles later at the earliest, or two, where only lane 0's is wanted. The cycle after
-    the last beat of a sum has no beat: the accumulators are being cleared.
+    the last beat of a sum has no beat: the accumulators are set to the rounding constant.
 
     There is a register before and behind the multiplier and nothing else.
 
@@ -38,9 +38,10 @@ class CompactLanes(wiring.Component):
 
     Stages are those of a beat. ``input_row``, ``scratch_row``, ``preact_row`` are rows in stage 1;
     ``takes``, ``constant``, ``relu`` and ``weight`` are taken in stage ``WORD_STAGE`` = 2,
-    ``subtract`` in stage 4, ``ends`` in stage ``END_STAGE`` = 5. ``single``, ``shift`` and
-    ``result`` hold still from there to the last word. The result of lane k is there in stage
-    ``RESULT_STAGE + k``, and written to ``write_row`` at its end, which is still by then.
+    ``first`` a stage later, ``subtract`` in stage 4, ``ends`` in stage ``END_STAGE`` = 5.
+    ``single``, ``shift`` and ``result`` hold still from there to the last word. The result of lane
+    k is there in stage ``RESULT_STAGE + k``, and written to ``write_row`` at its end, which is
+    still by then.
 
     Parameters
     ----------
@@ -56,8 +57,8 @@ class CompactLanes(wiring.Component):
         Is or-ed to the operand: of beats that take a constant, else zero.
     relu : In(1)
     weight : In(signed)
-    ends : In(1)
-        The last beat of a sum.
+    first, ends : In(1)
+        The first, the last beat of a sum.
     subtract : In(1)
         This product is subtracted, in lane 0; only for ``chip.lane_subtracts``.
     single : In(1)
@@ -88,6 +89,7 @@ class CompactLanes(wiring.Component):
         self._chip = chip
         self._requantiser = Requantiser(chip)
         f = chip.formats
+        self._accumulator = min(chip.acc_width, max(32, f.weight.width + f.lane_width))
         samples, scratch, preact = (
             address_bits(depth)
             for depth in (chip.sample_rows, chip.scratch_rows, chip.preact_depth)
@@ -101,6 +103,7 @@ class CompactLanes(wiring.Component):
                 "constant": In(f.lane_width),
                 "relu": In(1),
                 "weight": In(signed(f.weight.width)),
+                "first": In(1),
                 "ends": In(1),
                 "subtract": In(1),
                 "single": In(1),
@@ -144,46 +147,45 @@ class CompactLanes(wiring.Component):
         # Multiplier registers have no reset: only those are absorbed into iCE40 DSP blocks.
         p1_weight = Signal(signed(f.weight.width), reset_less=True)
         m.d.sync += p1_weight.eq(self.weight)
+        # Half of the last place that is kept. Synthesis must not see that the other bits are always
+        # zero: it would give the accumulators' registers a reset, and then they are not absorbed.
+        never = Signal()
+        m.d.sync += never.eq(self.takes.input & self.takes.preact)
+        halves = Signal(self._accumulator)
+        m.d.comb += halves.eq(Array([Const(1 << s >> 1) for s in chip.shifts])[self.shift])
+        rounding = Cat(
+            halves[k] if k + 1 in chip.shifts else never for k in range(self._accumulator)
+        ).as_signed()
         chain = [Signal(signed(chip.acc_width), name=f"chain_{k}", reset_less=True)
                  for k in range(lanes)]  # fmt: skip
         for k in range(lanes):
             p1_operand = Signal(signed(width), name=f"p1_operand_{k}", reset_less=True)
             p2_prod = Signal(signed(len(p1_weight) + width), name=f"p2_prod_{k}", reset_less=True)
-            acc = Signal(signed(chip.acc_width), name=f"acc_{k}", reset_less=True)
             operand = self._operand(
                 m, inputs[k].as_signed(), words[k].as_signed(), activations[k].as_signed()
             )
             # Where there is no beat, the product is zero.
-            total: Value = acc + p2_prod
-            if k == 0 and chip.lane_subtracts:
-                total = add_or_subtract(acc, p2_prod, self.subtract)
-            m.d.sync += [
-                p1_operand.eq(operand),
-                p2_prod.eq(p1_weight * p1_operand),
-                acc.eq(total),
-                chain[k].eq(chain[k + 1] if k + 1 < lanes else acc),
-            ]
-            with m.If(self.ends):
-                m.d.sync += [acc.eq(0), chain[k].eq(acc)]
+            m.d.sync += [p1_operand.eq(operand), p2_prod.eq(p1_weight * p1_operand)]
+            total = self._accumulate(m, k, p2_prod, rounding)
+            m.d.sync += chain[k].eq(Mux(self.ends, total, chain[k + 1] if k + 1 < lanes else total))
 
-        # Words on their way: whether in stage END_STAGE + 1, ..., RESULT_STAGE, and whose.
+        # Words on their way: whether in stage END_STAGE + 1, and whose.
         m.submodules.requantiser = requantiser = self._requantiser
         c1_valid, c1_lane = Signal(), Signal.like(self.lane)
-        c2_valid, c2_lane = pipe(m, c1_valid, 1, "c2_valid"), pipe(m, c1_lane, 1, "c2_lane")
         m.d.sync += c1_lane.eq(c1_lane + 1)
         with m.If(self.ends):
             m.d.sync += [c1_valid.eq(1), c1_lane.eq(0)]
         with m.Elif(self.single | (c1_lane == lanes - 1)):
             m.d.sync += c1_valid.eq(0)
-        m.d.sync += [self.valid.eq(c2_valid), self.lane.eq(c2_lane)]
+        m.d.sync += [self.valid.eq(c1_valid), self.lane.eq(c1_lane)]
         m.d.comb += [
             requantiser.sum.eq(chain[0]),
             requantiser.shift.eq(self.shift),
             requantiser.result.eq(self.result),
-            self.begins.eq(c2_valid & (c2_lane == 0)),
+            self.begins.eq(c1_valid & (c1_lane == 0)),
             self.word.eq(requantiser.word),
             self.clamped.eq(requantiser.clamped),
-            self.busy.eq(c1_valid | c2_valid | self.valid),
+            self.busy.eq(c1_valid | self.valid),
         ]
 
         written = [(scratch, self.write_scratch | self.write_preact)]
@@ -205,6 +207,32 @@ class CompactLanes(wiring.Component):
         ]
         m.d.sync += self.sample.eq(Array(list(inputs))[self.sample_lane])
         return m
+
+    def _accumulate(self, m: Module, k: int, product: Value, rounding: Value) -> Value:
+        """A lane's sum, from the cycle after its last product was taken.
+
+        The accumulator has the width of the block's, 32 bits, or of a product. How often it wrapped
+        is counted beside it: as products are at most a quarter of its range, its two highest bits
+        tell, a cycle later.
+        """
+        low = self._accumulator
+        acc = Signal(signed(low), name=f"acc_{k}", reset_less=True)
+        total: Value = acc + product
+        if k == 0 and self._chip.lane_subtracts:
+            total = add_or_subtract(acc, product, self.subtract)
+        m.d.sync += acc.eq(Mux(self.first, rounding, total))
+        high = self._chip.acc_width - low
+        if not high:
+            return acc
+        quarter = Signal(2, name=f"quarter_{k}", reset_less=True)
+        wraps = Signal(high, name=f"wraps_{k}", reset_less=True)
+        up, down = (quarter == 3) & (acc[-2:] == 0), (quarter == 0) & (acc[-2:] == 3)
+        wrapped = (Cat(up, wraps) + Cat(up, down.replicate(high)))[1 : high + 1]
+        m.d.sync += [
+            quarter.eq(Mux(self.first, 0, acc[-2:])),
+            wraps.eq(Mux(self.first, 0, wrapped)),
+        ]
+        return Cat(acc, wrapped).as_signed()
 
     def _operand(self, m: Module, sample: Value, scratch: Value, preact: Value) -> Value:
         """What a lane multiplies."""

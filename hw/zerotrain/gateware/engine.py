@@ -355,7 +355,8 @@ class Engine(wiring.Component):
         taken = Signal.like(lanes.takes, reset_less=True)
         constant = Signal.like(lanes.constant, reset_less=True)
         constants = (source == Source.CONSTANT) | (source == Source.DELTA_CONSTANT)
-        ends = Signal()
+        first, ends = Signal(), Signal()
+        beginning = beats[compact_lanes.WORD_STAGE]
         ending = beats[compact_lanes.END_STAGE - 1]
         m.d.sync += [
             taken.eq(Mux(valid, takes(source), 0)),
@@ -365,6 +366,7 @@ class Engine(wiring.Component):
                     for k in range(f.lane_width)
                 )
             ),
+            first.eq(beginning.valid & beginning.first),
             ends.eq(ending.valid & ending.last),
         ]
         # The result's address, and whether it completes an evaluation, hold still for all lanes.
@@ -382,6 +384,7 @@ class Engine(wiring.Component):
             lanes.constant.eq(constant),
             lanes.relu.eq(control.relu),
             lanes.weight.eq(Mux(control.unit_weight, one, self.weight.data)),
+            lanes.first.eq(first),
             lanes.ends.eq(ends),
             lanes.subtract.eq(ending.subtract),
             lanes.single.eq(for_one_lane(control)),

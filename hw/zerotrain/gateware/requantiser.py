@@ -16,10 +16,9 @@ __all__ = ["Requantiser"]
 
 
 class Requantiser(wiring.Component):
-    """Rounds half up, shifts, saturates: one sum per cycle.
+    """Shifts, saturates: one sum per cycle. Sums have begun at the rounding constant.
 
-    Latency: 2 cycles from ``sum`` to ``word`` and ``clamped``. ``shift`` and ``result`` hold still
-    for as long.
+    Latency: 1 cycle from ``sum``, ``shift`` and ``result`` to ``word`` and ``clamped``.
 
     Parameters
     ----------
@@ -28,7 +27,7 @@ class Requantiser(wiring.Component):
     Members
     -------
     sum : In(signed(acc_width))
-        An exact sum.
+        An exact sum, half of the last place that is kept included.
     shift : In
         Which of the chip's shifts.
     result : In(Result)
@@ -63,14 +62,8 @@ class Requantiser(wiring.Component):
         f, shifts = self._chip.formats, self._chip.shifts
         steps = shift_steps(shifts)
         masks = Array([Const(mask, len(steps)) for mask in step_masks(shifts)])[self.shift]
-        rounding = Array([Const(1 << s >> 1) for s in shifts])[self.shift]
 
-        # Stage 1: the constant is within the planner's bound for sums.
-        p1_sum = Signal.like(self.sum, reset_less=True)
-        m.d.sync += p1_sum.eq(self.sum + rounding)
-
-        # Stage 2.
-        shifted: Value = p1_sum >> shifts[0]
+        shifted: Value = self.sum >> shifts[0]
         for step, taken in zip(steps, masks, strict=True):
             shifted = Mux(taken, shifted >> step, shifted)
         value = Signal(signed(self._chip.acc_width - shifts[0]))

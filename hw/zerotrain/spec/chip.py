@@ -165,7 +165,7 @@ class Chip:
     def lane_latency(self) -> int:
         """Cycles from the memory words of a lane's last product to its result; on a compact chip,
         to that of lane 0."""
-        return 6 if self.compact else 9
+        return 5 if self.compact else 9
 
     @property
     def gap_cycles(self) -> int:
