@@ -21,7 +21,8 @@ def netlist(groups: list[int], rams: dict[str, int]) -> dict[str, Any]:
             cells[f"{name}.lane_{lane}.$21_MULT18X18D_P9"] = {"type": "MULT18X18D"}
         for memory, count in rams.items():
             for k in range(-(-count * lanes // max(groups))):
-                cells[f"{name}.{memory}_memory.0.{k}"] = {"type": "DP16KD"}
+                part, block = divmod(k, 8)
+                cells[f"{name}.{memory}_memory.part_{9 * part}.0.{block}"] = {"type": "DP16KD"}
     for cell in cells.values():
         cell["attributes"] = {}
     return {"modules": {"top": {"cells": cells}}}

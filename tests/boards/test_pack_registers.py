@@ -31,16 +31,22 @@ module top(input clk, en, input signed [{w}:0] a, b, c, output reg signed [{p}:0
   assign early = product;
 endmodule
 """
-MEMORIES = """
-module top(input clk, we, en, input [9:0] wa, ra, input [15:0] d, output reg [15:0] q, e);
-  reg [15:0] one [0:1023], two [0:1023], word, other;
+
+
+def memories(width: int, depth: int, last: str) -> str:
+    """Two memories with a register behind each; ``last`` says what becomes of the second's."""
+    address, word = (depth - 1).bit_length() - 1, width - 1
+    return f"""
+module top(input clk, we, en, input [{address}:0] wa, ra, input [{word}:0] d,
+    output reg [{word}:0] q, e);
+  reg [{word}:0] one [0:{depth - 1}], two [0:{depth - 1}], word, other;
   always @(posedge clk) begin
     if (we) one[wa] <= d;
     if (we) two[wa] <= d;
     word <= one[ra];
     other <= two[ra];
     q <= word;
-    if (en) e <= other;
+    {last}
   end
 endmodule
 """
@@ -144,7 +150,7 @@ def test_multipliers(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_block_rams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, after, packed = netlists(MEMORIES, tmp_path, monkeypatch)
+    _, after, packed = netlists(memories(16, 1024, "if (en) e <= other;"), tmp_path, monkeypatch)
     assert packed == 16
     modes = sorted(
         cell["parameters"].get("REGMODE_B", cell["parameters"].get("REGMODE_A"))
@@ -165,25 +171,10 @@ def test_block_rams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outputs <= driven
 
 
-#: Words of 36 bits take the outputs of both sides: all of their registers are packed, or none.
-WIDE = """
-module top(input clk, we, en, input [8:0] wa, ra, input [35:0] d, output reg [35:0] q, e);
-  reg [35:0] one [0:511], two [0:511], word, other;
-  always @(posedge clk) begin
-    if (we) one[wa] <= d;
-    if (we) two[wa] <= d;
-    word <= one[ra];
-    other <= two[ra];
-    q <= word;
-    e[35:18] <= other[35:18];
-    if (en) e[17:0] <= other[17:0];
-  end
-endmodule
-"""
-
-
 def test_words_of_two_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, after, packed = netlists(WIDE, tmp_path, monkeypatch)
+    # Words of 36 bits take the outputs of both sides: all of their registers are packed, or none.
+    verilog = memories(36, 512, "e[35:18] <= other[35:18]; if (en) e[17:0] <= other[17:0];")
+    _, after, packed = netlists(verilog, tmp_path, monkeypatch)
     assert packed == 36
     modes = sorted(
         (

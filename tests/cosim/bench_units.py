@@ -78,7 +78,7 @@ class Testbench:
                 ("momentum", "update_momentum", "update_momentum_w", SHARED),
                 ("differences", "update_losses", None, SHARED),
                 ("program", "engine_program", None, 2),
-                ("weight", "engine_weight", "engine_weight_w", weights.read_latency(CHIP)),
+                ("weight", "engine_weight", "engine_weight_w", weights.weight_latency(CHIP)),
                 ("targets", "loss_targets", None),
                 ("losses", "loss_losses", "loss_losses_w", SHARED),
             )

@@ -13,7 +13,7 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.engine import SAMPLE_READ_LATENCY, Engine
-from zerotrain.gateware.weights import read_latency
+from zerotrain.gateware.weights import weight_latency
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
@@ -45,8 +45,8 @@ class Bench(Elaboratable):
         for name, memory in self.memories.items():
             m.submodules[name] = memory
             read, port = memory.read_port(), getattr(self.engine, name)
-            cycles = {"program": 1 - self.chip.compact, "weight": read_latency(self.chip) - 1}[name]
-            address = pipe(m, port.addr, cycles, f"{name}_address")
+            cycles = {"program": 1 - self.chip.compact, "weight": weight_latency(self.chip) - 1}
+            address = pipe(m, port.addr, cycles[name], f"{name}_address")
             m.d.comb += [read.addr.eq(address), port.data.eq(read.data), read.en.eq(1)]
             if hasattr(self.engine, f"{name}_w"):
                 write, port = memory.write_port(), getattr(self.engine, f"{name}_w")

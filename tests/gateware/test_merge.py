@@ -13,7 +13,7 @@ from amaranth.sim import Simulator
 
 from zerotrain.gateware.memory import ReadPort
 from zerotrain.gateware.merge import MergeUnit
-from zerotrain.gateware.weights import WeightMemory, read_latency
+from zerotrain.gateware.weights import WeightMemory, weight_latency
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import difference_weights, unpack
 from zerotrain.spec.chip import Chip
@@ -143,7 +143,7 @@ def simulate(
             await ctx.tick()
         for k in range(end):
             ctx.set(weights.read.addr, k)
-            await ctx.tick().repeat(read_latency(chip))
+            await ctx.tick().repeat(weight_latency(chip))
             out.memory.append(ctx.get(weights.read.data))
         assert not ctx.get(dut.bad_program)
 

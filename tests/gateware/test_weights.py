@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from zerotrain.gateware.weights import FACTOR_LATENCY, WeightMemory, read_latency, segments
+from zerotrain.gateware.weights import FACTOR_LATENCY, WeightMemory, segments, weight_latency
 from zerotrain.spec.chip import Chip
 
 
@@ -80,14 +80,14 @@ def test_words(weight_depth: int, merge_depth: int, banked: bool) -> None:
                 await write(ctx, address, kept[address])
             # What was written last, as soon as may be.
             ctx.set(dut.read_bank, bank)
-            assert await read(ctx, "read", read_latency(chip), [address]) == [kept[address]]
+            assert await read(ctx, "read", weight_latency(chip), [address]) == [kept[address]]
             for half in (0, 1):
                 ctx.set(dut.read_bank, half)
                 words = banks[half if banked and merge_depth else 0]
                 if words:
                     asked = rng.sample(addresses, len(addresses))
                     expected = [words[a] for a in asked]
-                    assert await read(ctx, "read", read_latency(chip), asked) == expected
+                    assert await read(ctx, "read", weight_latency(chip), asked) == expected
             for name in ("left", "right") if merge_depth else ():
                 last = rng.choice(factors)
                 kept[last] = rng.randint(-(1 << 15), (1 << 15) - 1)

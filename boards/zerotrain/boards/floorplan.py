@@ -55,8 +55,9 @@ _DIES = {
     )
 }
 
-#: Blocks of a lane group in a flattened netlist: a slice of one of its memories, or a lane's.
-_BLOCK = re.compile(r"\.group_(\d+)\.(?:(\w+)_memory\.\d+\.(\d+)|lane_(\d+)\.)")
+#: Blocks of a lane group in a flattened netlist: a slice of a part of one of its memories, or a
+#: lane's.
+_BLOCK = re.compile(r"\.group_(\d+)\.(?:(\w+)_memory\.part_(\d+)\.\d+\.(\d+)|lane_(\d+)\.)")
 
 #: Block RAMs and multipliers of a group, each in the order of the lanes that they serve.
 _Blocks = tuple[list[_Cell], list[_Cell]]
@@ -98,18 +99,19 @@ def floorplan(netlist: MutableMapping[str, Any], device: str) -> int:
 
 def _lane_blocks(netlist: MutableMapping[str, Any]) -> list[_Blocks]:
     """The blocks of every group."""
-    parts: dict[tuple[int, str], list[tuple[int, _Cell]]] = defaultdict(list)
+    kinds: dict[tuple[int, str], list[tuple[tuple[int, int], _Cell]]] = defaultdict(list)
     for module in netlist["modules"].values():
         for name, cell in module["cells"].items():
             found = _BLOCK.search(name)
             if found is not None and cell["type"] in ("DP16KD", "MULT18X18D"):
-                part = found[2] or cell["type"]
-                parts[int(found[1]), part].append((int(found[3] or found[4]), cell))
+                group, memory, part, block, lane = found.groups()
+                place = (0, int(lane)) if lane else (int(part), int(block))
+                kinds[int(group), memory or cell["type"]].append((place, cell))
     # The k-th of n slices serves the lanes at this share of the group.
     groups: dict[int, list[tuple[Fraction, str, _Cell]]] = defaultdict(list)
-    for (group, part), slices in parts.items():
+    for (number, kind), slices in kinds.items():
         for k, (_, cell) in enumerate(sorted(slices, key=itemgetter(0))):
-            groups[group].append((Fraction(2 * k + 1, 2 * len(slices)), part, cell))
+            groups[number].append((Fraction(2 * k + 1, 2 * len(slices)), kind, cell))
     blocks = []
     for _, placed in sorted(groups.items()):
         cells = [cell for *_, cell in sorted(placed, key=itemgetter(0, 1))]

@@ -219,7 +219,7 @@ class Engine(wiring.Component):
 
         preact = issued.source == Source.PREACT
         rows = {
-            "input_row": Mux(self.sample_read, sample_row, operand + self.input_base),
+            "sample_row": Mux(self.sample_read, sample_row, operand + self.input_base),
             "scratch_row": operand + self._behind_scratch(preact),
             "preact_row": Mux(preact, operand, aux),
         }

@@ -115,9 +115,8 @@ class Lane(wiring.Component):
     the words of its last product were presented. Stages, those in brackets only with
     ``LaneStages.extra``:
 
-    * words arrive; ``takes``, ``constant`` (zero where the operand has none);
-    * [words that are selected;]
-    * with CGE, the two sums that differences may need;
+    * [words arrive; ``takes``, ``constant`` (zero where the operand has none);]
+    * which of them; with CGE, the two sums that differences may need;
     * the operand; the ``weight`` arrives;
     * multiplication;
     * [the product;]
@@ -128,12 +127,12 @@ class Lane(wiring.Component):
     * saturation, ``done``.
 
     ``relu``, ``steps`` (see :func:`shift_steps`) and ``result`` hold still from the stage before
-    the words to the one before saturation. A lane has registers of its own for them and for
-    ``first``: each of these bits feeds a whole word. They are marked ``keep``, as in
+    the words to the one before saturation. A lane has registers of its own for what it is told:
+    most of these bits feed a whole word. They are marked ``keep``, as in
     :class:`~zerotrain.gateware.lane_group.LaneGroup`, unless the chip is compact.
 
     Products of a sum follow one another without a pause. With a serial loss unit, there may be
-    pauses, in which ``adds`` is low in stage 3, and a result holds still until the next ``done``.
+    pauses, in which ``adds`` is low, and a result holds still until the next ``done``.
 
     There is a register before and behind the multiplier and nothing else. The accumulator is exact
     as long as the planner keeps sums within ``acc_width``.
@@ -195,28 +194,27 @@ class Lane(wiring.Component):
         def late(value: Value, name: str) -> Value:
             return pipe(m, value, extra, name, reset_less=True)
 
+        def own_late(value: Value, name: str) -> Value:
+            return pipe(m, value, extra, name, reset_less=True, attrs={"keep": 1})
+
         # What the operand is unless a difference bends at zero.
-        dy = Signal(signed(width))
-        rest = Signal(signed(width))
+        y = late(self.preact, "p0_preact")
+        taken = data.View(TAKES, own_late(control.takes.as_value(), "p0_takes"))
+        constant = own_late(control.constant, "p0_constant")
+        dy = Mux(taken.scratch, late(self.scratch, "p0_scratch"), constant)
         p1_straight = Signal(signed(width), reset_less=True)
-        m.d.comb += [
-            dy.eq(Mux(control.takes.scratch, self.scratch, control.constant)),
-            rest.eq(
-                Mux(control.takes.input, self.input, 0)
-                | Mux(control.takes.preact & ~(own.relu & (self.preact < 0)), self.preact, 0)
-            ),
-        ]
-        p0_dy = late(dy, "p0_dy")
-        m.d.sync += p1_straight.eq(p0_dy | late(rest, "p0_rest"))
+        m.d.sync += p1_straight.eq(
+            dy
+            | Mux(taken.input, late(self.input, "p0_input"), 0)
+            | Mux(taken.preact & ~(own.relu & (y < 0)), y, 0)
+        )
 
         # Multiplier registers have no reset: only those are absorbed into iCE40 DSP blocks.
         p2_weight = Signal(signed(f.weight.width), reset_less=True)
         p2_operand = Signal(signed(width), reset_less=True)
         m.d.sync += p2_weight.eq(self.weight)
         if self._chip.cge:
-            y = late(self.preact, "p0_y")
-            bends = late(own.relu & control.takes.delta, "p0_bends")
-            self._bend(m, p2_operand, p1_straight, p0_dy, y, bends)
+            self._bend(m, p2_operand, p1_straight, dy, y, own.relu & taken.delta)
         else:
             m.d.sync += p2_operand.eq(p1_straight)
 
@@ -253,8 +251,10 @@ class Lane(wiring.Component):
                 m.d.comb += self._saturation(p5_shifted, width, extreme, clamped)
         value, extreme = late(p5_shifted, "p6_shifted"), late(extreme, "p6_extreme")
         clamped = late(clamped, "p6_clamped")
+        result = Signal.like(self.result, reset_less=True)
         with m.If(control.done if self._chip.serial_loss else 1):
-            m.d.sync += [self.result.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
+            m.d.sync += [result.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
+        m.d.comb += self.result.eq(result)
         return m
 
     @staticmethod

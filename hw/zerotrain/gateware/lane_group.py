@@ -5,13 +5,13 @@ Golden model: that of :mod:`zerotrain.gateware.lane`; a group only brings words 
 
 from collections.abc import Sequence
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.lane import TAKES, Lane, lane_control, step_masks, takes
+from zerotrain.gateware.lane_memory import LaneMemory
 from zerotrain.gateware.memory import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
@@ -28,7 +28,7 @@ def broadcast(chip: Chip) -> data.StructLayout:
     subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
-            "input_row": address_bits(chip.sample_rows),
+            "sample_row": address_bits(chip.sample_rows),
             "scratch_row": address_bits(chip.scratch_rows),
             "preact_row": address_bits(chip.preact_depth),
             "source": Source,
@@ -53,14 +53,13 @@ class LaneGroup(wiring.Component):
 
     What every lane is told goes through registers of the group, so that no signal crosses the chip
     and feeds many loads in one cycle. They are marked ``keep``: synthesis would merge them with
-    their twins in other groups. Memory words are registered as well: block RAM is slow to answer.
-    On a compact chip, rows are registered once more instead.
+    their twins in other groups.
 
     Without CGE, pre-activations are rows of the scratch memory from ``scratch_depth`` on.
 
     Stages are those of a beat. Inputs are given one stage before their use:
 
-    * ``input_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
+    * ``sample_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
       stage ``WORD_STAGE`` = 4;
     * ``source`` in stage 3, ``weight``, ``first``, ``adds`` and ``done`` one stage before
       :class:`~zerotrain.gateware.lane.LaneStages` says, counted from ``WORD_STAGE``; ``subtract``,
@@ -92,8 +91,8 @@ class LaneGroup(wiring.Component):
         Write a sample word of a lane of the engine's, if it is one of these; three cycles later, or
         two on a compact chip.
     sample : Out
-        Word of lane ``sample_lane``, 4 cycles after its row was at ``beat.input_row``; the lane has
-        been still for as long.
+        Word of lane ``sample_lane``, 4 cycles after its row was at ``beat.sample_row``; the lane
+        has been still for as long.
     result : Out
         Result of every lane.
     clamped, clamped_0 : Out(1)
@@ -123,71 +122,58 @@ class LaneGroup(wiring.Component):
         m = Module()
         chip, f, lanes = self._chip, self._chip.formats, len(self._lanes)
 
-        beat = Signal(broadcast(chip), reset_less=True, attrs={"keep": 1})
-        m.d.sync += beat.eq(self.beat)
+        def own(name: str) -> Value:
+            return pipe(m, self.beat[name], 1, name, reset_less=True, attrs={"keep": 1})
+
+        weight, result = own("weight"), own("result")
+        relu, first, adds, done = own("relu"), own("first"), own("adds"), own("done")
         # Decoded here, so that few wires cross the chip. All but the source hold still.
         constant = Signal(f.lane_width, reset_less=True)
         rounding = Signal(chip.acc_width, reset_less=True)
         taken = Signal(TAKES, reset_less=True)
         steps = Signal(lane_control(chip)["steps"].shape, reset_less=True)
-        source = self.beat.source
+        source, shift = self.beat.source, own("shift")
         m.d.sync += [
             taken.eq(takes(source)),
             constant.eq(
                 Mux(
                     (source == Source.CONSTANT) | (source == Source.DELTA_CONSTANT),
-                    1 << beat.constant_shift,
+                    1 << own("constant_shift"),
                     0,
                 )
             ),
-            steps.eq(Array([Const(mask) for mask in step_masks(chip.shifts)])[beat.shift]),
-            rounding.eq(Array([Const(1 << s >> 1) for s in chip.shifts])[beat.shift]),
+            steps.eq(Array([Const(mask) for mask in step_masks(chip.shifts)])[shift]),
+            rounding.eq(Array([Const(1 << s >> 1) for s in chip.shifts])[shift]),
         ]
 
-        def memory(name: str, width: int, depth: int, row: Value) -> tuple[Memory, data.View]:
-            """A memory of words of all lanes, and the registered words of a row."""
-            m.submodules[f"{name}_memory"] = made = Memory(
-                shape=lanes * width, depth=depth, init=[]
+        def memory(name: str, width: int, depth: int, *, apart: bool = False) -> LaneMemory:
+            m.submodules[f"{name}_memory"] = made = LaneMemory(
+                lanes=lanes, width=width, depth=depth, apart=apart, compact=chip.compact
             )
-            port = made.read_port()
-            words = Signal(
-                data.ArrayLayout(unsigned(width), lanes), name=f"{name}_words", reset_less=True
-            )
-            if chip.compact:
-                m.d.sync += port.addr.eq(row)
-                m.d.comb += words.eq(port.data)
-            else:
-                m.d.comb += port.addr.eq(row)
-                m.d.sync += words.eq(port.data)
-            return made, words
+            m.d.comb += made.row.eq(self.beat[f"{name}_row"])
+            return made
 
-        samples, sample_words = memory("sample", f.input.width, chip.sample_rows, beat.input_row)
-        scratch, scratch_words = memory(
-            "scratch", f.lane_width, chip.scratch_rows, beat.scratch_row
-        )
-        preact, preact_words = scratch, scratch_words
-        if chip.cge:
-            preact, preact_words = memory(
-                "preact", f.lane_width, chip.preact_depth, beat.preact_row
-            )
+        samples = memory("sample", f.input.width, chip.sample_rows, apart=True)
+        scratch = memory("scratch", f.lane_width, chip.scratch_rows)
+        preact = memory("preact", f.lane_width, chip.preact_depth) if chip.cge else scratch
 
         clamped = Signal(lanes)
         for k, lane in enumerate(self._lanes):
             m.submodules[f"lane_{k}"] = lane
             m.d.comb += [
-                lane.weight.eq(beat.weight),
-                lane.input.eq(sample_words[k].as_signed()),
-                lane.scratch.eq(scratch_words[k].as_signed()),
-                lane.preact.eq(preact_words[k].as_signed()),
+                lane.weight.eq(weight),
+                lane.input.eq(samples.words[k].as_signed()),
+                lane.scratch.eq(scratch.words[k].as_signed()),
+                lane.preact.eq(preact.words[k].as_signed()),
                 lane.control.takes.eq(taken),
-                lane.control.relu.eq(beat.relu),
+                lane.control.relu.eq(relu),
                 lane.control.constant.eq(constant),
-                lane.control.first.eq(beat.first),
-                lane.control.adds.eq(beat.adds),
-                lane.control.done.eq(beat.done),
+                lane.control.first.eq(first),
+                lane.control.adds.eq(adds),
+                lane.control.done.eq(done),
                 lane.control.round.eq(rounding),
                 lane.control.steps.eq(steps),
-                lane.control.result.eq(beat.result),
+                lane.control.result.eq(result),
                 self.result[k].eq(lane.result),
                 clamped[k].eq(lane.clamped & self.active[k]),
             ]
@@ -197,15 +183,14 @@ class LaneGroup(wiring.Component):
             m.d.comb += [lane.control.subtract.eq(beat.subtract) for lane in self._lanes]
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
-        written = [(scratch, beat.write_scratch | beat.write_preact)]
+        written = [(scratch, self.beat.write_scratch | self.beat.write_preact)]
         if chip.cge:
-            written = [(scratch, beat.write_scratch), (preact, beat.write_preact)]
+            written = [(scratch, self.beat.write_scratch), (preact, self.beat.write_preact)]
         for made, enable in written:
-            port = made.write_port()
             m.d.comb += [
-                port.en.eq(enable),
-                port.addr.eq(beat.write_row),
-                port.data.eq(results),
+                made.write.eq(enable),
+                made.write_row.eq(self.beat.write_row),
+                made.data.eq(results),
             ]
 
         # What the host writes and reads: a copy of the group, then whose it is.
@@ -215,26 +200,20 @@ class LaneGroup(wiring.Component):
         host = data.View(
             data.StructLayout({name: getattr(self, name).shape() for name in fields}), copy
         )
-        sample_en = Signal(lanes)
-        sample_row = Signal.like(self.sample_row, reset_less=True, attrs={"keep": 1})
-        sample_data = Signal.like(self.sample_data, reset_less=True, attrs={"keep": 1})
-        m.d.sync += [
-            sample_en.eq(
+        sample_data = pipe(
+            m, host.sample_data, 1, "sample_data", reset_less=True, attrs={"keep": 1}
+        )
+        m.d.comb += [
+            samples.write.eq(
                 Cat((host.sample_lane == number) & host.sample_en for number in self._numbers)
             ),
-            sample_row.eq(host.sample_row),
-            sample_data.eq(host.sample_data),
+            samples.write_row.eq(host.sample_row),
+            samples.data.eq(sample_data.replicate(lanes)),
         ]
         place = Signal(range(lanes), reset_less=True)
         with m.Switch(host.sample_lane):
             for k, number in enumerate(self._numbers):
                 with m.Case(number):
                     m.d.sync += place.eq(k)
-        m.d.sync += self.sample.eq(Array(list(sample_words))[place])
-        port = samples.write_port(granularity=f.input.width)
-        m.d.comb += [
-            port.en.eq(sample_en),
-            port.addr.eq(sample_row),
-            port.data.eq(sample_data.replicate(lanes)),
-        ]
+        m.d.sync += self.sample.eq(Array(list(samples.words))[place])
         return m

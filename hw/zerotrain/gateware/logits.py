@@ -181,12 +181,10 @@ class LogitSweep(wiring.Component):
         row = Signal.like(self.target_addr)
         final_index, final_turn = Signal.like(output), Signal.like(output)
         m.d.sync += [final_index.eq(self.n_outputs - 1), final_turn.eq(self.turns - 1)]
-        element, final_output, final_group = Signal(), Signal(), Signal()
-        m.d.comb += [
-            element.eq(running & ~past),
-            final_output.eq(output == final_index),
-            final_group.eq(remaining <= ways),
-        ]
+        # What ends a group or a sweep is known beforehand.
+        final_group = Signal(reset_less=True)
+        element, final_output = Signal(), Signal()
+        m.d.comb += [element.eq(running & ~past), final_output.eq(output == final_index)]
         found = finding & final_output
         group_ends = ~finding & (output == final_turn)
         idle = ~running | sweep_ends
@@ -206,6 +204,7 @@ class LogitSweep(wiring.Component):
             m.d.sync += [
                 output.eq(0), past.eq(0), finding.eq(base & self._twice),
                 group.eq(group + 1), remaining.eq(remaining - ways),
+                final_group.eq(remaining <= 2 * ways),
             ]  # fmt: skip
             if not self._outputs_per_row:
                 m.d.sync += row.eq(row + 1)
@@ -214,7 +213,7 @@ class LogitSweep(wiring.Component):
             m.d.sync += [
                 running.eq(starts), finding.eq(next_base & self._twice), past.eq(0),
                 output.eq(0), group.eq(0), remaining.eq(self.active_lanes),
-                row.eq(self.target_row),
+                final_group.eq(self.active_lanes <= ways), row.eq(self.target_row),
             ]  # fmt: skip
         if chip.cge:
             with m.If(starts):
@@ -272,8 +271,9 @@ class LogitSweep(wiring.Component):
         arrived = pipe(m, arriving, 1, "arrived", reset_less=True)
         with m.If(pipe(m, self.logits.en, 1, "written")):
             m.d.sync += touched.bit_select(arrived, 1).eq(1)
+        # A cycle after the last element; the buffer is free not sooner than that.
         for bank in range(2):
-            with m.If(sweep_ends & (read_bank == bank)):
+            with m.If(pipe(m, sweep_ends & (read_bank == bank), 1, f"swept_{bank}")):
                 m.d.sync += touched[bank * depth : (bank + 1) * depth].eq(0)
         return pipe(m, touched.bit_select(place, 1), 1, "touched", reset_less=True)
 

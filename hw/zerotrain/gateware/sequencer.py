@@ -187,7 +187,9 @@ class Sequencer(wiring.Component):
         packet_start = Signal()
         bias_done = Signal()
         evaluation_start = Signal()
-        running, issue, step, bias_beat, last = Signal(), Signal(), Signal(), Signal(), Signal()
+        # The FSM is in "Run"; as a bit of its own, it is on fewer levels of logic.
+        running = Signal()
+        issue, step, bias_beat, last = Signal(), Signal(), Signal(), Signal()
         evaluation_end = Signal()
         # The loss unit is far away.
         claims, credit = Signal(), Signal()
@@ -328,11 +330,12 @@ class Sequencer(wiring.Component):
                 m.d.sync += [packet_start.eq(1), bias_done.eq(0)]
                 m.d.sync += evaluation_start.eq(to_base | to_delta)
                 with m.If(self.drained):
+                    m.d.sync += running.eq(1)
                     m.next = "Run"
             with m.State("Run"):
-                m.d.comb += running.eq(1)
                 m.d.sync += row_addr.eq(level_rows + late_level)
                 with m.If(step & finished):
+                    m.d.sync += running.eq(0)
                     if self._extra:
                         m.next = "Leave"
                     else:

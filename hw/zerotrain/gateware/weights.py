@@ -9,7 +9,7 @@ from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
 from zerotrain.spec.chip import Chip
 
-__all__ = ["FACTOR_LATENCY", "WeightMemory", "read_latency"]
+__all__ = ["FACTOR_LATENCY", "WeightMemory", "weight_latency"]
 
 #: Words of ECP5's block RAM at 16 to 18 bits.
 _BLOCK = 1024
@@ -17,7 +17,7 @@ _BLOCK = 1024
 FACTOR_LATENCY = 4
 
 
-def read_latency(chip: Chip) -> int:
+def weight_latency(chip: Chip) -> int:
     """Cycles from the address of a weight to its word."""
     return 2 + chip.weight_lead
 
@@ -48,8 +48,8 @@ class WeightMemory(wiring.Component):
     since synthesis would merge them, and a register alone behind its words, which goes into the
     block RAM (``boards/pack_registers.py``).
 
-    Latency: a word is read ``read_latency(chip)`` cycles after its address: 2, or with a merge unit
-    5 (address, address of the segment, word, word of the segment, word of the half); a factor
+    Latency: a word is read ``weight_latency(chip)`` cycles after its address: 2, or with a merge
+    unit 5 (address, address of the segment, word, word of the segment, word of the half); a factor
     ``FACTOR_LATENCY`` = 4 cycles (address, word, word of the segment, factor). What is written can
     be read by an address that is given one cycle later, a factor by one that is given two later.
 
