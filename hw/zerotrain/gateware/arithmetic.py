@@ -1,6 +1,8 @@
 """Small pieces of fixed-point arithmetic shared by the units."""
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed
+from collections.abc import Sequence
+
+from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,8 +11,11 @@ __all__ = [
     "add_or_subtract",
     "csd_digits",
     "fabric_product",
+    "pipe",
     "saturate",
     "select_shift",
+    "selected",
+    "selection_levels",
 ]
 
 
@@ -152,3 +157,33 @@ def pipe(
         m.d.sync += stage.eq(value)
         value = stage
     return value
+
+
+def selection_levels(count: int) -> int:
+    """Cycles that :func:`selected` takes to choose among ``count`` words."""
+    return max(1, -(-(count - 1).bit_length() // 2))
+
+
+def selected(
+    m: Module, words: Sequence[Value], index: Value, name: str, *, clear: Value | int = 0
+) -> Value:
+    """``words[index]``, or zero if ``clear``, as of ``selection_levels(len(words))`` cycles ago.
+
+    The words lie apart from one another: there is a multiplexer of four inputs per cycle. Copies of
+    ``index`` are marked ``keep``, since their twins may be elsewhere.
+    """
+    keep = {"keep": 1}
+    words, levels = list(words), selection_levels(len(words))
+    cleared = pipe(m, Value.cast(clear), levels - 1, f"{name}_clear", reset_less=True, attrs=keep)
+    for level in range(levels):
+        four = [words[k : k + 4] for k in range(0, len(words), 4)]
+        chosen = [Array(w)[index[:2]] if len(w) > 1 else w[0] for w in four]
+        if level == levels - 1:
+            chosen = [Mux(cleared, 0, word) for word in chosen]
+        words = [
+            pipe(m, word, 1, f"{name}_{level}_{k}", reset_less=True)
+            for k, word in enumerate(chosen)
+        ]
+        index = pipe(m, index[2:], 1, f"{name}_index_{level}", reset_less=True, attrs=keep)
+    (word,) = words
+    return word

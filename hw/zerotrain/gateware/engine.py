@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from zerotrain.gateware import compact_lanes
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.compact_lanes import CompactLanes
-from zerotrain.gateware.lane import LaneStages, takes
+from zerotrain.gateware.lane import FIRST_STAGE, WEIGHT_STAGE, takes
 from zerotrain.gateware.lane_group import WORD_STAGE, LaneGroup, broadcast
 from zerotrain.gateware.logits import LogitPort
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
@@ -21,7 +21,7 @@ from zerotrain.spec.registers import Saturation
 __all__ = ["SAMPLE_READ_LATENCY", "Engine"]
 
 #: Cycles from ``sample_read`` to ``sample``.
-SAMPLE_READ_LATENCY = 7
+SAMPLE_READ_LATENCY = 9
 
 
 class Engine(wiring.Component):
@@ -71,11 +71,11 @@ class Engine(wiring.Component):
     weight_w : Out(WritePort)
         The weight memory's write port.
     sample_w : In
-        Write a sample: ``en``, ``lane``, ``row``, ``data``. It can be read 5 cycles later.
+        Write a sample: ``en``, ``lane``, ``row``, ``data``. It can be read 6 cycles later.
     sample_read : In(1)
         Read row ``sample_w.row`` of lane ``sample_w.lane`` instead of what a beat asks for.
     sample : Out(signed)
-        That word, ``SAMPLE_READ_LATENCY`` = 7 cycles later; the lane is still for as long.
+        That word, ``SAMPLE_READ_LATENCY`` = 9 cycles later; lane and row are still for as long.
     logits : Out(LogitPort)
         Results for the loss unit.
     merged : In(1)
@@ -219,7 +219,7 @@ class Engine(wiring.Component):
 
         preact = issued.source == Source.PREACT
         rows = {
-            "sample_row": Mux(self.sample_read, sample_row, operand + self.input_base),
+            "input_row": Mux(self.sample_read, sample_row, operand + self.input_base),
             "scratch_row": operand + self._behind_scratch(preact),
             "preact_row": Mux(preact, operand, aux),
         }
@@ -237,7 +237,6 @@ class Engine(wiring.Component):
             return m
 
         # To the lanes, field by field in the stage that LaneGroup names.
-        stages = LaneStages.of(chip)
         told = Signal(broadcast(chip))
         for name, row in rows.items():
             register = Signal.like(told[name], name=f"s1_{name}", reset_less=True)
@@ -245,7 +244,7 @@ class Engine(wiring.Component):
             m.d.comb += told[name].eq(register)
         source = Signal(Source, reset_less=True)
         sent = Signal.like(told.weight, reset_less=True)
-        fetched = pipe(m, self.weight.data, stages.weight, "fetched", reset_less=True)
+        fetched = pipe(m, self.weight.data, WEIGHT_STAGE, "fetched", reset_less=True)
         one = Const(1 << f.weight.frac_bits, f.weight.width)
         write = beats[result_stage - 2].valid & beats[result_stage - 2].last
         write_scratch, write_preact = Signal(), Signal()
@@ -258,9 +257,7 @@ class Engine(wiring.Component):
         m.d.comb += [
             told.weight.eq(sent),
             told.source.eq(source),
-            told.first.eq(beats[WORD_STAGE + stages.first - 1].first),
-            told.adds.eq(beats[WORD_STAGE + stages.adds - 1].valid),
-            told.done.eq(write),
+            told.first.eq(beats[WORD_STAGE + FIRST_STAGE - 1].first),
             told.write_scratch.eq(write_scratch),
             told.write_preact.eq(write_preact),
             told.write_row.eq(
@@ -272,7 +269,7 @@ class Engine(wiring.Component):
             told.result.eq(control.result),
         ]
         if chip.lane_subtracts:
-            m.d.comb += told.subtract.eq(beats[WORD_STAGE + stages.first - 1].subtract)
+            m.d.comb += told.subtract.eq(beats[WORD_STAGE + FIRST_STAGE - 1].subtract)
 
         active = Signal(chip.lanes)
         active_lanes = pipe(m, self.active_lanes, 1, "active_lanes")

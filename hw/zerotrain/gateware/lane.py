@@ -4,7 +4,6 @@ Golden model: :func:`zerotrain.golden.fixed.requantize` of an exact sum of produ
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement
 
@@ -16,37 +15,16 @@ from zerotrain.gateware.arithmetic import add_or_subtract, limit, pipe, saturate
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
-__all__ = ["TAKES", "Lane", "LaneStages", "lane_control", "step_masks", "takes"]
+__all__ = ["FIRST_STAGE", "TAKES", "WEIGHT_STAGE", "Lane", "lane_control", "step_masks", "takes"]
 
 #: What the operand is made of, besides a constant; ``delta``: it is the difference of a
 #: pre-activation.
 TAKES = data.StructLayout({"input": 1, "scratch": 1, "preact": 1, "delta": 1})
 
-
-@dataclass(frozen=True, slots=True)
-class LaneStages:
-    """When a lane takes what it is told, in cycles after the memory words of a product.
-
-    Attributes
-    ----------
-    extra : int
-        Registers that let memories and multipliers be far from a lane, at each of three places;
-        none on a compact chip, whose clock is slow.
-    weight, first, adds, done : int
-        When these are at the lane's ports.
-    """
-
-    extra: int
-    weight: int
-    first: int
-    adds: int
-    done: int
-
-    @staticmethod
-    def of(chip: Chip) -> "LaneStages":
-        """The stages of a chip's lanes."""
-        extra = (chip.lane_latency - 6) // 3
-        return LaneStages(extra, 1 + extra, 2 + 2 * extra, 3 + 2 * extra, 5 + 3 * extra)
+#: When the weight and ``first`` are at the ports of a lane, in cycles after the memory words of
+#: their product.
+WEIGHT_STAGE = 2
+FIRST_STAGE = 4
 
 
 def lane_control(chip: Chip) -> data.StructLayout:
@@ -58,11 +36,9 @@ def lane_control(chip: Chip) -> data.StructLayout:
             "relu": 1,
             "constant": chip.formats.lane_width,
             "first": 1,
-            "adds": 1,
             "round": chip.acc_width,
             "steps": len(shift_steps(chip.shifts)),
             "result": Result,
-            "done": 1,
         }
         | subtract
     )
@@ -111,28 +87,24 @@ def step_masks(shifts: tuple[int, ...]) -> list[int]:
 class Lane(wiring.Component):
     """Select, multiply, accumulate, requantise.
 
-    One product per cycle. The result of a sum is in ``result`` ``chip.lane_latency`` cycles after
-    the words of its last product were presented. Stages, those in brackets only with
-    ``LaneStages.extra``:
+    One product per cycle; those of a sum follow one another without a pause. The result of a sum is
+    in ``result`` ``chip.lane_latency`` = 9 cycles after the words of its last product were
+    presented. Stages:
 
-    * [words arrive; ``takes``, ``constant`` (zero where the operand has none);]
-    * which of them; with CGE, the two sums that differences may need;
-    * the operand; the ``weight`` arrives;
-    * multiplication;
-    * [the product;]
-    * accumulation, ``round`` (the rounding constant), ``adds``; ``first``, and ``subtract`` where a
-      lane merges for CGE, arrive a stage before;
-    * shift;
-    * [whether that is too wide;]
-    * saturation, ``done``.
+    0. words arrive; ``takes``, ``constant`` (zero where the operand has none);
+    1. which of them; with CGE, the two sums that differences may need;
+    2. the operand; the ``weight`` arrives;
+    3. multiplication;
+    4. the product; ``first`` arrives, and ``subtract`` where a lane merges for CGE;
+    5. accumulation;
+    6. shift;
+    7. whether that is too wide;
+    8. saturation.
 
-    ``relu``, ``steps`` (see :func:`shift_steps`) and ``result`` hold still from the stage before
-    the words to the one before saturation. A lane has registers of its own for what it is told:
-    most of these bits feed a whole word. They are marked ``keep``, as in
-    :class:`~zerotrain.gateware.lane_group.LaneGroup`, unless the chip is compact.
-
-    Products of a sum follow one another without a pause. With a serial loss unit, there may be
-    pauses, in which ``adds`` is low, and a result holds still until the next ``done``.
+    ``relu``, ``round`` (the rounding constant), ``steps`` (see :func:`shift_steps`) and ``result``
+    hold still from the stage before the words to the one before saturation. A lane has registers of
+    its own for what it is told: most of these bits feed a whole word. They are marked ``keep``, as
+    in :class:`~zerotrain.gateware.lane_group.LaneGroup`.
 
     There is a register before and behind the multiplier and nothing else. The accumulator is exact
     as long as the planner keeps sums within ``acc_width``.
@@ -146,7 +118,7 @@ class Lane(wiring.Component):
     Members
     -------
     weight : In(signed)
-        The broadcast weight, ``LaneStages.weight`` cycles after the words that it multiplies.
+        The broadcast weight.
     input, scratch, preact : In(signed)
         This lane's memory words.
     control : In
@@ -178,43 +150,28 @@ class Lane(wiring.Component):
         m = Module()
         f, control = self._chip.formats, self.control
         width = f.lane_width
-        layout = control.shape().members
-        subtracts = self._merges and self._chip.lane_subtracts
-        held = ("relu", "first", "steps", "result", *["subtract"] * subtracts)
-        fields = {name: layout[name] for name in held}
-        own = Signal(
-            data.StructLayout(fields),
-            reset_less=True,
-            attrs={} if self._chip.compact else {"keep": 1},
-        )
-        m.d.sync += [own[name].eq(control[name]) for name in fields]
-
-        extra = LaneStages.of(self._chip).extra
+        own = Signal(control.shape(), reset_less=True, attrs={"keep": 1})
+        m.d.sync += own.eq(control)
 
         def late(value: Value, name: str) -> Value:
-            return pipe(m, value, extra, name, reset_less=True)
-
-        def own_late(value: Value, name: str) -> Value:
-            return pipe(m, value, extra, name, reset_less=True, attrs={"keep": 1})
+            return pipe(m, value, 1, name, reset_less=True)
 
         # What the operand is unless a difference bends at zero.
         y = late(self.preact, "p0_preact")
-        taken = data.View(TAKES, own_late(control.takes.as_value(), "p0_takes"))
-        constant = own_late(control.constant, "p0_constant")
-        dy = Mux(taken.scratch, late(self.scratch, "p0_scratch"), constant)
+        dy = Mux(own.takes.scratch, late(self.scratch, "p0_scratch"), own.constant)
         p1_straight = Signal(signed(width), reset_less=True)
         m.d.sync += p1_straight.eq(
             dy
-            | Mux(taken.input, late(self.input, "p0_input"), 0)
-            | Mux(taken.preact & ~(own.relu & (y < 0)), y, 0)
+            | Mux(own.takes.input, late(self.input, "p0_input"), 0)
+            | Mux(own.takes.preact & ~(own.relu & (y < 0)), y, 0)
         )
 
-        # Multiplier registers have no reset: only those are absorbed into iCE40 DSP blocks.
+        # Multiplier registers have no reset: only those are absorbed into multiplier blocks.
         p2_weight = Signal(signed(f.weight.width), reset_less=True)
         p2_operand = Signal(signed(width), reset_less=True)
         m.d.sync += p2_weight.eq(self.weight)
         if self._chip.cge:
-            self._bend(m, p2_operand, p1_straight, dy, y, own.relu & taken.delta)
+            self._bend(m, p2_operand, p1_straight, dy, y, own.relu & own.takes.delta)
         else:
             m.d.sync += p2_operand.eq(p1_straight)
 
@@ -223,12 +180,11 @@ class Lane(wiring.Component):
         product = late(p3_prod, "p4_prod")
 
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
-        total = Mux(own.first, control.round.as_signed(), acc)
-        with m.If(control.adds if self._chip.serial_loss else 1):
-            if subtracts:
-                m.d.sync += acc.eq(add_or_subtract(total, product, own.subtract))
-            else:
-                m.d.sync += acc.eq(total + product)
+        total = Mux(own.first, own.round.as_signed(), acc)
+        if self._merges and self._chip.lane_subtracts:
+            m.d.sync += acc.eq(add_or_subtract(total, product, own.subtract))
+        else:
+            m.d.sync += acc.eq(total + product)
 
         # The shifts are a small fixed set.
         shifts = self._chip.shifts
@@ -252,8 +208,7 @@ class Lane(wiring.Component):
         value, extreme = late(p5_shifted, "p6_shifted"), late(extreme, "p6_extreme")
         clamped = late(clamped, "p6_clamped")
         result = Signal.like(self.result, reset_less=True)
-        with m.If(control.done if self._chip.serial_loss else 1):
-            m.d.sync += [result.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
+        m.d.sync += [result.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
         m.d.comb += self.result.eq(result)
         return m
 

@@ -9,7 +9,7 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.arithmetic import pipe, selected
 from zerotrain.gateware.lane import TAKES, Lane, lane_control, step_masks, takes
 from zerotrain.gateware.lane_memory import LaneMemory
 from zerotrain.gateware.memory import address_bits
@@ -28,14 +28,12 @@ def broadcast(chip: Chip) -> data.StructLayout:
     subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
-            "sample_row": address_bits(chip.sample_rows),
+            "input_row": address_bits(chip.sample_rows),
             "scratch_row": address_bits(chip.scratch_rows),
             "preact_row": address_bits(chip.preact_depth),
             "source": Source,
             "weight": signed(chip.formats.weight.width),
             "first": 1,
-            "adds": 1,
-            "done": 1,
             "write_scratch": 1,
             "write_preact": 1,
             "write_row": max(address_bits(chip.scratch_rows), address_bits(chip.preact_depth)),
@@ -59,13 +57,12 @@ class LaneGroup(wiring.Component):
 
     Stages are those of a beat. Inputs are given one stage before their use:
 
-    * ``sample_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
+    * ``input_row``, ``scratch_row``, ``preact_row`` in stage 1; their words are at the lanes in
       stage ``WORD_STAGE`` = 4;
-    * ``source`` in stage 3, ``weight``, ``first``, ``adds`` and ``done`` one stage before
-      :class:`~zerotrain.gateware.lane.LaneStages` says, counted from ``WORD_STAGE``; ``subtract``,
-      if lanes do that, as ``first``;
-    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to the one before
-      ``done``;
+    * ``source`` in stage 3, ``weight``, ``first`` and ``subtract`` one stage before those of
+      :class:`~zerotrain.gateware.lane.Lane`, counted from ``WORD_STAGE``;
+    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to two before the
+      result;
     * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result. Rows given one
       cycle later are answered with the written word.
 
@@ -88,11 +85,10 @@ class LaneGroup(wiring.Component):
     active : In(lanes)
         Lanes that hold samples; the others do not count as clamped.
     sample_en, sample_lane, sample_row, sample_data : In
-        Write a sample word of a lane of the engine's, if it is one of these; three cycles later, or
-        two on a compact chip.
+        Write a sample word of a lane of the engine's, if it is one of these; four cycles later.
     sample : Out
-        Word of lane ``sample_lane``, 4 cycles after its row was at ``beat.sample_row``; the lane
-        has been still for as long.
+        Word of lane ``sample_lane``, 6 cycles after its row was at ``beat.input_row``; both have
+        been still for as long.
     result : Out
         Result of every lane.
     clamped, clamped_0 : Out(1)
@@ -126,7 +122,7 @@ class LaneGroup(wiring.Component):
             return pipe(m, self.beat[name], 1, name, reset_less=True, attrs={"keep": 1})
 
         weight, result = own("weight"), own("result")
-        relu, first, adds, done = own("relu"), own("first"), own("adds"), own("done")
+        relu, first = own("relu"), own("first")
         # Decoded here, so that few wires cross the chip. All but the source hold still.
         constant = Signal(f.lane_width, reset_less=True)
         rounding = Signal(chip.acc_width, reset_less=True)
@@ -146,16 +142,17 @@ class LaneGroup(wiring.Component):
             rounding.eq(Array([Const(1 << s >> 1) for s in chip.shifts])[shift]),
         ]
 
-        def memory(name: str, width: int, depth: int, *, apart: bool = False) -> LaneMemory:
+        def memory(row: str, width: int, depth: int, *, apart: bool = False) -> LaneMemory:
+            name = row.removesuffix("_row")
             m.submodules[f"{name}_memory"] = made = LaneMemory(
-                lanes=lanes, width=width, depth=depth, apart=apart, compact=chip.compact
+                lanes=lanes, width=width, depth=depth, apart=apart
             )
-            m.d.comb += made.row.eq(self.beat[f"{name}_row"])
+            m.d.comb += made.row.eq(self.beat[row])
             return made
 
-        samples = memory("sample", f.input.width, chip.sample_rows, apart=True)
-        scratch = memory("scratch", f.lane_width, chip.scratch_rows)
-        preact = memory("preact", f.lane_width, chip.preact_depth) if chip.cge else scratch
+        samples = memory("input_row", f.input.width, chip.sample_rows, apart=True)
+        scratch = memory("scratch_row", f.lane_width, chip.scratch_rows)
+        preact = memory("preact_row", f.lane_width, chip.preact_depth) if chip.cge else scratch
 
         clamped = Signal(lanes)
         for k, lane in enumerate(self._lanes):
@@ -169,8 +166,6 @@ class LaneGroup(wiring.Component):
                 lane.control.relu.eq(relu),
                 lane.control.constant.eq(constant),
                 lane.control.first.eq(first),
-                lane.control.adds.eq(adds),
-                lane.control.done.eq(done),
                 lane.control.round.eq(rounding),
                 lane.control.steps.eq(steps),
                 lane.control.result.eq(result),
@@ -180,7 +175,8 @@ class LaneGroup(wiring.Component):
         m.d.sync += [self.clamped.eq(clamped.any()), self.clamped_0.eq(clamped[0])]
 
         if chip.lane_subtracts:
-            m.d.comb += [lane.control.subtract.eq(beat.subtract) for lane in self._lanes]
+            subtract = own("subtract")
+            m.d.comb += [lane.control.subtract.eq(subtract) for lane in self._lanes]
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
         written = [(scratch, self.beat.write_scratch | self.beat.write_preact)]
@@ -194,26 +190,25 @@ class LaneGroup(wiring.Component):
             ]
 
         # What the host writes and reads: a copy of the group, then whose it is.
-        fields = ("sample_en", "sample_lane", "sample_row", "sample_data")
-        told = Cat(getattr(self, name) for name in fields)
-        copy = pipe(m, told, 0 if chip.compact else 1, "host", attrs={"keep": 1})
-        host = data.View(
-            data.StructLayout({name: getattr(self, name).shape() for name in fields}), copy
-        )
-        sample_data = pipe(
-            m, host.sample_data, 1, "sample_data", reset_less=True, attrs={"keep": 1}
+        def host(value: Value, name: str, cycles: int) -> Value:
+            return pipe(m, value, cycles, name, reset_less=True, attrs={"keep": 1})
+
+        lane_of_host = host(self.sample_lane, "host_lane", 1)
+        enable = Signal(lanes, reset_less=True)
+        m.d.sync += enable.eq(
+            Cat(lane_of_host == number for number in self._numbers)
+            & host(self.sample_en, "host_en", 1).replicate(lanes)
         )
         m.d.comb += [
-            samples.write.eq(
-                Cat((host.sample_lane == number) & host.sample_en for number in self._numbers)
-            ),
-            samples.write_row.eq(host.sample_row),
-            samples.data.eq(sample_data.replicate(lanes)),
+            samples.write.eq(enable),
+            samples.write_row.eq(host(self.sample_row, "host_row", 2)),
+            samples.data.eq(host(self.sample_data, "host_data", 3).replicate(lanes)),
         ]
         place = Signal(range(lanes), reset_less=True)
-        with m.Switch(host.sample_lane):
+        with m.Switch(lane_of_host):
             for k, number in enumerate(self._numbers):
                 with m.Case(number):
                     m.d.sync += place.eq(k)
-        m.d.sync += self.sample.eq(Array(list(samples.words))[place])
+        words = [Value.cast(word) for word in samples.words]
+        m.d.comb += self.sample.eq(selected(m, words, place, "host_sample"))
         return m

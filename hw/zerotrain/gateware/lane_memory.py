@@ -21,8 +21,7 @@ class LaneMemory(wiring.Component):
     The blocks lie all over the group. So that no address has far to go, parts of nine lanes have
     registers of their own for what they are told, marked ``keep`` (see
     :class:`~zerotrain.gateware.lane_group.LaneGroup`), and words are registered: block RAM is slow
-    to answer. On a compact chip all lanes are one part, and rows are registered once more instead;
-    they are one part too where words are written ``apart``, which nine would not fill blocks.
+    to answer. Words that are written ``apart`` are one part: nine of them would not fill blocks.
 
     Latency, from ``row`` to ``words``: 3 cycles. A row that is given one cycle after ``write`` and
     ``write_row`` is answered with the written words; no word may be read in the cycle in which it
@@ -34,8 +33,6 @@ class LaneMemory(wiring.Component):
         Words of a row, bits of a word, rows.
     apart : bool
         Words of a row are written apart from one another.
-    compact : bool
-        For a compact chip.
 
     Members
     -------
@@ -54,9 +51,9 @@ class LaneMemory(wiring.Component):
     write_row: Signal
     data: Signal
 
-    def __init__(self, *, lanes: int, width: int, depth: int, apart: bool, compact: bool) -> None:
+    def __init__(self, *, lanes: int, width: int, depth: int, apart: bool) -> None:
         self._lanes, self._width, self._depth = lanes, width, depth
-        self._apart, self._compact = apart, compact
+        self._apart = apart
         words = data.ArrayLayout(unsigned(width), lanes)
         super().__init__(
             {
@@ -70,7 +67,7 @@ class LaneMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        part = self._lanes if self._compact or self._apart else _PART
+        part = self._lanes if self._apart else _PART
         words: list[Value] = []
         for first in range(0, self._lanes, part):
             words.append(self._part(m, first, min(first + part, self._lanes)))
@@ -92,9 +89,5 @@ class LaneMemory(wiring.Component):
             write.data.eq(self.data.as_value()[first * self._width : end * self._width]),
         ]
         read = memory.read_port()
-        row = own(self.row, "row")
-        if self._compact:
-            m.d.sync += read.addr.eq(row)
-            return read.data
-        m.d.comb += read.addr.eq(row)
+        m.d.comb += read.addr.eq(own(self.row, "row"))
         return pipe(m, read.data, 1, f"words_{first}", reset_less=True)

@@ -1,11 +1,11 @@
 """The logits of the lanes of one way of the loss unit."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Module, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.arithmetic import selected, selection_levels
 from zerotrain.spec.chip import Chip
 
 __all__ = ["LogitBuffer"]
@@ -50,9 +50,7 @@ class LogitBuffer(wiring.Component):
     def __init__(self, chip: Chip, lanes: int) -> None:
         self._lanes, self._depth = lanes, 2 * chip.output_depth
         self._width = chip.formats.logit.width
-        # A multiplexer of four inputs per register level.
-        self._levels = max(1, -(-(lanes - 1).bit_length() // 2))
-        self.latency = 2 + self._levels
+        self.latency = 2 + selection_levels(lanes)
         super().__init__(
             {
                 "en": In(1),
@@ -85,20 +83,8 @@ class LogitBuffer(wiring.Component):
             read.addr.eq(own(self.place, "place")),
         ]
         # Stages 3 and up: one multiplexer after the other.
-        lane, untouched = own(own(self.lane, "lane_1"), "lane_2"), ~self.touched
-        for level in range(self._levels):
-            untouched = own(untouched, f"untouched_{level + 2}")
-        words = [read.data[k * self._width :][: self._width] for k in range(self._lanes)]
-        for level in range(self._levels):
-            select = lane[2 * level : 2 * level + 2]
-            selected: list[Value] = []
-            for k in range(0, len(words), 4):
-                four = words[k : k + 4]
-                value = Array(four)[select] if len(four) > 1 else four[0]
-                if level == self._levels - 1:
-                    value = Mux(untouched, 0, value)
-                selected.append(pipe(m, value, 1, f"word_{level}_{k // 4}", reset_less=True))
-            words = selected
-            lane = own(lane, f"lane_{level + 3}")
-        m.d.comb += self.word.eq(Cat(words[0]).as_signed())
+        words = [read.data.word_select(k, self._width) for k in range(self._lanes)]
+        lane, untouched = own(own(self.lane, "lane_1"), "lane_2"), own(~self.touched, "untouched")
+        word = selected(m, words, lane, "word", clear=untouched)
+        m.d.comb += self.word.eq(word.as_signed())
         return m

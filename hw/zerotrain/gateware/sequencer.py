@@ -184,8 +184,7 @@ class Sequencer(wiring.Component):
             with m.If(~zero[k]):
                 m.d.comb += level.eq(k)
 
-        packet_start = Signal()
-        bias_done = Signal()
+        first = Signal()
         evaluation_start = Signal()
         # The FSM is in "Run"; as a bit of its own, it is on fewer levels of logic.
         running = Signal()
@@ -198,7 +197,6 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             issue.eq(running & self.ready & ~waits & ~self._pauses(m, issue, last)),
             self.stalled.eq(running & self.ready & waits),
-            bias_beat.eq(control.bias & packet_start & ~bias_done),
             step.eq(issue & ~bias_beat),
             last.eq((zero | ~in_sum).all() & ~bias_beat),
             evaluation_end.eq((zero | ~in_evaluation).all() & last),
@@ -208,8 +206,8 @@ class Sequencer(wiring.Component):
         ]
         with m.If(issue):
             m.d.sync += [
-                packet_start.eq(last | bias_beat),
-                bias_done.eq(bias_beat),
+                first.eq(last),
+                bias_beat.eq(last & control.bias),
                 evaluation_start.eq(evaluation_end & (to_base | to_delta)),
             ]
         with m.If(step):
@@ -225,7 +223,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             beat.valid.eq(issue),
             beat.bias.eq(bias_beat),
-            beat.first.eq(packet_start & ~bias_done),
+            beat.first.eq(first),
             beat.last.eq(last),
             beat.evaluation.eq(evaluation_end),
         ]
@@ -327,7 +325,7 @@ class Sequencer(wiring.Component):
             with m.State("Base"):
                 # Row 3 stays addressed from "Row 1" on.
                 m.d.comb += [load.eq(1), self.begins.eq(self.drained)]
-                m.d.sync += [packet_start.eq(1), bias_done.eq(0)]
+                m.d.sync += [first.eq(1), bias_beat.eq(control.bias)]
                 m.d.sync += evaluation_start.eq(to_base | to_delta)
                 with m.If(self.drained):
                     m.d.sync += running.eq(1)
