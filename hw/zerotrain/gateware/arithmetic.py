@@ -13,6 +13,7 @@ __all__ = [
     "fabric_product",
     "pipe",
     "saturate",
+    "saturation_parts",
     "select_shift",
     "selected",
     "selection_levels",
@@ -32,6 +33,11 @@ def saturate(value: Value, width: int) -> tuple[Value, Value]:
     top = value[width - 1 :]
     clamped = top.any() & ~top.all()
     return Mux(clamped, limit(value[-1], width), value[:width].as_signed()), clamped
+
+
+def saturation_parts(value: Value, width: int, extreme: Signal, clamped: Signal) -> list[object]:
+    """The same in two parts: what ``value`` is if it is clamped to ``width`` bits, and whether."""
+    return [extreme.eq(limit(value[-1], width)), clamped.eq(saturate(value, width)[1])]
 
 
 def limit(negative: Value, width: int) -> Value:

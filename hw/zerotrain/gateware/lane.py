@@ -11,7 +11,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import add_or_subtract, limit, pipe, saturate
+from zerotrain.gateware.arithmetic import add_or_subtract, pipe, saturation_parts
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
@@ -202,20 +202,15 @@ class Lane(wiring.Component):
         with m.Switch(own.result):
             for size in {*sizes.values()} - {width}:
                 with m.Case(*(kind for kind in sizes if sizes[kind] == size)):
-                    m.d.comb += self._saturation(p5_shifted, size, extreme, clamped)
+                    m.d.comb += saturation_parts(p5_shifted, size, extreme, clamped)
             with m.Default():
-                m.d.comb += self._saturation(p5_shifted, width, extreme, clamped)
+                m.d.comb += saturation_parts(p5_shifted, width, extreme, clamped)
         value, extreme = late(p5_shifted, "p6_shifted"), late(extreme, "p6_extreme")
         clamped = late(clamped, "p6_clamped")
         result = Signal.like(self.result, reset_less=True)
         m.d.sync += [result.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
         m.d.comb += self.result.eq(result)
         return m
-
-    @staticmethod
-    def _saturation(value: Value, width: int, extreme: Signal, clamped: Signal) -> list[object]:
-        """What ``value`` is if it is clamped to ``width`` bits, and whether it is."""
-        return [extreme.eq(limit(value[-1], width)), clamped.eq(saturate(value, width)[1])]
 
     def _bend(
         self,

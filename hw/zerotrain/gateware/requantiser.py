@@ -7,7 +7,7 @@ from amaranth import Array, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import limit, saturate
+from zerotrain.gateware.arithmetic import saturation_parts
 from zerotrain.gateware.lane import shift_steps, step_masks
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result
@@ -75,13 +75,8 @@ class Requantiser(wiring.Component):
         with m.Switch(self.result):
             for size in sorted({*sizes.values()} - {f.lane_width}):
                 with m.Case(*(kind for kind in sizes if sizes[kind] == size)):
-                    m.d.comb += _saturation(value, size, extreme, clamped)
+                    m.d.comb += saturation_parts(value, size, extreme, clamped)
             with m.Default():
-                m.d.comb += _saturation(value, f.lane_width, extreme, clamped)
+                m.d.comb += saturation_parts(value, f.lane_width, extreme, clamped)
         m.d.sync += [self.word.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
         return m
-
-
-def _saturation(value: Value, width: int, extreme: Signal, clamped: Signal) -> list[object]:
-    """What ``value`` is if it is clamped to ``width`` bits, and whether it is."""
-    return [extreme.eq(limit(value[-1], width)), clamped.eq(saturate(value, width)[1])]
