@@ -84,7 +84,7 @@ class LaneMemory(wiring.Component):
         m.submodules[f"part_{first}"] = memory
         write = memory.write_port(granularity=self._width if self._apart else None)
         m.d.comb += [
-            write.en.eq(own(self.write[first:end] if self._apart else self.write, "write")),
+            write.en.eq(own(self.write, "write")),
             write.addr.eq(own(self.write_row, "write_row")),
             write.data.eq(self.data.as_value()[first * self._width : end * self._width]),
         ]
