@@ -15,6 +15,7 @@ PARAMETERS = {
     "digits-small": 510,
     "mnist-2698": 2698,
     "mnist-3962": 3962,
+    "mnist-3962-fast": 3962,
     "mnist-8314": 8314,
     "mnist-dense-7940": 7940,
     "mnist-dense-814090": 814090,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zerotrain.cli.options import override
+from zerotrain.cli.options import ScheduleKind, override, select_schedule
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.results import (
     MARKERS,
@@ -20,6 +20,7 @@ from zerotrain.host.results import (
     table,
 )
 from zerotrain.host.session import ChipKind, Session, summary, train
+from zerotrain.spec.config import Config
 
 from . import small
 
@@ -74,6 +75,19 @@ def test_a_result_is_measured_again(finished: RunFolder, tmp_path: Path) -> None
     # Other parameters give another loss: the measurement is one.
     changed = replace(result, theta=pack_parameters(result.parameters[::-1]))
     assert changed.evaluate(data.test).loss != measured.loss
+
+
+def test_published_runs_are_those_of_the_documented_commands() -> None:
+    results = load_all(Path(__file__).parents[2] / "docs" / "results")
+    assert results
+    for result in results:
+        config = Config.preset(result.config["name"])
+        if result.title.endswith("-coarse"):
+            config = override(config, ["training.rge.steps=5500"])
+            config = select_schedule(config, ScheduleKind.SIGN_RGE)
+        config = override(config, [f"training.seed={result.config['training']['seed']}"])
+        assert Config.from_dict(result.config) == config
+        assert result.groups == [list(sizes) for sizes in Session.of(config).plan.groups]
 
 
 def test_other_data_is_refused(finished: RunFolder, tmp_path: Path) -> None:
