@@ -19,5 +19,5 @@ def test_digits_small_fits(work_dir: Path) -> None:
     report.check()
     # Packing takes some more cells, and routing some air.
     assert report.used[Resource.LOGIC] < 0.92 * board.resources[Resource.LOGIC]
-    assert report.used[Resource.SPRAM] == 3
+    assert report.used[Resource.SPRAM] == 4
     assert report.used[Resource.MULTIPLIER] == session.chip.lanes

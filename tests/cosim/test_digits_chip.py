@@ -89,24 +89,26 @@ def run_steps(session: Session, batch: int, kinds: Sequence[StepKind]) -> None:
 
 def check_cycles(kind: StepKind, cycles: int, cost: StepCost, chip: Chip) -> None:
     """Those of the plan, which takes the most that a serial loss unit may need."""
-    if kind == "cge":
+    if kind == "cge" and chip.has_environments:
         assert 0.5 < cycles / cost.cycles < 1.0
     else:
-        # Nothing hides the last loss, which counts for more in a smaller batch.
-        assert abs(cycles / cost.cycles - 1) < (0.04 if chip.cge else 0.01)
-    if not chip.cge:
+        # Nothing hides the last loss, which counts for more in a smaller batch. The more losses,
+        # the further are some from the most cycles that they may take.
+        within = 0.04 if chip.has_environments else 0.01 if kind == "rge" else 0.03
+        assert abs(cycles / cost.cycles - 1) < within
+    if not chip.has_environments:
         assert cost.macs / (cycles * chip.lanes) >= 0.5
 
 
 @pytest.mark.cosim
 def test_small_chip() -> None:
     """The chip for the iCE40UP5K: equal to the golden model, and no slower than planned."""
-    run_steps(Session.of(Config.preset("digits-small")), BATCH, ["rge"] * 3)
+    run_steps(Session.of(Config.preset("digits-small")), BATCH, ["rge", "rge", "cge"])
 
 
 @pytest.mark.cosim
-def test_small_chip_with_cge() -> None:
-    """The same with CGE, one evaluation of the loss at a time."""
+def test_small_chip_with_environments() -> None:
+    """The same with environments, one evaluation of the loss at a time."""
     values = Config.preset("digits-small").to_dict()
-    values["chip"] |= {"cge": True, "loops": True, "scratch_depth": 200}
+    values["chip"] |= {"environments": True, "loops": True, "scratch_depth": 200}
     run_steps(Session.of(Config.from_dict(values)), 8, ["rge", "cge"])

@@ -44,7 +44,8 @@ def draw_chip(index: int) -> Chip:
         lanes=lanes,
         formats=formats,
         loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
-        cge=index < 6 or index == 9,
+        cge=index not in (6, 7),
+        environments=index not in (5, 8),
         compact=compact,
         loops=index != 8,
         spram=index in (4, 8),
@@ -128,7 +129,7 @@ def draw_case(chip: Chip, seed: int) -> Case:
         batch = draw.pick(rng, 1, 3 * chip.lanes)
         choices: dict[str, Any] = {}
         if rng.random() < 0.7:
-            choices = draw_choices(rng, network, cge=chip.cge, loops=chip.loops)
+            choices = draw_choices(rng, network, cge=chip.has_environments, loops=chip.loops)
         try:
             return Case(plan(network, chip, batch=batch, **choices), seed, batch)
         except ValueError as error:

@@ -17,6 +17,7 @@ from zerotrain.golden.update import perturb
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
+from zerotrain.spec.registers import Saturation
 
 DEPTH = 64
 Attach = Callable[..., Any]
@@ -33,6 +34,7 @@ def draw_chip(rng: Random, formats: Formats, *, compact: bool) -> Chip:
         weight_depth=rng.choice([DEPTH, 4 * DEPTH]),
         query_depth=rng.choice([2, 5, 16]),
         lfsr_degree=rng.choice(sorted(TAPS)),
+        environments=bool(rng.random() < 0.5) or not formats.cge_mu,
         compact=compact,
     )
 
@@ -70,7 +72,8 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
         ctx.set(dut.n_parameters, n)
         await ctx.tick()
         for _ in range(6):
-            moving, query = rng.random() < 0.8, rng.randrange(chip.query_depth)
+            moving, query = rng.random() < 0.6, rng.randrange(chip.query_depth)
+            raises = chip.raises and not moving and rng.random() < 0.8
             mu = rng.randint(1, (1 << 16) - 1) >> rng.randrange(16) or 1
             flags = Flags()
             expected, following = list(theta), state
@@ -78,8 +81,13 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
                 state = state or 1
                 drawn, following = bits(state, n, chip.lfsr_degree)
                 expected = perturb(np.array(theta), drawn, mu, chip.formats, flags).tolist()
+            elif raises:
+                query = rng.choice([0, n - 1, rng.randrange(n)])
+                raised = np.array(expected[query] + chip.formats.cge_mu)
+                expected[query] = int(flags.saturate(raised, fmt.width, Saturation.PERTURB))
             for signal, value in (
-                (dut.perturb, moving), (dut.query, query), (dut.mu, mu), (dut.start, 1),
+                (dut.perturb, moving), (dut.raises, raises), (dut.query, query), (dut.mu, mu),
+                (dut.start, 1),
             ):  # fmt: skip
                 ctx.set(signal, value)
             await ctx.tick()

@@ -465,6 +465,25 @@ class Plain:
         ]
         return *self.update(s, theta, momentum, gradient), lfsr, losses
 
+    def environment_losses(
+        self, theta: list[int], xs: list[list[int]], targets: list[Target]
+    ) -> list[int]:
+        columns = []
+        for x, t in zip(xs, targets, strict=True):
+            z, dzs = self.cge_outputs(theta, x)
+            columns.append([self.sample_loss(z, t), *(self.sample_loss(z, t, dz, z) for dz in dzs)])
+        return [self.batch_loss(list(row)) for row in zip(*columns, strict=True)]
+
+    def raised_losses(
+        self, theta: list[int], xs: list[list[int]], targets: list[Target]
+    ) -> list[int]:
+        losses = [self.loss(theta, xs, targets)]
+        for p, t in enumerate(theta):
+            raised = t + (1 << (self.f.weight.frac_bits - self.f.cge_mu_shift))
+            raised = self.saturate(raised, self.f.weight.width, Saturation.PERTURB)
+            losses.append(self.loss([*theta[:p], raised, *theta[p + 1 :]], xs, targets))
+        return losses
+
     def cge_step(
         self,
         s: StepSettings,
@@ -472,12 +491,11 @@ class Plain:
         momentum: list[int],
         xs: list[list[int]],
         targets: list[Target],
+        *,
+        environments: bool = True,
     ) -> tuple[list[int], list[int], list[int]]:
-        columns = []
-        for x, t in zip(xs, targets, strict=True):
-            z, dzs = self.cge_outputs(theta, x)
-            columns.append([self.sample_loss(z, t), *(self.sample_loss(z, t, dz, z) for dz in dzs)])
-        losses = [self.batch_loss(list(row)) for row in zip(*columns, strict=True)]
+        found = self.environment_losses if environments else self.raised_losses
+        losses = found(theta, xs, targets)
         gradient = [value - losses[0] for value in losses[1:]]
         return *self.update(s, theta, momentum, gradient), losses
 

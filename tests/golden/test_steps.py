@@ -1,6 +1,7 @@
 """Whole steps of the golden model against the numerics in plain Python integers."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,23 @@ def test_cge_step(seed: int) -> None:
     theta, momentum, expected = plain.cge_step(
         settings, state.theta.tolist(), state.momentum.tolist(), x.tolist(), targets.tolist()
     )
+    assert losses.tolist() == expected
+    assert after.theta.tolist() == theta
+    assert after.momentum.tolist() == momentum
+    assert after.lfsr_state == state.lfsr_state
+    assert flags.value == plain.flags
+
+
+@pytest.mark.parametrize("seed", [seed for seed in range(CASES) if case(seed)[0].formats.cge_mu])
+def test_cge_step_by_forward_passes(seed: int) -> None:
+    model, plain, settings, state, x, targets = case(seed)
+    model = replace(model, environments=False)
+    flags = Flags()
+    after, losses = cge_step(model, settings, state, x, targets, flags)
+    theta, momentum, expected = plain.cge_step(
+        settings, state.theta.tolist(), state.momentum.tolist(), x.tolist(), targets.tolist(),
+        environments=False,
+    )  # fmt: skip
     assert losses.tolist() == expected
     assert after.theta.tolist() == theta
     assert after.momentum.tolist() == momentum

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.steps import Model, State, cge_step, naive_cge_losses
+from zerotrain.golden.steps import Model, State, cge_step, raised_losses
 from zerotrain.golden.tt import forward, merge, single_groups, unpack
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Activation, Layer, Network, dense
@@ -176,7 +176,7 @@ def test_cge_differences_are_close(name: str) -> None:
     flags = Flags()
     state = State(theta, np.zeros_like(theta), 1)
     _, losses = cge_step(model, StepSettings(), state, x, labels, flags)
-    naive = naive_cge_losses(model, theta, x, labels, flags)
+    naive = raised_losses(model, theta, x, labels, flags)
     assert not flags.value
     real = real_cge_differences(network, theta * LSB, x * FORMATS.input.resolution, labels)
     got, other = ((v[1:] - v[0]) / 2.0**20 for v in (losses, naive))

@@ -6,7 +6,9 @@ from math import prod
 import pytest
 
 from zerotrain.spec.candidates import forward_candidates
+from zerotrain.spec.chip import Chip
 from zerotrain.spec.config import Config
+from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.overlap import Overlap
 from zerotrain.spec.planner import chip_for, plan
@@ -120,6 +122,34 @@ def test_without_cge() -> None:
     assert chip.scratch_depth < whole.chip.scratch_depth
     assert set(found.report()["steps"]) == {"evaluate", "rge"}
     assert found.report()["candidates"]["cge"] == []
+
+
+def test_without_environments() -> None:
+    """CGE by d + 1 forward passes: the program of RGE alone, and as many losses."""
+    network = Config.preset("digits").network
+    chip = chip_for(network, batch=32, queries=8, environments=False, loops=False, merge_depth=0)
+    found = plan(network, chip, batch=32)
+    d = network.n_parameters
+    assert found.sections["cge"] == found.sections["cge_merge"] == []
+    assert chip.evaluation_depth == d + 1
+    assert found.report()["macs_per_sample"]["cge"] == (d + 1) * found.beats("forward")
+    one, all_ = (found.step_cost(kind) for kind in ("evaluate", "cge"))
+    assert all_.macs == (d + 1) * one.macs
+    update = all_.parts.pop("updating")
+    assert update and all_.cycles == (d + 1) * one.cycles
+
+
+def test_environments_need_loops() -> None:
+    with pytest.raises(ValueError, match=r"^A chip with CGE by environments has loops"):
+        Chip(lanes=8, loops=False)
+    assert Chip(lanes=8, loops=False, environments=False).raises
+
+
+def test_raised_parameters_need_a_fine_weight() -> None:
+    formats = Formats(weight=QFormat(8, 6), cge_mu_shift=7)
+    Chip(lanes=8, formats=formats)
+    with pytest.raises(ValueError, match=r"by 2\*\*-7 \(cge_mu_shift\), .* not resolve it: Q1.6"):
+        Chip(lanes=8, formats=formats, environments=False)
 
 
 def test_verdicts() -> None:

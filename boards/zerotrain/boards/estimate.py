@@ -107,17 +107,18 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         if chip.loss == Loss.MEAN_SQUARED_ERROR
         else max(1, (chip.output_depth - 1).bit_length())
     )
-    loss = chip.difference_width if chip.compact else f.loss.width
-    whole = [("loss", chip.loss_rows, loss)]
+    whole = [] if chip.compact else [("loss", chip.loss_rows, f.loss.width)]
+    for name, depth, width in _training_memories(chip):
+        rest = width - chip.spram_columns(depth, width)
+        if rest:
+            whole.append((name, depth, rest))
     if chip.serial_loss:
-        words = chip.output_depth << max(1, (chip.lanes - 1).bit_length()) + chip.cge
+        words = chip.output_depth << max(1, (chip.lanes - 1).bit_length()) + chip.has_environments
         # With them, slopes and values of two curves.
         whole.append(("logits", max(words, 256) + 256, max(f.logit.width, FINE_BITS)))
     else:
         whole.append(("logits", 2 * chip.output_depth, chip.lanes * f.logit.width))
-    if not chip.spram:
-        whole += _training_memories(chip)
-    if chip.cge and not chip.serial_loss:
+    if chip.has_environments and not chip.serial_loss:
         kept = groups * chip.output_depth, chip.loss_ways * f.logit.width
         whole.append(("logits kept", *kept))
     parts = [
@@ -129,7 +130,7 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         # On a compact chip, words of a row are written one after the other.
         part = f.lane_width if chip.compact else row
         parts.append(("scratch", chip.scratch_rows, row, part))
-        if chip.cge:
+        if chip.has_environments:
             parts.append(("preact", chip.preact_depth, row, part))
         parts.append(("input", chip.sample_rows, lanes * f.input.width, f.input.width))
     if chip.merge_depth:
@@ -146,10 +147,13 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
 def _training_memories(chip: Chip) -> list[tuple[str, int, int]]:
     """Name, depth and width of the memories that may be SPRAM."""
     f = chip.formats
-    return [
+    found = [
         ("parameter", chip.parameter_depth, f.weight.width),
         ("momentum", chip.parameter_depth, f.momentum.width),
     ]
+    if chip.compact:
+        found.append(("loss", chip.loss_rows, chip.difference_width))
+    return found
 
 
 def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
@@ -169,7 +173,8 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     if chip.spram:
         # Blocks of 16384 words of 16 bits.
         needed[Resource.SPRAM] = sum(
-            -(-depth // 16384) * -(-width // 16) for _, depth, width in _training_memories(chip)
+            -(-depth // 16384) * -(-chip.spram_columns(depth, width) // 16)
+            for _, depth, width in _training_memories(chip)
         )
     return needed
 

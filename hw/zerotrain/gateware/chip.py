@@ -118,11 +118,12 @@ class TrainingChip(wiring.Component):
             bank.busy.eq(controller.busy),
             perturb.start.eq(controller.perturb_start),
             perturb.perturb.eq(controller.perturb),
+            perturb.raises.eq(controller.raises),
             perturb.query.eq(controller.query),
             controller.perturb_busy.eq(perturb.busy),
             engine.merged.eq(controller.engine_merged),
             controller.takes_merged.eq(engine.takes_merged),
-            weights.banked.eq(bank.command != Command.CGE),
+            weights.banked.eq((bank.command != Command.CGE) | chip.raises),
             weights.read_bank.eq(controller.evaluation_bank),
             weights.write_bank.eq(controller.copy_bank),
             engine.input_base.eq(controller.input_base),
@@ -307,23 +308,26 @@ class TrainingChip(wiring.Component):
             told = pipe(m, told, crossing, f"{name}_told", reset_less=True)
             m.d.comb += Cat(w.en, w.addr, w.data).eq(told)
 
-        def training_memory(
-            name: str, width: int
+        def large_memory(
+            name: str, width: int, depth: int
         ) -> tuple[WritePort | wiring.PureInterface, ReadPort | wiring.PureInterface]:
-            if not chip.spram:
-                return memory(name, width, chip.parameter_depth)
-            m.submodules[f"{name}_memory"] = made = SinglePortMemory(width, chip.parameter_depth)
+            """In SPRAM, if there is any and it saves block RAM."""
+            columns = chip.spram_columns(depth, width)
+            if not columns:
+                return memory(name, width, depth)
+            made = SinglePortMemory(width, depth, columns)
+            m.submodules[f"{name}_memory"] = made
             return made.write, made.read
 
         # From a register, a cycle too long: what follows takes its time.
         updating = Signal()
         m.d.sync += updating.eq(update.busy | update.start | controller.update_start)
-        w, r = training_memory("parameter", f.weight.width)
+        w, r = large_memory("parameter", f.weight.width, chip.parameter_depth)
         share("parameters", w, r, update.theta_w, (updating, update.theta), (always, perturb.theta))
-        w, r = training_memory("momentum", f.momentum.width)
+        w, r = large_memory("momentum", f.momentum.width, chip.parameter_depth)
         share("momentum", w, r, update.momentum_w, (always, update.momentum))
         if chip.compact:
-            w, r = memory("loss", chip.difference_width, chip.loss_rows)
+            w, r = large_memory("loss", chip.difference_width, chip.loss_rows)
             writer = WriteUser(len(w.addr), signed(len(w.data))).create()
             write(writer, loss.losses_w, update.difference_w)
         else:

@@ -141,7 +141,7 @@ class CompactLanes(wiring.Component):
         samples, inputs = memory("sample", f.input.width, chip.sample_rows, self.input_row)
         scratch, words = memory("scratch", width, chip.scratch_rows, self.scratch_row)
         preact, activations = scratch, words
-        if chip.cge:
+        if chip.has_environments:
             preact, activations = memory("preact", width, chip.preact_depth, self.preact_row)
 
         # Multiplier registers have no reset: only those are absorbed into iCE40 DSP blocks.
@@ -189,7 +189,7 @@ class CompactLanes(wiring.Component):
         ]
 
         written = [(scratch, self.write_scratch | self.write_preact)]
-        if chip.cge:
+        if chip.has_environments:
             written = [(scratch, self.write_scratch), (preact, self.write_preact)]
         for made, enable in written:
             port = made.write_port(granularity=width)
@@ -238,7 +238,7 @@ class CompactLanes(wiring.Component):
         """What a lane multiplies."""
         takes, relu = self.takes, self.relu
         sample = Mux(takes.input, sample, 0)
-        if not self._chip.cge:
+        if not self._chip.has_environments:
             # One memory: whether its word counts is one bit.
             taken = takes.scratch | (takes.preact & ~(relu & (preact < 0)))
             return sample | Mux(taken, scratch, 0) | self.constant.as_signed()

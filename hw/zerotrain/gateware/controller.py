@@ -1,6 +1,6 @@
 """The step controller: runs a whole evaluate, RGE or CGE step on its own."""
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from zerotrain.spec.registers import Baseline, Command, register
 __all__ = ["Controller"]
 
 _SETTINGS = (
-    "n_inputs", "n_outputs", "passes", "last_lanes", "bank", "queries", "baseline",
+    "n_parameters", "n_inputs", "n_outputs", "passes", "last_lanes", "bank", "queries", "baseline",
     "program_merge", "program_forward", "program_cge_merge", "program_cge",
 )  # fmt: skip
 
@@ -25,7 +25,7 @@ class Controller(wiring.Component):
 
     * one *prepares* copies: perturb, then merge;
     * the other *evaluates* them: a forward pass for every group of ``lanes`` samples, in a CGE step
-      followed by the section of all coordinates.
+      by environments followed by the section of all coordinates.
 
     With a merge unit there are two banks of weights. The next copy is prepared while one is
     evaluated, and an evaluation begins as soon as the first of its weights are merged: the engine
@@ -51,8 +51,8 @@ class Controller(wiring.Component):
     settings
         One input for each register that the step needs, under the register's name.
     busy : Out(1)
-    perturb_start, perturb_busy, perturb, query
-        :class:`~zerotrain.gateware.perturb.Perturb`; ``perturb`` low copies theta.
+    perturb_start, perturb_busy, perturb, raises, query
+        :class:`~zerotrain.gateware.perturb.Perturb`.
     merge_start, merge_pc, merge_busy
         What runs the merge sections: the merge unit, or the engine.
     merged : In(1)
@@ -85,7 +85,8 @@ class Controller(wiring.Component):
                 "perturb_start": Out(1),
                 "perturb_busy": In(1),
                 "perturb": Out(1),
-                "query": Out(range(chip.query_depth)),
+                "raises": Out(1),
+                "query": Out(range(chip.copy_depth)),
                 "merge_start": Out(1),
                 "merge_pc": Out(rows),
                 "merge_busy": In(1),
@@ -123,7 +124,12 @@ class Controller(wiring.Component):
             cge.eq((self.command == Command.CGE) if self._chip.cge else 0),
             copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1)),
         ]
+        if self._chip.raises:
+            with m.If(cge):
+                m.d.sync += copies.eq(self.n_parameters + 1)
         m.d.comb += self.update_cge.eq(cge)
+        # CGE by forward passes has one section, as RGE does.
+        environments = cge & self._chip.environments
 
         # Copies of which the preparation has begun and the evaluation has not ended.
         held = Signal(range(3))
@@ -148,7 +154,7 @@ class Controller(wiring.Component):
             m.d.sync += parts.eq(Mux(merged, parts + 1, parts - 1))
 
         self._prepare(m, rge, cge, copies, held, preparing, begin)
-        self._evaluate(m, rge, cge, copies, preparing, finish)
+        self._evaluate(m, rge | cge, environments, copies, preparing, finish)
         return m
 
     @staticmethod
@@ -175,7 +181,7 @@ class Controller(wiring.Component):
         """Perturbs and merges one copy after the other, as far as there are banks."""
         banks = 2 if self._chip.merge_depth else 1
         begun = Signal.like(copies)
-        base = rge & (self.baseline == Baseline.BASE)
+        base = Mux(rge, self.baseline == Baseline.BASE, cge)
         perturb, perturbs = self._works(m, "perturb", self.perturb_start, self.perturb_busy)
         merge, merges = self._works(m, "merge", self.merge_start, self.merge_busy)
         more = Signal()
@@ -183,8 +189,9 @@ class Controller(wiring.Component):
         wanted = Signal()
         m.d.sync += [
             wanted.eq(self.busy & (begun != copies) & (held < banks)),
-            # Evaluation 0 of the base baseline is theta itself.
+            # Evaluation 0 of the base baseline, and of CGE, is theta itself.
             self.perturb.eq(rge & ~(base & (begun == 1))),
+            self.raises.eq(cge & (begun != 1)),
             self.query.eq(begun - 1 - base),
         ]
         m.d.comb += self.merge_pc.eq(Mux(more, self.program_cge_merge, self.program_merge))
@@ -211,7 +218,7 @@ class Controller(wiring.Component):
             with m.State("Merge Wait"):
                 with m.If(~merges):
                     m.next = "Complete"
-                    with m.If(cge):
+                    with m.If(cge & self._chip.environments):
                         m.next = "Merge More"
             with m.State("Merge More"):
                 m.d.comb += merge.eq(1)
@@ -227,13 +234,13 @@ class Controller(wiring.Component):
     def _evaluate(
         self,
         m: Module,
-        rge: Signal,
-        cge: Signal,
+        learns: Value,
+        environments: Value,
         copies: Signal,
         preparing: Signal,
         finish: Signal,
     ) -> None:
-        """Evaluates one copy after the other, then updates."""
+        """Evaluates one copy after the other, then updates if the step ``learns``."""
         chip = self._chip
         groups = -(-chip.lanes // chip.loss_ways)
         target_step = groups if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else groups * self.n_outputs
@@ -301,7 +308,7 @@ class Controller(wiring.Component):
                 # A section without logits would end while its pass is still announced.
                 with m.If(~works & self.pass_open):
                     m.next = "Next"
-                    with m.If(cge):
+                    with m.If(environments):
                         m.next = "Coordinates"
             with m.State("Coordinates"):
                 with m.If(~preparing):
@@ -329,7 +336,7 @@ class Controller(wiring.Component):
             with m.State("Losses"):
                 with m.If(~loss_works):
                     m.next = "Done"
-                    with m.If(rge | cge):
+                    with m.If(learns):
                         m.next = "Update"
             with m.State("Update"):
                 m.d.comb += update.eq(1)

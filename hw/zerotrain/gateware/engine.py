@@ -428,7 +428,7 @@ class Engine(wiring.Component):
 
     def _behind_scratch(self, preact: Value) -> Value:
         """Where pre-activations begin in the scratch memory, if they are there."""
-        return Mux(preact, 0 if self._chip.cge else self._chip.scratch_depth, 0)
+        return Mux(preact, 0 if self._chip.has_environments else self._chip.scratch_depth, 0)
 
     def _flag(self, bit: Saturation) -> Value:
         return self.saturation[int(bit).bit_length() - 1]

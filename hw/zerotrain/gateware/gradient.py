@@ -122,6 +122,8 @@ class Gradient(wiring.Component):
             return 1 + self._sum + (n_parameters - 1) * self.CGE_PERIOD + 1 + self._sum
         mean = baseline == Baseline.MEAN
         offset, differences = (queries, queries**2) if mean else (1, queries)
+        if self._chip.compact:
+            differences += (queries - 1) * self._sum
         gradients = (n_parameters - 1) * max(queries, self.RGE_PERIOD) + queries
         return offset + self._sum + differences + self._sum + gradients + self._sum
 
@@ -218,15 +220,20 @@ class Gradient(wiring.Component):
                     first.eq(repeat == 0),
                     last.eq(~mean | (repeat == last_query)),
                 ]
-                with m.If(issue & ~(last & final_query)):
+                # On a compact chip, no loss is read in the cycle in which a difference is written.
+                waits = last & (final_query | chip.compact)
+                with m.If(issue & ~waits):
                     m.d.sync += repeat.eq(Mux(last, 0, repeat + 1))
                     with m.If(last):
                         advance()
                 with m.Else():
                     m.d.sync += settle.eq(settle + 1)
                 with m.If(settle == self._sum):
-                    restart()
-                    m.next = "Gradients"
+                    m.d.sync += [settle.eq(0), repeat.eq(0)]
+                    advance()
+                    with m.If(final_query):
+                        restart()
+                        m.next = "Gradients"
             with m.State("Gradients"):
                 # A parameter may need more cycles than there are queries: `item` is past them then.
                 idle_tail = Signal()

@@ -170,7 +170,7 @@ class Lane(wiring.Component):
         p2_weight = Signal(signed(f.weight.width), reset_less=True)
         p2_operand = Signal(signed(width), reset_less=True)
         m.d.sync += p2_weight.eq(self.weight)
-        if self._chip.cge:
+        if self._chip.has_environments:
             self._bend(m, p2_operand, p1_straight, dy, y, own.relu & own.takes.delta)
         else:
             m.d.sync += p2_operand.eq(p1_straight)

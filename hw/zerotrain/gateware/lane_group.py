@@ -152,7 +152,11 @@ class LaneGroup(wiring.Component):
 
         samples = memory("input_row", f.input.width, chip.sample_rows, apart=True)
         scratch = memory("scratch_row", f.lane_width, chip.scratch_rows)
-        preact = memory("preact_row", f.lane_width, chip.preact_depth) if chip.cge else scratch
+        preact = (
+            memory("preact_row", f.lane_width, chip.preact_depth)
+            if chip.has_environments
+            else scratch
+        )
 
         clamped = Signal(lanes)
         for k, lane in enumerate(self._lanes):
@@ -180,7 +184,7 @@ class LaneGroup(wiring.Component):
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
         written = [(scratch, self.beat.write_scratch | self.beat.write_preact)]
-        if chip.cge:
+        if chip.has_environments:
             written = [(scratch, self.beat.write_scratch), (preact, self.beat.write_preact)]
         for made, enable in written:
             m.d.comb += [

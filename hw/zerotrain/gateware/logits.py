@@ -174,7 +174,7 @@ class LogitSweep(wiring.Component):
         # Stage 0: walk over outputs, then groups. Turns past the last output have no element.
         running, finding, past = Signal(), Signal(), Signal()
         # Without CGE, there are no other evaluations.
-        base = Signal() if chip.cge else Const(1, 1)
+        base = Signal() if chip.has_environments else Const(1, 1)
         output = Signal(len(self.n_outputs))
         group = Signal(range(self._groups))
         remaining = Signal.like(self.active_lanes)
@@ -208,14 +208,16 @@ class LogitSweep(wiring.Component):
             ]  # fmt: skip
             if not self._outputs_per_row:
                 m.d.sync += row.eq(row + 1)
-        next_base = base_bank.bit_select(read_bank ^ sweep_ends, 1) if chip.cge else base
+        next_base = (
+            base_bank.bit_select(read_bank ^ sweep_ends, 1) if chip.has_environments else base
+        )
         with m.If(idle):
             m.d.sync += [
                 running.eq(starts), finding.eq(next_base & self._twice), past.eq(0),
                 output.eq(0), group.eq(0), remaining.eq(self.active_lanes),
                 final_group.eq(self.active_lanes <= ways), row.eq(self.target_row),
             ]  # fmt: skip
-        if chip.cge:
+        if chip.has_environments:
             with m.If(starts):
                 m.d.sync += base.eq(next_base)
 
@@ -240,7 +242,7 @@ class LogitSweep(wiring.Component):
         where: list[Value] = [Cat(index, group)]
         for k in range(self.latency + 2):
             where.append(pipe(m, where[-1], 1, f"where_{k}", reset_less=True))
-        if chip.cge:
+        if chip.has_environments:
             self._keep(m, where)
 
         def at_exit(value: Value, name: str, *, control: bool = False) -> Value:
@@ -264,7 +266,7 @@ class LogitSweep(wiring.Component):
     ) -> Value:
         """Whether the evaluation wrote the output at ``place``, one cycle later. Logits are always
         complete."""
-        if not self._chip.cge:
+        if not self._chip.has_environments:
             return Const(1, 1)
         depth = self._chip.output_depth
         touched = Signal(2 * depth)

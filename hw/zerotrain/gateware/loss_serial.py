@@ -41,13 +41,17 @@ class SerialSoftmaxLoss(LossUnit):
         chip, f = self._chip, self._chip.formats
         width, lane_bits = f.logit.width, address_bits(chip.lanes)
         # Distances from the maximum have the fraction bits of the finer format.
-        fine = max(f.logit.frac_bits, f.dlogit.frac_bits) if chip.cge else f.logit.frac_bits
+        fine = (
+            max(f.logit.frac_bits, f.dlogit.frac_bits)
+            if chip.has_environments
+            else f.logit.frac_bits
+        )
         shift = FINE_BITS - fine
 
         # Logits, and behind them their differences, kept inverted: the other operand of a distance
         # is not. Then the tables of the curves: block RAM is scarce, and no cycle reads both.
         slopes, values = curve_words([EXP2, LOG2])
-        behind = max(len(slopes + values), chip.output_depth << (lane_bits + chip.cge))
+        behind = max(len(slopes + values), chip.output_depth << (lane_bits + chip.has_environments))
         m.submodules.words = words = Memory(
             shape=unsigned(max(width, FINE_BITS)),
             depth=behind + len(slopes + values),
@@ -59,7 +63,9 @@ class SerialSoftmaxLoss(LossUnit):
         final_lane = self.logits.lane == chip.lanes - 1
         m.d.comb += [
             write.en.eq(self.logits.en),
-            write.addr.eq(Cat(self.logits.lane, self.logits.index, self.logits.delta & chip.cge)),
+            write.addr.eq(
+                Cat(self.logits.lane, self.logits.index, self.logits.delta & chip.has_environments)
+            ),
             write.data.eq(~self.logits.data),
             arrived.eq(self.logits.en & final_lane & self.logits.last),
         ]
@@ -72,7 +78,7 @@ class SerialSoftmaxLoss(LossUnit):
         word_distance = (Cat(1, ~logit).as_signed() + Cat(exact, not_maximum).as_signed()) >> 1
         distance = word_distance << (fine - f.logit.frac_bits)
         x = Signal(signed(len(distance)), reset_less=True)
-        if chip.cge:
+        if chip.has_environments:
             difference = (~logit).as_signed() << (fine - f.dlogit.frac_bits)
             x = Signal(signed(max(len(distance), len(difference)) + 1), reset_less=True)
         # The evaluation under way is one of differences; which outputs have one.
@@ -90,8 +96,12 @@ class SerialSoftmaxLoss(LossUnit):
         t = (_times_log2e(x) << shift) >> 14
         exponent = t >> FRACTION
         # The largest exponent of a sum, which a logarithm begins with, and the least.
-        top = _SUM_BITS - 1 - FINE_BITS if chip.cge else chip.output_depth.bit_length() - 1
-        least = -FINE_BITS - 1 if chip.cge else 0
+        top = (
+            _SUM_BITS - 1 - FINE_BITS
+            if chip.has_environments
+            else chip.output_depth.bit_length() - 1
+        )
+        least = -FINE_BITS - 1 if chip.has_environments else 0
         sum_ = Signal(FINE_BITS + top + 1, reset_less=True)
         whole = Signal(range(least, max(2, top + 1)), reset_less=True)
         logarithm, scaling = Signal(), Signal()
@@ -107,10 +117,10 @@ class SerialSoftmaxLoss(LossUnit):
         # Multiplier: adds a multiplicand for each bit of the multiplier, lowest first, and drops
         # what can no longer change the whole part.
         # With CGE, an exponential begins where the largest ends, and is only shifted down as well.
-        above = top if chip.cge else 0
+        above = top if chip.has_environments else 0
         term = Signal(above + FINE_BITS + 1, reset_less=True)
         logarithm_word = Value.cast(Cat(term[above:-1], whole))
-        if chip.cge:
+        if chip.has_environments:
             logarithm_word = logarithm_word.as_signed()
         product = Signal(logarithm_word.shape(), reset_less=True)
         multiplier = Signal(LN2_BITS, reset_less=True)
@@ -125,7 +135,7 @@ class SerialSoftmaxLoss(LossUnit):
         with m.If(pending):
             with m.If(count == 0):
                 m.d.sync += [sum_.eq(summed), pending.eq(0)]
-                if chip.cge:
+                if chip.has_environments:
                     with m.If(full | summed[len(sum_)]):
                         m.d.sync += [sum_.eq(-1), full.eq(1)]
             with m.Else():
@@ -140,7 +150,7 @@ class SerialSoftmaxLoss(LossUnit):
             m.d.sync += total.eq((Cat(1, total).as_signed() + Cat(head, addend).as_signed()) >> 1)
         word, overflow = saturate(total, loss)
         evaluation: Value = self.first_evaluation
-        if chip.cge:
+        if chip.has_environments:
             evaluation = Signal.like(self.first_evaluation, reset_less=True)
             with m.If(self.pass_start):
                 m.d.sync += evaluation.eq(self.first_evaluation)
@@ -157,7 +167,7 @@ class SerialSoftmaxLoss(LossUnit):
         m.d.comb += [self.base_free.eq(~held), self.busy.eq(held)]
         with m.If(self.reserve_base):
             m.d.sync += [held.eq(1), delta.eq(0)]
-        if chip.cge:
+        if chip.has_environments:
             m.d.comb += self.delta_free.eq(~held)
             with m.If(self.reserve_delta):
                 m.d.sync += [held.eq(1), delta.eq(1), written.eq(0)]
@@ -197,10 +207,10 @@ class SerialSoftmaxLoss(LossUnit):
                 m.d.comb += [exact.eq(1), looks_delta.eq(delta)]
                 m.d.sync += x.eq(distance)
                 m.next = "Look up"
-                if chip.cge:
+                if chip.has_environments:
                     with m.If(delta & written.bit_select(output, 1)):
                         m.next = "Difference"
-            if chip.cge:
+            if chip.has_environments:
                 with m.State("Difference"):
                     m.d.sync += x.eq(x + difference)
                     m.next = "Look up"
@@ -210,7 +220,7 @@ class SerialSoftmaxLoss(LossUnit):
                 m.next = "Multiply"
                 with m.If(exponent < _VANISHING):
                     m.next = "Next"
-                if chip.cge:
+                if chip.has_environments:
                     with m.Elif(exponent > top):
                         m.d.sync += full.eq(1)
             with m.State("Multiply"):

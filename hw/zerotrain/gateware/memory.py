@@ -78,10 +78,13 @@ class SinglePortMemory(wiring.Component):
     Words are undefined until they are written: SPRAM cannot be initialised. Synthesis finds it by
     its attribute, and by the name ``spram`` which initial contents to leave out.
 
+
     Parameters
     ----------
     width, depth : int
         Bits of a word, and words.
+    columns : int
+        The lowest bits of a word, which are in SPRAM; others are in block RAM.
 
     Members
     -------
@@ -92,25 +95,30 @@ class SinglePortMemory(wiring.Component):
     read: wiring.PureInterface
     write: wiring.PureInterface
 
-    def __init__(self, width: int, depth: int) -> None:
-        self._width, self._depth = width, depth
+    def __init__(self, width: int, depth: int, columns: int) -> None:
+        self._width, self._depth, self._columns = width, depth, columns
         bits = address_bits(depth)
         super().__init__({"read": In(ReadPort(bits, width)), "write": In(WritePort(bits, width))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.spram = memory = Memory(
-            shape=unsigned(self._width), depth=self._depth, init=[], attrs={"ram_style": "huge"}
-        )
-        read, write = memory.read_port(), memory.write_port()
-        address = Signal(len(read.addr))
-        m.d.comb += [
-            address.eq(Mux(self.write.en, self.write.addr, self.read.addr)),
-            read.addr.eq(address),
-            read.en.eq(~self.write.en),
-            write.addr.eq(address),
-            write.en.eq(self.write.en),
-            write.data.eq(self.write.data),
-            self.read.data.eq(read.data),
-        ]
+        address = Signal(len(self.read.addr))
+        m.d.comb += address.eq(Mux(self.write.en, self.write.addr, self.read.addr))
+        parts = [("spram", slice(0, self._columns), {"ram_style": "huge"})]
+        if self._columns < self._width:
+            parts.append(("rest", slice(self._columns, self._width), {}))
+        for name, columns, attrs in parts:
+            data = self.write.data[columns]
+            m.submodules[name] = memory = Memory(
+                shape=unsigned(len(data)), depth=self._depth, init=[], attrs=attrs
+            )
+            read, write = memory.read_port(), memory.write_port()
+            m.d.comb += [
+                read.addr.eq(address),
+                read.en.eq(~self.write.en),
+                write.addr.eq(address),
+                write.en.eq(self.write.en),
+                write.data.eq(data),
+                self.read.data[columns].eq(read.data),
+            ]
         return m

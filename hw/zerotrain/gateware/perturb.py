@@ -1,4 +1,5 @@
-"""The perturbation unit: writes theta, or theta +- mu, into the weight memory.
+"""The perturbation unit: writes theta, theta +- mu, or theta with one parameter raised, into the
+weight memory.
 
 It owns the free-running generator. The update unit replays the generator of every query from
 snapshots of its state that this unit sends it; connect the two by
@@ -25,7 +26,9 @@ class Perturb(wiring.Component):
     Golden model: :func:`zerotrain.golden.update.perturb` (bit-exact).
 
     ``weight[p] = saturate(theta[p] + mu)`` where the generator's bit is 1, ``saturate(theta[p] -
-    mu)`` where it is 0; or ``theta[p]`` itself, the generator untouched, if ``perturb`` is 0.
+    mu)`` where it is 0; or ``theta[p]`` itself, the generator untouched, if ``perturb`` is 0. Where
+    CGE takes forward passes (``Chip.environments``), such a copy may have one parameter raised by
+    CGE's mu.
 
     Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 2 +
     read_latency(chip)`` cycles after ``start``; the last word is in memory when it falls. (No
@@ -43,8 +46,10 @@ class Perturb(wiring.Component):
         ``n_parameters`` from the cycle before.
     perturb : In(1)
         0: plain copy.
-    query : In(range(query_depth))
-        Where the state before this query is kept; for perturbed copies only.
+    raises : In(1)
+        A plain copy has parameter ``query`` raised, saturated.
+    query : In(range(max(query_depth, parameter_depth)))
+        Of a perturbed copy, where the state before this query is kept.
     n_parameters : In(17)
         Number of parameters.
     mu : In(16)
@@ -66,6 +71,7 @@ class Perturb(wiring.Component):
 
     start: Signal
     perturb: Signal
+    raises: Signal
     query: Signal
     n_parameters: Signal
     mu: Signal
@@ -81,12 +87,14 @@ class Perturb(wiring.Component):
     def __init__(self, chip: Chip) -> None:
         self._latency = read_latency(chip)
         self._width, self._depth = chip.formats.weight.width, chip.parameter_depth
+        self._cge_mu = chip.formats.cge_mu if chip.raises else 0
         degree, word = chip.lfsr_degree, signed(self._width)
         super().__init__(
             {
                 "start": In(1),
                 "perturb": In(1),
-                "query": In(range(chip.query_depth)),
+                "raises": In(1),
+                "query": In(range(chip.copy_depth)),
                 "n_parameters": In(register("n_parameters").width),
                 "mu": In(register("mu").width),
                 "busy": Out(1),
@@ -124,6 +132,10 @@ class Perturb(wiring.Component):
         p1_index = pipe(m, row, self._latency, "p1_index", reset_less=True)
         moves = Signal(reset_less=True)
         m.d.sync += moves.eq(self.perturb)
+        raised = Signal()
+        if self._cge_mu:
+            m.d.comb += raised.eq(self.raises & (index == self.query))
+        p1_raised = pipe(m, raised, self._latency, "p1_raised", reset_less=True)
         with m.If(p1_valid & moves):
             m.d.sync += self.state.eq(lfsr_next(self.state))
 
@@ -131,17 +143,18 @@ class Perturb(wiring.Component):
         p2_valid = Signal()
         p2_index = Signal(p1_index.shape(), reset_less=True)
         p2_theta = Signal.like(self.theta.data, reset_less=True)
-        p2_subtract = Signal(reset_less=True)
+        p2_subtract, p2_raised = Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [
             p2_valid.eq(p1_valid), p2_index.eq(p1_index), p2_theta.eq(self.theta.data),
-            p2_subtract.eq(moves & ~self.state[0]),
+            p2_subtract.eq(moves & ~self.state[0]), p2_raised.eq(p1_raised),
         ]  # fmt: skip
 
         # Stage 3: clamp and write.
         p3_valid = Signal()
         p3_index = Signal(p1_index.shape(), reset_less=True)
         # To subtract is to add the complement and one, here by way of a carry from an extra bit.
-        radius = Cat(Mux(moves, self.mu, 0), Const(0, 1)) ^ p2_subtract.replicate(len(self.mu) + 1)
+        radius = Mux(p2_raised, self._cge_mu, Mux(moves, self.mu, 0))
+        radius = Cat(radius, Const(0, 1)) ^ p2_subtract.replicate(len(radius) + 1)
         moved = (Cat(1, p2_theta).as_signed() + Cat(p2_subtract, radius).as_signed()) >> 1
         p3_moved = Signal(moved.shape(), reset_less=True)
         m.d.sync += [p3_valid.eq(p2_valid), p3_index.eq(p2_index), p3_moved.eq(moved)]

@@ -22,7 +22,7 @@ _GROUP_LANES = 18
 
 #: Values of fields that are left out of a chip's description where they say nothing new, so that
 #: fingerprints of chips older than these fields stay.
-_USUAL = {"cge": True, "loops": True, "compact": False, "spram": False}
+_USUAL = {"cge": True, "environments": True, "loops": True, "compact": False, "spram": False}
 
 
 def _power_of_two(n: int) -> bool:
@@ -42,10 +42,15 @@ class Chip:
     loss : Loss
         The loss unit that is built.
     cge : bool
-        Whether the chip does CGE steps. Without, it is smaller: lanes have no ReLU differences, the
-        loss unit keeps no logits, and the command is unknown.
+        Whether the chip does CGE steps. Without, it does not know the command.
+    environments : bool
+        Whether CGE finds all differences of a step from environments, beside one forward pass
+        (docs/numerics.md, section 4). Without, it evaluates one raised copy of the parameters after
+        the other: the chip is smaller, since lanes have no ReLU differences and the loss unit keeps
+        no logits, and a CGE step takes ``d + 1`` forward passes.
     loops : bool
-        Whether programs may have loops, which tile forward passes and make up those of CGE.
+        Whether programs may have loops, which tile forward passes and make up those of
+        environments.
     compact : bool
         Fewer logic cells at a lower clock, for small parts, on 1 to 8 lanes: results leave the
         lanes one after the other through one requantiser, few registers are on any way, the lanes
@@ -59,8 +64,8 @@ class Chip:
         others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
         while the lanes work with the other. 0: no such unit, the lanes merge.
     spram : bool
-        Parameters and momentum are in single-port RAM, which block RAM is saved by: SPRAM of the
-        iCE40UP5K. They are undefined until they are written.
+        Parameters, momentum and, on a compact chip, many losses are in single-port RAM, which block
+        RAM is saved by: SPRAM of the iCE40UP5K. They are undefined until they are written.
     sample_banks : int
         2: samples and targets of one step are loaded while another works on those of the step
         before. 1: half the memory; a batch is loaded between two steps.
@@ -90,6 +95,7 @@ class Chip:
     formats: Formats = field(default_factory=Formats)
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
     cge: bool = True
+    environments: bool = True
     loops: bool = True
     compact: bool = False
     parameter_depth: int = 512
@@ -112,8 +118,16 @@ class Chip:
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= 64:
             raise ValueError(f"A chip has 1 to 64 lanes, not {self.lanes!r}")
-        if self.cge and not self.loops:
-            raise ValueError("A chip with CGE has loops, got loops = false")
+        if self.has_environments and not self.loops:
+            raise ValueError(
+                "A chip with CGE by environments has loops, got loops = false; without them, "
+                "CGE takes environments = false"
+            )
+        if self.raises and not self.formats.cge_mu:
+            raise ValueError(
+                f"CGE by forward passes raises parameters by 2**-{self.formats.cge_mu_shift} "
+                f"(cge_mu_shift), and the format weight does not resolve it: {self.formats.weight}"
+            )
         if self.compact and self.lanes > 8:
             raise ValueError(f"A compact chip has 1 to 8 lanes, not {self.lanes!r}")
         if self.compact and self.merge_depth:
@@ -153,6 +167,21 @@ class Chip:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
 
     @property
+    def has_environments(self) -> bool:
+        """Whether the chip does CGE, and that by environments."""
+        return self.cge and self.environments
+
+    @property
+    def raises(self) -> bool:
+        """Whether the chip does CGE, and that by forward passes at raised parameters."""
+        return self.cge and not self.environments
+
+    @property
+    def copy_depth(self) -> int:
+        """Most perturbed copies of a step: queries, or parameters that are raised."""
+        return max(self.query_depth, self.parameter_depth if self.raises else 0)
+
+    @property
     def lane_groups(self) -> list[list[int]]:
         """Lanes of every group; those of a group have their memories in common.
 
@@ -180,7 +209,7 @@ class Chip:
     @property
     def shifts(self) -> tuple[int, ...]:
         """Every right shift that a program for this chip can ask for, ascending."""
-        return self.formats.shifts if self.cge else self.formats.forward_shifts
+        return self.formats.shifts if self.has_environments else self.formats.forward_shifts
 
     @property
     def weight_lead(self) -> int:
@@ -196,7 +225,7 @@ class Chip:
     @property
     def subtracts(self) -> bool:
         """Whether merging can subtract products: CGE needs that with the softmax loss."""
-        return self.cge and self.loss == Loss.SOFTMAX_CROSS_ENTROPY
+        return self.has_environments and self.loss == Loss.SOFTMAX_CROSS_ENTROPY
 
     @property
     def lane_subtracts(self) -> bool:
@@ -213,7 +242,7 @@ class Chip:
     def scratch_rows(self) -> int:
         """Rows of the scratch memory. Without CGE, no operand takes a word of intermediates and a
         pre-activation at once: pre-activations then are in the same memory, behind the others."""
-        return self.scratch_depth + (0 if self.cge else self.preact_depth)
+        return self.scratch_depth + (0 if self.has_environments else self.preact_depth)
 
     @property
     def target_rows(self) -> int:
@@ -232,6 +261,17 @@ class Chip:
         differences of its losses there, from row ``query_depth + 1`` on."""
         rows = 2 * self.query_depth + 1 if self.compact else 0
         return max(self.evaluation_depth, rows)
+
+    def spram_columns(self, depth: int, width: int) -> int:
+        """Columns of a memory of parameters, momentum or losses that are in SPRAM.
+
+        A block RAM has 256 rows: what fits there saves nothing. There are few SPRAMs, 16 columns
+        each, so that at most 8 columns that are left over are in block RAM.
+        """
+        if not self.spram or depth <= 256:
+            return 0
+        rest = width % 16
+        return width - rest if rest <= 8 else width
 
     def loss_cycles(self, n_outputs: int) -> int:
         """Cycles that the loss unit needs for each evaluation of CGE, all lanes in use.
@@ -254,7 +294,7 @@ class Chip:
         for the maximum and 17 for its exponential, or 23 where that is shifted far; the logarithm
         takes 62. With CGE, exponentials are shifted further, and the logarithm begins further
         up."""
-        output, logarithm = (36, 100) if self.cge else (25, 62)
+        output, logarithm = (36, 100) if self.has_environments else (25, 62)
         return self.lanes * (output * n_outputs + logarithm) + 4
 
     def to_dict(self) -> dict[str, Any]:

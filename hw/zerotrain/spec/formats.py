@@ -111,6 +111,11 @@ class Formats:
         """Width of a word of the lane memories."""
         return self.tt.width
 
+    @property
+    def cge_mu(self) -> int:
+        """Smoothing radius of CGE in weight LSB; 0 where the format ``weight`` is too coarse."""
+        return (1 << self.weight.frac_bits) >> self.cge_mu_shift
+
     def lane_shift(self, source: QFormat, target: QFormat) -> int:
         """Right shift of a contraction ``weight * source -> target``."""
         return self.weight.frac_bits + source.frac_bits - target.frac_bits

@@ -19,7 +19,7 @@ StepKind = Literal["evaluate", "rge", "cge"]
 STEP_KINDS: tuple[StepKind, ...] = ("evaluate", "rge", "cge")
 Section = Literal["merge", "forward", "cge_merge", "cge"]
 SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
-#: What a step runs once per pass, and what once per copy of the parameters.
+#: What a step runs once per pass, and what once per copy of the parameters; CGE with environments.
 SECTIONS_OF: dict[StepKind, tuple[tuple[Section, ...], tuple[Section, ...]]] = {
     "evaluate": (("forward",), ("merge",)),
     "rge": (("forward",), ("merge",)),
@@ -70,9 +70,9 @@ class Plan:
     tiled : tuple of bool
         Which layers the forward pass applies tile by tile.
     forms : CgeForms
-        Form of each layer's CGE evaluations; none if the chip does no CGE.
+        Form of each layer's CGE evaluations; none if the chip does no CGE by environments.
     sections : dict
-        Contractions of every section, before encoding; none for CGE if the chip does no CGE.
+        Contractions of every section, before encoding; none for CGE without environments.
     words : dict
         Words that the network needs of each memory, by the name of the chip's depth parameter.
     """
@@ -124,6 +124,17 @@ class Plan:
         waits = copies * (passes - 1) * max(0, loss - forward)
         return waits + copies * max(0, loss - forward - preparing // copies)
 
+    def _sections_of(self, kind: StepKind) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
+        return SECTIONS_OF["rge" if kind == "cge" and self.chip.raises else kind]
+
+    def copies(self, kind: StepKind, queries: int = 8, baseline: Baseline = Baseline.MEAN) -> int:
+        """Copies of the parameters that a step evaluates by a forward pass each."""
+        if kind == "rge":
+            return queries + (baseline == Baseline.BASE)
+        if kind == "cge" and not self.chip.has_environments:
+            return self.network.n_parameters + 1
+        return 1
+
     def step_cost(
         self,
         kind: StepKind,
@@ -136,8 +147,8 @@ class Plan:
         batch = self.batch if batch is None else batch
         lanes, d = self.chip.lanes, self.network.n_parameters
         passes = -(-batch // lanes)
-        copies = queries + (baseline == Baseline.BASE) if kind == "rge" else 1
-        run, _ = SECTIONS_OF[kind]
+        copies = self.copies(kind, queries, baseline)
+        run, _ = self._sections_of(kind)
         beats = sum(self.beats(section) for section in run)
         products = copies * batch * beats // lanes
         fetching = passes * self._fetching(run)
@@ -160,7 +171,7 @@ class Plan:
     def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
         """Cycles of preparing copies while the lanes wait, and while they work."""
         d, gap = self.network.n_parameters, self.chip.gap_cycles
-        merging = SECTIONS_OF[kind][1]
+        _, merging = self._sections_of(kind)
         if not self.chip.merge_depth:
             macs = sum(self.beats(section) for section in merging)
             fetching = self._fetching(merging)
@@ -169,7 +180,7 @@ class Plan:
         overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap, factors)
         waiting = overlap.evaluated(copies) - copies * passes * overlap.forward_cycles
         total = copies * overlap.preparing_cycles
-        if kind == "cge":
+        if kind == "cge" and self.chip.has_environments:
             more = Overlap(self.sections["cge_merge"], (), 0, 1, gap, factors).preparing_cycles
             total += more
             # The coordinates of the first pass wait for everything.
@@ -178,19 +189,20 @@ class Plan:
 
     def step_macs(self, kind: StepKind, batch: int, losses: int) -> int:
         """Useful MACs of a step that takes so many losses, for multiplier use from the chip's
-        counters. Those of a CGE step share one run of the program."""
-        run, merging = SECTIONS_OF[kind]
+        counters. With environments, those of a CGE step share one run of the program."""
+        run, merging = self._sections_of(kind)
         macs = batch * sum(self.beats(section) for section in run)
         if not self.chip.merge_depth:
             macs += sum(self.beats(section) for section in merging)
-        return losses * macs if kind == "rge" else macs
+        shared = kind == "cge" and self.chip.has_environments
+        return macs if shared else losses * macs
 
     def candidates(self) -> dict[str, list[dict[str, Any]]]:
         """What the planner chose from for every layer, as plain values with the reason of each
-        choice: for the ``forward`` pass, and for ``cge`` if the chip does that."""
+        choice: for the ``forward`` pass, and for ``cge`` if the chip does that by environments."""
         network, chip = self.network, self.chip
         forward = forward_candidates(network, chip, self.batch)
-        cge = cge_candidates(network, chip, self.batch) if chip.cge else []
+        cge = cge_candidates(network, chip, self.batch) if chip.has_environments else []
 
         def rows(found: list[Candidate], chosen: list[Candidate]) -> list[dict[str, Any]]:
             return [
@@ -220,6 +232,7 @@ class Plan:
             for layer in self.network.layers
         )
         costs = {kind: self.step_cost(kind) for kind in self.step_kinds}
+        cge_passes = self.copies("cge") if self.chip.cge else 1
         return {
             "network": self.network.to_dict(),
             "parameters": self.network.n_parameters,
@@ -231,11 +244,11 @@ class Plan:
             "macs_per_sample": {
                 "forward": self.beats("forward"),
                 "dense": dense,
-                "cge": self.beats("forward") + self.beats("cge"),
+                "cge": cge_passes * self.beats("forward") + self.beats("cge"),
             },
             "macs_merge": {
                 "query": self.beats("merge"),
-                "cge_step": self.beats("merge") + self.beats("cge_merge"),
+                "cge_step": cge_passes * self.beats("merge") + self.beats("cge_merge"),
             },
             "steps": {
                 kind: {

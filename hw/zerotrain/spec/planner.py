@@ -38,18 +38,18 @@ def _lower(
     scratch = Allocator()
     lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
     merging = lowering.merging
-    environments = lowering.environments() if chip.cge else []
+    environments = lowering.environments() if chip.has_environments else []
     keys = [key for n, sizes in enumerate(groups) for key in lowering.groups_of(n, sizes)]
     merging.place_factors(keys + environments)
     merging.place(keys)
     bank = merging.words
-    if chip.cge:
+    if chip.has_environments:
         merging.place(environments)
     sections: dict[Section, Any] = {
         "merge": lowering.merge_groups(groups, tiled),
         "forward": lowering.forward(groups, tiled),
-        "cge_merge": lowering.merge_environments() if chip.cge else [],
-        "cge": lowering.coordinates(forms) if chip.cge else [],
+        "cge_merge": lowering.merge_environments() if chip.has_environments else [],
+        "cge": lowering.coordinates(forms) if chip.has_environments else [],
     }
     words = {
         "weight_depth": max(banks(chip) * bank, merging.words),
@@ -144,7 +144,7 @@ def plan(
         check_groups(network, groups)
     groups, tiled = choose(network, chip, batch, groups, tiled)
     if forms is None:
-        forms = choose_forms(network, chip, batch) if chip.cge else ()
+        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
     sections, words = _lower(network, chip, groups, tiled, forms)
     program = _program(sections, chip.shifts)
     passes = -(-batch // chip.lanes)
@@ -191,14 +191,14 @@ def chip_for(
     ----------
     loss_ways : int, optional
         By default one for every 8 lanes, so that a loss takes 8 cycles per output however many
-        lanes there are; but 2 on a chip of 2 to 23 lanes. Without CGE, losses are few: one for
-        every 32 lanes. One on a compact chip.
+        lanes there are; but 2 on a chip of 2 to 23 lanes. Without environments, losses are few:
+        one for every 32 lanes. One on a compact chip.
     overrides
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
     """
     formats = formats or Formats()
-    cge = overrides.get("cge", True)
-    ways = max(min(2, lanes), lanes // 8) if cge else max(1, lanes // 32)
+    cge, environments = (overrides.get(name, True) for name in ("cge", "environments"))
+    ways = max(min(2, lanes), lanes // 8) if cge and environments else max(1, lanes // 32)
     if overrides.get("compact"):
         ways = 1
     limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
@@ -207,6 +207,7 @@ def chip_for(
         formats=formats,
         loss=network.loss,
         cge=cge,
+        environments=environments,
         loops=overrides.get("loops", True),
         loss_ways=ways if loss_ways is None else loss_ways,
         acc_width=48,
@@ -238,7 +239,7 @@ def _plan_within(
     def choices(scratch_depth: int) -> dict[str, Any]:
         chip = replace(roomy, scratch_depth=scratch_depth)
         chosen, tiled = choose(network, chip, batch, groups)
-        forms = choose_forms(network, chip, batch) if chip.cge else ()
+        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
         return {"groups": chosen, "tiled": tiled, "forms": forms}
 
     found = plan(network, roomy, batch=batch, **choices(budget))

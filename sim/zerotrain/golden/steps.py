@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 from zerotrain.golden import lfsr, loss, update
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.tt import Groups, check_groups, forward, single_groups
+from zerotrain.golden.tt import Groups, check_groups, forward
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.network import Loss, Network
-from zerotrain.spec.registers import Baseline
+from zerotrain.spec.registers import Baseline, Saturation
 from zerotrain.spec.step import StepSettings
 
 __all__ = [
     "READABLE", "Engine", "Model", "State", "cge_losses", "cge_step", "evaluate", "forward_losses",
-    "naive_cge_losses", "rge_step",
+    "raised_losses", "rge_step",
 ]  # fmt: skip
 
 Ints = NDArray[np.int64]
 
 #: Words of the largest intermediate of evaluations that go through one forward pass together.
 _FORWARD_WORDS = 1 << 18
+#: Copies of the parameters that CGE by forward passes holds at once.
+_COPIES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Model:
         Samples per pass: after each, losses saturate.
     lfsr_degree : int
         Degree of the perturbation generator.
+    environments : bool
+        Whether CGE finds its losses from environments, else by forward passes.
     """
 
     network: Network
@@ -55,6 +59,7 @@ class Model:
     groups: Groups
     lanes: int
     lfsr_degree: int = 48
+    environments: bool = True
 
     def __post_init__(self) -> None:
         check_groups(self.network, self.groups)
@@ -71,7 +76,7 @@ class Model:
                 f"The chip computes the loss {chip.loss}, but network {network.name!r} needs "
                 f"{network.loss}"
             )
-        return cls(network, chip.formats, groups, chip.lanes, chip.lfsr_degree)
+        return cls(network, chip.formats, groups, chip.lanes, chip.lfsr_degree, chip.environments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,29 @@ def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) 
     return out
 
 
+def raised_losses(
+    model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags,
+    forward_losses: Callable[[Model, Ints, Ints, Ints, Flags], Ints] = forward_losses,
+) -> Ints:  # fmt: skip
+    """Losses of all CGE evaluations, by whole forward passes: int64[d + 1].
+
+    Parameters
+    ----------
+    forward_losses : callable
+        How to compute losses of evaluations, as the function of that name.
+    """
+    formats, d = model.formats, theta.size
+    out = np.empty(d + 1, np.int64)
+    for start in range(0, d + 1, _COPIES):
+        evaluations = np.arange(start, min(start + _COPIES, d + 1))
+        copies = np.repeat(theta[None], evaluations.size, axis=0)
+        raised = evaluations > 0
+        copies[raised, evaluations[raised] - 1] += formats.cge_mu
+        copies = flags.saturate(copies, formats.weight.width, Saturation.PERTURB)
+        out[evaluations] = forward_losses(model, copies, x, targets, flags)
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """How losses are computed. Every engine finds the same numbers and flags.
@@ -241,40 +269,11 @@ def cge_step(
     losses : int64[d + 1]
         At theta, then with each parameter raised by mu; 20 fraction bits.
     """
-    losses = engine.cge_losses(model, state.theta, x, targets, flags)
+    if model.environments:
+        losses = engine.cge_losses(model, state.theta, x, targets, flags)
+    else:
+        losses = raised_losses(model, state.theta, x, targets, flags, engine.forward_losses)
     theta, momentum = update.update(
         state.theta, state.momentum, update.cge_gradient(losses), settings, model.formats, flags
     )
     return State(theta, momentum, state.lfsr_state), losses
-
-
-def naive_cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
-    """The losses of :func:`cge_step` by ``d + 1`` whole forward passes: int64[d + 1].
-
-    A reference, not what the chip computes: it rounds in other places, and less accurately. Raises
-    every parameter by mu in format ``weight``, saturated.
-
-    Raises
-    ------
-    ValueError
-        If mu is less than one weight LSB.
-    """
-    formats = model.formats
-    shift = formats.weight.frac_bits - formats.cge_mu_shift
-    if shift < 0:
-        raise ValueError(
-            f"Format weight must resolve CGE's mu = 2**-{formats.cge_mu_shift} for perturbed "
-            f"forward passes, got {formats.weight}"
-        )
-    d = theta.size
-    single = Model(
-        model.network, formats, single_groups(model.network), model.lanes, model.lfsr_degree
-    )
-    out = np.empty(d + 1, np.int64)
-    for start in range(0, d + 1, 256):
-        copies = np.repeat(theta[None], min(256, d + 1 - start), axis=0)
-        for row, e in enumerate(range(start, start + len(copies))):
-            if e:
-                copies[row, e - 1] = min(theta[e - 1] + (1 << shift), formats.weight.raw_max)
-        out[start : start + len(copies)] = forward_losses(single, copies, x, targets, flags)
-    return out

@@ -97,9 +97,8 @@ class Workload:
         return 1 if kind == "evaluate" else self.session.config.network.n_parameters + 1
 
     def macs(self, kind: StepKind, settings: StepSettings | None = None) -> int:
-        """Multiply-accumulates of a step; a CGE step shares those of its losses."""
-        copies = self.losses(kind, settings) if kind == "rge" else 1
-        return self.session.plan.step_macs(kind, self.batch, copies)
+        """Multiply-accumulates of a step."""
+        return self.session.plan.step_macs(kind, self.batch, self.losses(kind, settings))
 
     def cost(self, kind: StepKind, settings: StepSettings | None = None) -> StepCost:
         """The planner's estimate of a step."""

@@ -69,6 +69,7 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
     console.print(
         f"Multiply-accumulates per sample: forward {macs['forward']:,} (dense {macs['dense']:,}), "
         + (f"all coordinates {macs['cge']:,}" if chip.cge else "no CGE on this chip")
+        + (f" by {network.n_parameters + 1:,} forward passes" if chip.raises else "")
     )
     steps = Table("step", "multiply-accumulates", "cycles, estimated", "multiplier use")
     if board is not None:
