@@ -118,12 +118,11 @@ class TrainingChip(wiring.Component):
             bank.busy.eq(controller.busy),
             perturb.start.eq(controller.perturb_start),
             perturb.perturb.eq(controller.perturb),
-            perturb.raises.eq(controller.raises),
             perturb.query.eq(controller.query),
             controller.perturb_busy.eq(perturb.busy),
             engine.merged.eq(controller.engine_merged),
             controller.takes_merged.eq(engine.takes_merged),
-            weights.banked.eq((bank.command != Command.CGE) | chip.raises),
+            weights.banked.eq(1 if chip.raises else bank.command != Command.CGE),
             weights.read_bank.eq(controller.evaluation_bank),
             weights.write_bank.eq(controller.copy_bank),
             engine.input_base.eq(controller.input_base),
@@ -146,6 +145,8 @@ class TrainingChip(wiring.Component):
             bank.correct.eq(loss.correct),
             loss.score.eq(evaluate),
         ]
+        if chip.raises:
+            m.d.comb += perturb.raises.eq(controller.raises)
         wiring.connect(m, engine.logits, loss.logits)
         wiring.connect(m, engine.weight, weights.read)
         merge = self._merging(m, controller, engine, weights)

@@ -13,7 +13,7 @@ from zerotrain.spec.registers import Baseline, Command, register
 __all__ = ["Controller"]
 
 _SETTINGS = (
-    "n_parameters", "n_inputs", "n_outputs", "passes", "last_lanes", "bank", "queries", "baseline",
+    "n_inputs", "n_outputs", "passes", "last_lanes", "bank", "queries", "baseline",
     "program_merge", "program_forward", "program_cge_merge", "program_cge",
 )  # fmt: skip
 
@@ -76,16 +76,17 @@ class Controller(wiring.Component):
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
         rows = address_bits(chip.program_depth)
+        settings = (*_SETTINGS, "n_parameters") if chip.raises else _SETTINGS
         super().__init__(
             {
                 "start": In(1),
                 "command": In(register("command").width),
                 "busy": Out(1),
-                **{name: In(register(name).width) for name in _SETTINGS},
+                **{name: In(register(name).width) for name in settings},
                 "perturb_start": Out(1),
                 "perturb_busy": In(1),
                 "perturb": Out(1),
-                "raises": Out(1),
+                **({"raises": Out(1)} if chip.raises else {}),
                 "query": Out(range(chip.copy_depth)),
                 "merge_start": Out(1),
                 "merge_pc": Out(rows),
@@ -124,12 +125,10 @@ class Controller(wiring.Component):
             cge.eq((self.command == Command.CGE) if self._chip.cge else 0),
             copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1)),
         ]
+        m.d.comb += self.update_cge.eq(cge)
         if self._chip.raises:
             with m.If(cge):
                 m.d.sync += copies.eq(self.n_parameters + 1)
-        m.d.comb += self.update_cge.eq(cge)
-        # CGE by forward passes has one section, as RGE does.
-        environments = cge & self._chip.environments
 
         # Copies of which the preparation has begun and the evaluation has not ended.
         held = Signal(range(3))
@@ -154,8 +153,12 @@ class Controller(wiring.Component):
             m.d.sync += parts.eq(Mux(merged, parts + 1, parts - 1))
 
         self._prepare(m, rge, cge, copies, held, preparing, begin)
-        self._evaluate(m, rge | cge, environments, copies, preparing, finish)
+        self._evaluate(m, rge, cge, copies, preparing, finish)
         return m
+
+    def _by_environments(self, cge: Signal) -> Value:
+        """A CGE step that has sections of its own. By forward passes, it has those of RGE."""
+        return cge if self._chip.environments else Const(0)
 
     @staticmethod
     def _works(m: Module, name: str, start: Signal, busy: Signal) -> tuple[Signal, Signal]:
@@ -181,7 +184,10 @@ class Controller(wiring.Component):
         """Perturbs and merges one copy after the other, as far as there are banks."""
         banks = 2 if self._chip.merge_depth else 1
         begun = Signal.like(copies)
-        base = Mux(rge, self.baseline == Baseline.BASE, cge)
+        base = rge & (self.baseline == Baseline.BASE)
+        if self._chip.raises:
+            base = base | cge
+            m.d.sync += self.raises.eq(cge & (begun != 1))
         perturb, perturbs = self._works(m, "perturb", self.perturb_start, self.perturb_busy)
         merge, merges = self._works(m, "merge", self.merge_start, self.merge_busy)
         more = Signal()
@@ -191,7 +197,6 @@ class Controller(wiring.Component):
             wanted.eq(self.busy & (begun != copies) & (held < banks)),
             # Evaluation 0 of the base baseline, and of CGE, is theta itself.
             self.perturb.eq(rge & ~(base & (begun == 1))),
-            self.raises.eq(cge & (begun != 1)),
             self.query.eq(begun - 1 - base),
         ]
         m.d.comb += self.merge_pc.eq(Mux(more, self.program_cge_merge, self.program_merge))
@@ -218,7 +223,7 @@ class Controller(wiring.Component):
             with m.State("Merge Wait"):
                 with m.If(~merges):
                     m.next = "Complete"
-                    with m.If(cge & self._chip.environments):
+                    with m.If(self._by_environments(cge)):
                         m.next = "Merge More"
             with m.State("Merge More"):
                 m.d.comb += merge.eq(1)
@@ -234,13 +239,13 @@ class Controller(wiring.Component):
     def _evaluate(
         self,
         m: Module,
-        learns: Value,
-        environments: Value,
+        rge: Signal,
+        cge: Signal,
         copies: Signal,
         preparing: Signal,
         finish: Signal,
     ) -> None:
-        """Evaluates one copy after the other, then updates if the step ``learns``."""
+        """Evaluates one copy after the other, then updates."""
         chip = self._chip
         groups = -(-chip.lanes // chip.loss_ways)
         target_step = groups if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else groups * self.n_outputs
@@ -308,7 +313,7 @@ class Controller(wiring.Component):
                 # A section without logits would end while its pass is still announced.
                 with m.If(~works & self.pass_open):
                     m.next = "Next"
-                    with m.If(environments):
+                    with m.If(self._by_environments(cge)):
                         m.next = "Coordinates"
             with m.State("Coordinates"):
                 with m.If(~preparing):
@@ -336,7 +341,7 @@ class Controller(wiring.Component):
             with m.State("Losses"):
                 with m.If(~loss_works):
                     m.next = "Done"
-                    with m.If(learns):
+                    with m.If(rge | cge):
                         m.next = "Update"
             with m.State("Update"):
                 m.d.comb += update.eq(1)

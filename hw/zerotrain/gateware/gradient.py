@@ -221,7 +221,7 @@ class Gradient(wiring.Component):
                     last.eq(~mean | (repeat == last_query)),
                 ]
                 # On a compact chip, no loss is read in the cycle in which a difference is written.
-                waits = last & (final_query | chip.compact)
+                waits = last if chip.compact else last & final_query
                 with m.If(issue & ~waits):
                     m.d.sync += repeat.eq(Mux(last, 0, repeat + 1))
                     with m.If(last):
@@ -229,11 +229,13 @@ class Gradient(wiring.Component):
                 with m.Else():
                     m.d.sync += settle.eq(settle + 1)
                 with m.If(settle == self._sum):
-                    m.d.sync += [settle.eq(0), repeat.eq(0)]
-                    advance()
-                    with m.If(final_query):
-                        restart()
-                        m.next = "Gradients"
+                    restart()
+                    m.next = "Gradients"
+                    if chip.compact:
+                        with m.If(~final_query):
+                            m.d.sync += [settle.eq(0), repeat.eq(0)]
+                            advance()
+                            m.next = "Differences"
             with m.State("Gradients"):
                 # A parameter may need more cycles than there are queries: `item` is past them then.
                 idle_tail = Signal()

@@ -47,8 +47,8 @@ class Perturb(wiring.Component):
     perturb : In(1)
         0: plain copy.
     raises : In(1)
-        A plain copy has parameter ``query`` raised, saturated.
-    query : In(range(max(query_depth, parameter_depth)))
+        If ``chip.raises``: a plain copy has parameter ``query`` raised.
+    query : In(range(copy_depth))
         Of a perturbed copy, where the state before this query is kept.
     n_parameters : In(17)
         Number of parameters.
@@ -87,13 +87,13 @@ class Perturb(wiring.Component):
     def __init__(self, chip: Chip) -> None:
         self._latency = read_latency(chip)
         self._width, self._depth = chip.formats.weight.width, chip.parameter_depth
-        self._cge_mu = chip.formats.cge_mu if chip.raises else 0
+        self._raises, self._cge_mu = chip.raises, chip.formats.cge_mu
         degree, word = chip.lfsr_degree, signed(self._width)
         super().__init__(
             {
                 "start": In(1),
                 "perturb": In(1),
-                "raises": In(1),
+                **({"raises": In(1)} if chip.raises else {}),
                 "query": In(range(chip.copy_depth)),
                 "n_parameters": In(register("n_parameters").width),
                 "mu": In(register("mu").width),
@@ -132,10 +132,6 @@ class Perturb(wiring.Component):
         p1_index = pipe(m, row, self._latency, "p1_index", reset_less=True)
         moves = Signal(reset_less=True)
         m.d.sync += moves.eq(self.perturb)
-        raised = Signal()
-        if self._cge_mu:
-            m.d.comb += raised.eq(self.raises & (index == self.query))
-        p1_raised = pipe(m, raised, self._latency, "p1_raised", reset_less=True)
         with m.If(p1_valid & moves):
             m.d.sync += self.state.eq(lfsr_next(self.state))
 
@@ -143,17 +139,21 @@ class Perturb(wiring.Component):
         p2_valid = Signal()
         p2_index = Signal(p1_index.shape(), reset_less=True)
         p2_theta = Signal.like(self.theta.data, reset_less=True)
-        p2_subtract, p2_raised = Signal(reset_less=True), Signal(reset_less=True)
+        p2_subtract = Signal(reset_less=True)
         m.d.sync += [
             p2_valid.eq(p1_valid), p2_index.eq(p1_index), p2_theta.eq(self.theta.data),
-            p2_subtract.eq(moves & ~self.state[0]), p2_raised.eq(p1_raised),
+            p2_subtract.eq(moves & ~self.state[0]),
         ]  # fmt: skip
 
         # Stage 3: clamp and write.
         p3_valid = Signal()
         p3_index = Signal(p1_index.shape(), reset_less=True)
         # To subtract is to add the complement and one, here by way of a carry from an extra bit.
-        radius = Mux(p2_raised, self._cge_mu, Mux(moves, self.mu, 0))
+        radius = Mux(moves, self.mu, 0)
+        if self._raises:
+            raised = self.raises & (index == self.query)
+            p2_raised = pipe(m, raised, self._latency + 1, "raised", reset_less=True)
+            radius = Mux(p2_raised, self._cge_mu, radius)
         radius = Cat(radius, Const(0, 1)) ^ p2_subtract.replicate(len(radius) + 1)
         moved = (Cat(1, p2_theta).as_signed() + Cat(p2_subtract, radius).as_signed()) >> 1
         p3_moved = Signal(moved.shape(), reset_less=True)
