@@ -17,6 +17,7 @@ __all__ = [
     "select_shift",
     "selected",
     "selection_levels",
+    "sum_with_carry",
 ]
 
 
@@ -55,6 +56,14 @@ def add_or_subtract(total: Value, term: Value, subtract: Value) -> Value:
     inverted = term.as_unsigned() ^ subtract.replicate(len(term))
     one = Const(1, 1)
     return (Cat(one, total).as_signed() + Cat(subtract, inverted).as_signed())[1:].as_signed()
+
+
+def sum_with_carry(a: Value, b: Value, carry: Value) -> Value:
+    """``a + b + carry`` of signed values and one bit; one adder.
+
+    The carry comes from a lowest bit of its own. ``a + ~b + 1`` is ``a - b``.
+    """
+    return (Cat(1, a).as_signed() + Cat(carry, b).as_signed()) >> 1
 
 
 def select_shift(value: Value, amount: Value, bits: range) -> Value:

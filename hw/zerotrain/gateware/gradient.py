@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.arithmetic import pipe, sum_with_carry
 from zerotrain.gateware.lfsr import lfsr_next
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits, read_latency
 from zerotrain.spec.chip import Chip
@@ -301,7 +301,6 @@ class Gradient(wiring.Component):
             term = Mux(p1_replay, difference, term)
 
         # Stage 2: the accumulator. A sum of differences and a gradient of CGE start at the offset.
-        # To subtract is to add the complement and one, here by way of a carry from an extra bit.
         subtract = Mux(p1_replay, ~state[0], p1_result == _Result.OFFSET)
         p2_issue, p2_first, p2_last = Signal(), Signal(), Signal()
         p2_subtract, p2_offset = Signal(), Signal()
@@ -319,9 +318,7 @@ class Gradient(wiring.Component):
         ]  # fmt: skip
         base = Mux(p2_first, Mux(p2_offset, offset, 0), acc)
         with m.If(p2_issue):
-            m.d.sync += acc.eq(
-                (Cat(1, base).as_signed() + Cat(p2_subtract, p2_operand).as_signed()) >> 1
-            )
+            m.d.sync += acc.eq(sum_with_carry(base, p2_operand, p2_subtract))
 
         # Stage 3: the sum is complete.
         p3_done = Signal()

@@ -3,7 +3,7 @@
 from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib.memory import Memory
 
-from zerotrain.gateware.arithmetic import saturate
+from zerotrain.gateware.arithmetic import saturate, sum_with_carry
 from zerotrain.gateware.interpolate import FRACTION, REST, curve_words
 from zerotrain.gateware.loss import LossUnit
 from zerotrain.gateware.memory import address_bits
@@ -75,7 +75,7 @@ class SerialSoftmaxLoss(LossUnit):
         row = Signal.like(self.targets.addr)
         not_maximum = Signal(width, reset_less=True)
         exact = Signal()
-        word_distance = (Cat(1, ~logit).as_signed() + Cat(exact, not_maximum).as_signed()) >> 1
+        word_distance = sum_with_carry(~logit, not_maximum, exact)
         distance = word_distance << (fine - f.logit.frac_bits)
         x = Signal(signed(len(distance)), reset_less=True)
         if chip.has_environments:
@@ -147,7 +147,7 @@ class SerialSoftmaxLoss(LossUnit):
         head, tail = Signal(), Signal()
         addend = Mux(head, ~(x << shift), product)
         with m.If(head | tail):
-            m.d.sync += total.eq((Cat(1, total).as_signed() + Cat(head, addend).as_signed()) >> 1)
+            m.d.sync += total.eq(sum_with_carry(total, addend, head))
         word, overflow = saturate(total, loss)
         evaluation: Value = self.first_evaluation
         if chip.has_environments:

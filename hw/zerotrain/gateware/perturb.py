@@ -11,7 +11,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import pipe, saturate
+from zerotrain.gateware.arithmetic import pipe, saturate, sum_with_carry
 from zerotrain.gateware.lfsr import heal, lfsr_next
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits, read_latency
 from zerotrain.spec.chip import Chip
@@ -148,14 +148,13 @@ class Perturb(wiring.Component):
         # Stage 3: clamp and write.
         p3_valid = Signal()
         p3_index = Signal(p1_index.shape(), reset_less=True)
-        # To subtract is to add the complement and one, here by way of a carry from an extra bit.
         radius = Mux(moves, self.mu, 0)
         if self._raises:
             raised = self.raises & (index == self.query)
             p2_raised = pipe(m, raised, self._latency + 1, "raised", reset_less=True)
             radius = Mux(p2_raised, self._cge_mu, radius)
         radius = Cat(radius, Const(0, 1)) ^ p2_subtract.replicate(len(radius) + 1)
-        moved = (Cat(1, p2_theta).as_signed() + Cat(p2_subtract, radius).as_signed()) >> 1
+        moved = sum_with_carry(p2_theta, radius, p2_subtract)
         p3_moved = Signal(moved.shape(), reset_less=True)
         m.d.sync += [p3_valid.eq(p2_valid), p3_index.eq(p2_index), p3_moved.eq(moved)]
         word, clamped = saturate(p3_moved, self._width)

@@ -2,7 +2,7 @@
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 
-from zerotrain.gateware.arithmetic import limit, saturate
+from zerotrain.gateware.arithmetic import limit, saturate, sum_with_carry
 from zerotrain.gateware.update import Update
 from zerotrain.spec.registers import Baseline, UpdateRule
 
@@ -77,7 +77,7 @@ class SerialUpdate(Update):
             other.eq(Mux(add_kept, v, Mux(theta, ~whole, whole))),
         ]
         carry = Mux(add_kept, 0, half ^ theta)
-        total = (Cat(1, base).as_signed() + Cat(carry, other).as_signed()) >> 1
+        total = sum_with_carry(base, other, carry)
         found = Signal(signed(near), reset_less=True)
         far, far_negative = Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [
