@@ -60,7 +60,7 @@ class Merging:
         Lane scratch memory.
     unit : bool
         A merge unit does it, which reads both factors. Otherwise the lanes do: their operand comes
-        from scratch memory, where the right factor is copied first.
+        from scratch memory, where the smaller factor is copied first.
 
     Attributes
     ----------
@@ -128,41 +128,36 @@ class Merging:
         j, j2 = prod(layer.in_modes[lo:mid]), prod(layer.in_modes[mid:hi])
         left, right, out = self.at[left_key], self.at[right_key], self.at[key]
         name = f"layer {index + 1} TT-cores {lo + 1}..{hi}"
+        streams = ("weight", "operand")
         if not self.unit:
-            copy = Factor(self._scratch.allocate(b * i2 * j2 * c), i2 * j2 * c, j2 * c, c, 1)
-            self._scratch.free(copy.address)
-            code.append(
-                Contract(
-                    summed=(),
-                    kept=(
-                        Level(c, weight=right.b, result=copy.b),
-                        Level(j2, weight=right.j, result=copy.j),
-                        Level(i2, weight=right.i, result=copy.i),
-                        Level(b, weight=right.a, result=copy.a),
-                    ),
-                    start=(right.address, 0, 0, copy.address),
-                    source=Source.CONSTANT,
-                    constant_shift=bits,
-                    result=Result.SCRATCH,
-                    shift=bits,
-                    comment=f"{name}: right factor to the lanes",
-                )
+            # The smaller factor is copied.
+            if a * i * j * b <= b * i2 * j2 * c:
+                sizes, factor, streams = (a, i, j, b), left, ("operand", "weight")
+            else:
+                sizes, factor = (b, i2, j2, c), right
+            copy, contract = self._to_lanes(factor, sizes)
+            contract = replace(contract, comment=f"{name}: smaller factor to the lanes")
+            code.append(contract)
+            left, right = (copy, right) if factor is left else (left, copy)
+
+        def level(count: int, result: int = 0, *, of_left: int = 0, of_right: int = 0) -> Level:
+            """A counter, with the strides of both factors and of the result."""
+            return Level(
+                count, result=result, **dict(zip(streams, (of_left, of_right), strict=True))
             )
-            right = copy
+
         tile = (
-            Level(c, operand=right.b, result=out.b),
-            Level(j2, operand=right.j, result=out.j),
-            Level(j, weight=left.j, result=j2 * out.j),
+            level(c, out.b, of_right=right.b),
+            level(j2, out.j, of_right=right.j),
+            level(j, j2 * out.j, of_left=left.j),
         )
-        rank = Level(a, weight=left.a, result=out.a)
-        outputs = (
-            Level(i2, operand=right.i, result=out.i),
-            Level(i, weight=left.i, result=i2 * out.i),
-        )
+        rank = level(a, out.a, of_left=left.a)
+        outputs = (level(i2, out.i, of_right=right.i), level(i, i2 * out.i, of_left=left.i))
+        starts = dict(zip(streams, (left.address, right.address), strict=True))
         merge = Contract(
-            summed=(Level(b, weight=left.b, operand=right.a),),
+            summed=(level(b, of_left=left.b, of_right=right.a),),
             kept=(*tile, rank, *outputs),
-            start=(left.address, right.address, 0, out.address),
+            start=(starts["weight"], starts["operand"], 0, out.address),
             source=Source.SCRATCH,
             result=Result.WEIGHT,
             shift=bits,
@@ -179,6 +174,29 @@ class Merging:
         whole = replace(merge, kept=(*tile, *outputs), evaluation_levels=5)
         return [*code, *_along(rank, whole)]
 
+    def _to_lanes(
+        self, factor: Factor, sizes: tuple[int, int, int, int]
+    ) -> tuple[Factor, Contract]:
+        """Copy an array of ``sizes`` ``[a, i, j, b]`` to scratch memory: where it is, and how."""
+        a, i, j, b = sizes
+        copy = Factor(self._scratch.allocate(a * i * j * b), i * j * b, j * b, b, 1)
+        self._scratch.free(copy.address)
+        bits = self.formats.weight.frac_bits
+        return copy, Contract(
+            summed=(),
+            kept=(
+                Level(b, weight=factor.b, result=copy.b),
+                Level(j, weight=factor.j, result=copy.j),
+                Level(i, weight=factor.i, result=copy.i),
+                Level(a, weight=factor.a, result=copy.a),
+            ),
+            start=(factor.address, 0, 0, copy.address),
+            source=Source.CONSTANT,
+            constant_shift=bits,
+            result=Result.SCRATCH,
+            shift=bits,
+        )
+
 
 def _less_first(merge: Contract, sizes: tuple[int, int]) -> Iterator[Contract]:
     """The same less the first output, one contraction for each of the other outputs.
@@ -188,7 +206,9 @@ def _less_first(merge: Contract, sizes: tuple[int, int]) -> Iterator[Contract]:
     """
     *tile, right, left = merge.kept
     for n, (i, i2) in enumerate(list(product(*map(range, sizes)))[1:]):
-        begin = (i * left.weight, i2 * right.operand)
+        begin = (
+            i * left.weight + i2 * right.weight, i * left.operand + i2 * right.operand
+        )  # fmt: skip
         weight, operand, aux, result = merge.start
         yield replace(
             merge,
@@ -203,7 +223,9 @@ def _less_first(merge: Contract, sizes: tuple[int, int]) -> Iterator[Contract]:
 def _along(level: Level, contract: Contract) -> Iterator[Contract]:
     """One contraction for each value of a level; the last announces."""
     for value in range(level.count):
-        weight, operand, aux, result = contract.start
-        start = (weight + value * level.weight, operand, aux, result + value * level.result)
-        last = value == level.count - 1
+        weight, operand, aux, result = (
+            start + value * stride
+            for start, stride in zip(contract.start, level.strides, strict=True)
+        )
+        start, last = (weight, operand, aux, result), value == level.count - 1
         yield replace(contract, start=start, sync=contract.sync and last)
