@@ -98,7 +98,7 @@ def formats(rng: np.random.Generator) -> Formats:
                 weight=QFormat(weight, pick(rng, max(0, weight - 6), weight - 2)),
                 input=lane_format(pick(rng, 4, lane)),
                 tt=lane_format(),
-                preact=lane_format(),
+                preact=lane_format(pick(rng, 4, lane)),
                 delta=QFormat(lane, pick(rng, 0, min(40, lane + 10))),
                 logit=QFormat(out, pick(rng, 0, 17)),
                 dlogit=QFormat(out, pick(rng, 0, 17)),

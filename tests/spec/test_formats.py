@@ -26,7 +26,11 @@ def test_default_shifts_are_few() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tt": QFormat(12, 8)}, r"share one memory word: expected preact to be 12 bits wide"),
+        (
+            {"tt": QFormat(12, 8)},
+            r"^Formats tt and delta share one memory word: expected delta to ",
+        ),
+        ({"preact": QFormat(17, 9)}, r"^Pre-activations are 16 bits wide \(like tt\) at most"),
         ({"weight": QFormat(18, 13)}, r"^Weights are 4 bits wide at least and 16 \(a lane word\)"),
         ({"weight": QFormat(16, 15)}, r"^Format weight must hold the value 1\.0, got Q0\.15$"),
         ({"dlogit": QFormat(16, 12)}, r"^Formats logit and dlogit share one width"),

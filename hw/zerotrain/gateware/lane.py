@@ -195,6 +195,7 @@ class Lane(wiring.Component):
         m.d.sync += p5_shifted.eq(shifted)
 
         sizes = {Result.LOGIT: f.logit.width, Result.DLOGIT: f.logit.width}
+        sizes[Result.PREACT] = f.preact.width
         if self._merges:
             sizes[Result.WEIGHT] = f.weight.width
         extreme = Signal.like(self.result)

@@ -31,7 +31,8 @@ class Requantiser(wiring.Component):
     shift : In
         Which of the chip's shifts.
     result : In(Result)
-        What the word is: logits, and merged TT-cores, may have another width than lane words.
+        What the word is: logits, merged TT-cores and pre-activations may have another width than
+        lane words.
     word : Out(signed)
         As wide as the widest of these.
     clamped : Out(1)
@@ -70,6 +71,7 @@ class Requantiser(wiring.Component):
         clamped = Signal()
         extreme = Signal.like(self.word)
         sizes = {Result.LOGIT: f.logit.width, Result.DLOGIT: f.logit.width}
+        sizes[Result.PREACT] = f.preact.width
         sizes[Result.WEIGHT] = f.weight.width
         m.d.comb += value.eq(shifted)
         with m.Switch(self.result):

@@ -63,10 +63,10 @@ class QFormat:
 class Formats:
     """The number format of every tensor role on the chip.
 
-    ``tt``, ``preact`` and ``delta`` are words of the per-sample lane memories and share one width,
-    which is that of the multiplier's operand; ``input`` may be narrower. ``logit`` and ``dlogit``
-    share another. Fraction bits differ freely as long as no requantisation would have to shift
-    left (:meth:`check`).
+    ``tt`` and ``delta`` are words of the per-sample lane memories and share one width, which is
+    that of the multiplier's operand; ``input`` and ``preact`` may be narrower. ``logit`` and
+    ``dlogit`` share another. Fraction bits differ freely as long as no requantisation would have to
+    shift left (:meth:`check`).
 
     Parameters
     ----------
@@ -154,17 +154,17 @@ class Formats:
 
     def check(self) -> None:
         """Raise ``ValueError`` where the formats contradict each other."""
-        for name, fmt in (("preact", self.preact), ("delta", self.delta)):
-            if fmt.width != self.tt.width:
-                raise ValueError(
-                    f"Formats tt, preact and delta share one memory word: expected {name} "
-                    f"to be {self.tt.width} bits wide like tt, got {fmt} ({fmt.width} bits)"
-                )
-        if self.input.width > self.tt.width:
+        if self.delta.width != self.tt.width:
             raise ValueError(
-                f"Inputs are {self.tt.width} bits wide (like tt) at most, got {self.input} "
-                f"({self.input.width} bits)"
+                f"Formats tt and delta share one memory word: expected delta to be "
+                f"{self.tt.width} bits wide like tt, got {self.delta} ({self.delta.width} bits)"
             )
+        for name, fmt in (("Inputs", self.input), ("Pre-activations", self.preact)):
+            if fmt.width > self.tt.width:
+                raise ValueError(
+                    f"{name} are {self.tt.width} bits wide (like tt) at most, got {fmt} "
+                    f"({fmt.width} bits)"
+                )
         if not 4 <= self.tt.width <= 24:
             raise ValueError(f"Lane words are 4 to 24 bits wide, not {self.tt.width}")
         if not 4 <= self.weight.width <= self.tt.width:
