@@ -144,13 +144,14 @@ class Controller(wiring.Component):
         parts = Signal(16)
         m.d.comb += complete.eq((held != 0) & ~(preparing & (held == 1)))
         m.d.sync += self.engine_merged.eq(complete | ((held != 0) & parts.any()))
-        # Contractions begin further apart than it takes to count the one that took a part.
-        merged = pipe(m, self.merged, 1, "merged")
-        taken = pipe(m, self.takes_merged, 1, "taken")
-        with m.If(begin):
-            m.d.sync += parts.eq(0)
-        with m.Elif(merged != (taken & ~complete)):
-            m.d.sync += parts.eq(Mux(merged, parts + 1, parts - 1))
+        if self._chip.merge_depth:
+            # Contractions begin further apart than it takes to count the one that took a part.
+            merged = pipe(m, self.merged, 1, "merged")
+            taken = pipe(m, self.takes_merged, 1, "taken")
+            with m.If(begin):
+                m.d.sync += parts.eq(0)
+            with m.Elif(merged != (taken & ~complete)):
+                m.d.sync += parts.eq(Mux(merged, parts + 1, parts - 1))
 
         self._prepare(m, rge, cge, copies, held, preparing, begin)
         self._evaluate(m, rge, cge, copies, preparing, finish)

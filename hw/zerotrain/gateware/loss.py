@@ -62,7 +62,8 @@ class LossUnit(wiring.Component):
         Target memory: a word per way, way 0 lowest.
     losses, losses_w : Out(ReadPort), Out(WritePort)
         Losses memory, by evaluation. No evaluation is read in the cycle it is written.
-    correct : Out(32)
+    correct : Out
+        Of the batch. On a compact chip as wide as the number of samples that there are targets for.
         Correct predictions in base evaluations (softmax).
     clear : In(1)
         Set ``correct`` to zero.
@@ -106,6 +107,7 @@ class LossUnit(wiring.Component):
             else address_bits(chip.output_depth)
         )
         loss = signed(f.loss.width)
+        counted = range(chip.target_depth * chip.loss_ways + 1)
         super().__init__(
             {
                 "logits": In(LogitPort(chip)),
@@ -124,7 +126,7 @@ class LossUnit(wiring.Component):
                 ),
                 "losses": Out(ReadPort(evaluations, loss)),
                 "losses_w": Out(WritePort(evaluations, loss)),
-                "correct": Out(register("correct").width),
+                "correct": Out(counted if chip.compact else register("correct").width),
                 "clear": In(1),
                 "score": In(1),
                 "saturated": Out(1),
