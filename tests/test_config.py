@@ -13,6 +13,7 @@ from zerotrain.spec.training import CgeStage, Decay, RgeStage, Rule, Training
 PARAMETERS = {
     "digits": 510,
     "digits-small": 510,
+    "mnist-small": 3962,
     "mnist-2698": 2698,
     "mnist-3962": 3962,
     "mnist-3962-fast": 3962,
@@ -146,9 +147,9 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
             "like 'Q2.13' (2 integer and 13 fraction bits besides the sign), not 'Q2'",
         ),
         (
-            LAYER + "[chip.formats]\npreact = 'Q4.9'",
-            "[chip.formats] Formats tt, preact and delta share one memory word: expected preact to "
-            "be 16 bits wide like tt, got Q4.9 (14 bits)",
+            LAYER + "[chip.formats]\ndelta = 'Q-3.16'",
+            "[chip.formats] Formats tt and delta share one memory word: expected delta to be "
+            "16 bits wide like tt, got Q-3.16 (14 bits)",
         ),
         (LAYER + "[training]\nbatch = 3", "training.dataset is missing: expected a text"),
         (

@@ -1,9 +1,11 @@
-"""The preset for the iCE40UP5K still fits its part."""
+"""The presets for the iCE40UP5K still fit their part."""
 
 from pathlib import Path
 
+import pytest
+
 from zerotrain.boards.catalogue import BOARDS, Resource
-from zerotrain.boards.estimate import check_fits
+from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
@@ -11,13 +13,18 @@ from zerotrain.host.session import Session
 from zerotrain.spec.config import Config
 
 
-def test_digits_small_fits(work_dir: Path) -> None:
-    board, session = BOARDS["icebreaker"], Session.of(Config.preset("digits-small"))
+@pytest.mark.parametrize(
+    ("preset", "share", "spram"), [("digits-small", 0.92, 4), ("mnist-small", 0.95, 4)]
+)
+def test_preset_fits(preset: str, share: float, spram: int, work_dir: Path) -> None:
+    board, session = BOARDS["icebreaker"], Session.of(Config.preset(preset))
     check_fits(session.chip, board)
     verilog = to_verilog(TrainingChip(session.chip, session.plan.program))
     report = synthesise(verilog, "top", board, ignore_collisions=True, work_dir=work_dir)
     report.check()
     # Packing takes some more cells, and routing some air.
-    assert report.used[Resource.LOGIC] < 0.92 * board.resources[Resource.LOGIC]
-    assert report.used[Resource.SPRAM] == 4
+    assert report.used[Resource.LOGIC] < share * board.resources[Resource.LOGIC]
+    least = least_resources(session.chip, board)
+    assert report.used[Resource.SPRAM] == least[Resource.SPRAM] == spram
+    assert least[Resource.BLOCK_RAM] <= report.used[Resource.BLOCK_RAM]
     assert report.used[Resource.MULTIPLIER] == session.chip.lanes

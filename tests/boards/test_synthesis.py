@@ -16,8 +16,11 @@ from zerotrain.boards.harness import HARNESS, component_ports, harness
 from zerotrain.boards.place_and_route import place_and_route
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.boards.tools import ToolError, find_nextpnr, run_tool, tool_version
+from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
+from zerotrain.gateware.common_memory import CommonMemory
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.config import Config
 
 #: Two multiply-accumulators with registers around the multiplier.
 DESIGN = """
@@ -55,6 +58,19 @@ def test_multipliers_become_dsp_blocks(name: str, work_dir: Path) -> None:
     rows = {row: (used, available) for row, used, available in report.table()}
     assert rows[board.multiplier] == (2, board.resources[Resource.MULTIPLIER])
     assert json.loads(json.dumps(report.to_dict()))["resources"][board.multiplier]["used"] == 2
+
+
+def test_common_memory_is_spram(work_dir: Path) -> None:
+    """Eight lanes of six bits in three blocks, written in parts; its contents are left out."""
+    chip = Config.preset("mnist-small").build_chip()
+    verilog = to_verilog(CommonMemory(chip))
+    board = BOARDS["icebreaker"]
+    report = synthesise(verilog, "top", board, ignore_collisions=True, work_dir=work_dir)
+    assert report.used[Resource.SPRAM] == 3
+    assert report.used[Resource.BLOCK_RAM] == 0
+    assert report.used[Resource.LOGIC] < 250
+    read = (report.folder / "design.v").read_text()
+    assert "spram[0] = " in verilog and "spram[0] = " not in read and "initial" in read
 
 
 def test_every_module_is_counted(work_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo's chip: its counters against the plan."""
+"""Presets' chips on eight lanes: their counters against the plan."""
 
 from collections.abc import Sequence
 
@@ -57,13 +57,25 @@ def test_multiplier_use(unit: bool) -> None:
         bus.close()
 
 
-def run_steps(session: Session, batch: int, kinds: Sequence[StepKind]) -> None:
+def run_steps(
+    session: Session, batch: int, kinds: Sequence[StepKind], queries: int = QUERIES
+) -> None:
     """Steps on the Verilog and on the golden model: equal, and as long as planned."""
     chip, network = session.chip, session.config.network
     rng = np.random.default_rng(2)
-    theta = rng.integers(-3000, 3000, network.n_parameters)
-    batches = [(rng.integers(0, 17, (batch, 64)), rng.integers(0, 10, batch)) for _ in kinds]
-    settings = StepSettings(queries=QUERIES, gradient_shift=16, decay=14, step_mantissa=16)
+    # Parameters of up to 0.75, and pixels of up to 2.
+    weight, pixel = chip.formats.weight.frac_bits, chip.formats.input.frac_bits
+    theta = rng.integers(-(3 << weight >> 2), 3 << weight >> 2, network.n_parameters)
+    batches = [
+        (
+            rng.integers(
+                0, min(2 << pixel, chip.formats.input.raw_max) + 1, (batch, network.n_inputs)
+            ),
+            rng.integers(0, 10, batch),
+        )
+        for _ in kinds
+    ]
+    settings = StepSettings(queries=queries, gradient_shift=16, decay=14, step_mantissa=16)
     found = []
     for chip_kind in (ChipKind.VERILATED, ChipKind.GOLDEN):
         bus = session.open_bus(chip_kind)
@@ -77,7 +89,7 @@ def run_steps(session: Session, batch: int, kinds: Sequence[StepKind]) -> None:
                 result = driver.step(COMMANDS[kind], settings, bank=0)
                 losses.append(result.losses.tolist())
                 if chip_kind == ChipKind.VERILATED:
-                    cost = session.plan.step_cost(kind, batch=batch, queries=QUERIES)
+                    cost = session.plan.step_cost(kind, batch=batch, queries=queries)
                     check_cycles(kind, result.cycles, cost, chip)
             found.append(
                 (losses, driver.parameters.tolist(), driver.momentum.tolist(), driver.lfsr_state)
@@ -104,6 +116,14 @@ def check_cycles(kind: StepKind, cycles: int, cost: StepCost, chip: Chip) -> Non
 def test_small_chip() -> None:
     """The chip for the iCE40UP5K: equal to the golden model, and no slower than planned."""
     run_steps(Session.of(Config.preset("digits-small")), BATCH, ["rge", "rge", "cge"])
+
+
+@pytest.mark.cosim
+def test_small_chip_at_paper_size() -> None:
+    """The MNIST chip for the same part. The last pass has idle lanes."""
+    session = Session.of(Config.preset("mnist-small"))
+    run_steps(session, 20, ["rge", "evaluate", "rge"], queries=3)
+    assert session.plan.step_cost("rge", batch=64, queries=10).use(8) > 0.93
 
 
 @pytest.mark.cosim

@@ -27,17 +27,20 @@ from zerotrain.spec.registers import Command, Error, commands, register, windows
 from ..golden import draw
 
 #: Chips, and networks drawn for each: every case runs a step of each kind that the chip does.
-CHIPS, CASES = 10, 35
-LANES = (8, 3, 16, 5, 1, 7, 4, 6, 8, 5)
+CHIPS, CASES = 11, 35
+LANES = (8, 3, 16, 5, 1, 7, 4, 6, 8, 5, 7)
 
 
 def draw_chip(index: int) -> Chip:
     """A chip of a fixed lane count; about every other one has drawn formats."""
     rng = np.random.default_rng(1000 + index)
     formats = draw.formats(rng) if index % 2 or index == 8 else Formats()
+    common = index == 10
+    if common:
+        formats = draw.formats(rng, alike=True)
     softmax = index % 4 != 3
     # A merge unit, or merging on the lanes, with the formats of either kind.
-    compact = index in (4, 6, 7, 8, 9)
+    compact = index in (4, 6, 7, 8, 9, 10)
     unit = index // 2 % 2 == 0 and not compact
     lanes = LANES[index]
     return Chip(
@@ -45,10 +48,11 @@ def draw_chip(index: int) -> Chip:
         formats=formats,
         loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
         cge=index not in (6, 7),
-        environments=index not in (5, 8),
+        environments=index not in (5, 8, 10),
         compact=compact,
         loops=index != 8,
-        spram=index in (4, 8),
+        spram=index in (4, 8, 10),
+        common=common,
         loss_ways=draw.pick(rng, 1, 1 if index > 5 else min(3, lanes)),
         lfsr_degree=32 if index == 8 else int(rng.choice([33, 40, 48, 64])),
         acc_width=48,
@@ -56,7 +60,7 @@ def draw_chip(index: int) -> Chip:
         evaluation_depth=701,
         weight_depth=(3000, 6000)[unit],
         merge_depth=(0, 1500)[unit],
-        sample_banks=1 if index in (1, 4) else 2,
+        sample_banks=1 if index in (1, 4, 10) else 2,
         sample_depth=400,
         target_depth=90,
         scratch_depth=3000,
@@ -64,6 +68,7 @@ def draw_chip(index: int) -> Chip:
         program_depth=1500,
         output_depth=16,
         query_depth=8,
+        count_width=7 if common else 16,
     )
 
 
@@ -133,7 +138,8 @@ def draw_case(chip: Chip, seed: int) -> Case:
         try:
             return Case(plan(network, chip, batch=batch, **choices), seed, batch)
         except ValueError as error:
-            assert "does not fit the chip" in str(error) or "accumulators" in str(error)
+            known = ("does not fit the chip", "accumulators", "common memory")
+            assert any(words in str(error) for words in known)
 
 
 def run(bus: Bus, case: Case) -> tuple[list[StepResult], list[np.ndarray], int]:

@@ -82,9 +82,10 @@ def groups(rng: np.random.Generator, net: Network) -> tuple[tuple[int, ...], ...
     return tuple(out)
 
 
-def formats(rng: np.random.Generator) -> Formats:
-    """Any formats that their own check accepts, the default ones now and then."""
-    if rng.random() < 0.2:
+def formats(rng: np.random.Generator, *, alike: bool = False) -> Formats:
+    """Any formats that their own check accepts, the default ones now and then; or some whose inputs
+    and pre-activations are alike in width."""
+    if not alike and rng.random() < 0.2:
         return Formats()
     while True:
         lane, out = pick(rng, 4, 24), pick(rng, 8, 24)
@@ -94,11 +95,12 @@ def formats(rng: np.random.Generator) -> Formats:
 
         try:
             weight = pick(rng, 4, lane)
+            narrow = pick(rng, 4, lane)
             return Formats(
                 weight=QFormat(weight, pick(rng, max(0, weight - 6), weight - 2)),
-                input=lane_format(pick(rng, 4, lane)),
+                input=lane_format(narrow),
                 tt=lane_format(),
-                preact=lane_format(pick(rng, 4, lane)),
+                preact=lane_format(narrow if alike else pick(rng, 4, lane)),
                 delta=QFormat(lane, pick(rng, 0, min(40, lane + 10))),
                 logit=QFormat(out, pick(rng, 0, 17)),
                 dlogit=QFormat(out, pick(rng, 0, 17)),

@@ -109,13 +109,65 @@ def test_paper_size_on_64_lanes(name: str, words: int, macs: int) -> None:
         assert macs <= 16.5 * found.beats("forward")
 
 
+def test_merging_copies_the_smaller_factor() -> None:
+    """Where the lanes merge; the products are the same."""
+    network = Config.preset("mnist-3962").network
+    found = plan(network, Config.preset("mnist-small").build_chip(), batch=64)
+    merging = [c for c in found.sections["merge"] if isinstance(c, Contract)]
+    copies = [c for c in merging if c.single and c.source == Source.CONSTANT]
+    # Layer 1: TT-core 4 of 6 x 8 x 7; layer 2: 4 of 6 x 1 x 8, and 1 of 1 x 8 x 6.
+    assert [c.beats for c in copies] == [336, 48, 48]
+    assert found.words["scratch_depth"] == 384
+    rest = [c.beats for c in merging if c not in copies]
+    assert rest == [6 * 6 * 32 * 28, 6 * 6 * 2 * 32, 6 * 5 * 32 * 6]
+
+
+def test_common_memory() -> None:
+    """Its rows follow one another; what reads and writes it at once is refused."""
+    config = Config.preset("mnist-small")
+    chip = config.build_chip()
+    found = plan(config.network, chip, batch=64)
+    assert (chip.preact_base, chip.training_base, chip.common_width) == (6272, 8192, 48)
+    assert found.words["weight_depth"] <= 16384
+    tiles = found.sections["forward"][0]
+    assert isinstance(tiles, Loop)
+    last = tiles.body[-1]
+    assert last.result == Result.PREACT and last.start[3] == chip.preact_base
+    network = Network((dense(784, 16, activation=Activation.RELU), dense(16, 10)))
+    refusal = r"^Layer 1 cannot be applied in one go: the common memory is not read and written"
+    with pytest.raises(ValueError, match=refusal):
+        plan(network, chip, batch=64)
+    with pytest.raises(ValueError, match=refusal):
+        plan(config.network, chip, batch=64, groups=((4,), (2, 2)))
+
+
+def test_counters_are_wide_enough() -> None:
+    network = Config.preset("mnist-small").network
+    chip = Config.preset("mnist-small").build_chip()
+    assert plan(network, replace(chip, count_width=6), batch=64).words["program_depth"] < 256
+    with pytest.raises(
+        ValueError,
+        match=r"^Network .* does not fit the chip: its program counts to 48, counters of 5 bits to "
+        r"32$",
+    ):
+        plan(network, replace(chip, count_width=5), batch=64)
+    with pytest.raises(ValueError, match=r"^Counters are 2 to 16 bits wide, not 1$"):
+        replace(chip, count_width=1)
+
+
 def test_without_cge() -> None:
-    """The same forward pass, less memory, nothing of CGE."""
+    """The same forward pass but for where pre-activations are, less memory, nothing of CGE."""
     network, formats = Config.preset("digits").network, Config.preset("digits").chip.formats
     whole = plan(network, chip_for(network, batch=32, formats=formats), batch=32)
     chip = chip_for(network, batch=32, queries=8, formats=formats, cge=False)
     found = plan(network, chip, batch=32)
-    assert found.sections["forward"] == whole.sections["forward"]
+    assert chip.preact_base == chip.scratch_depth
+    for contract, same in zip(found.sections["forward"], whole.sections["forward"], strict=True):
+        assert isinstance(contract, Contract)
+        _, operand, aux, result = contract.start
+        operand -= chip.preact_base if contract.source == Source.PREACT else 0
+        result -= chip.preact_base if contract.result == Result.PREACT else 0
+        assert replace(contract, start=(contract.start[0], operand, aux, result)) == same
     assert found.sections["cge"] == found.sections["cge_merge"] == []
     assert set(chip.shifts) < set(chip.formats.shifts)
     assert chip.evaluation_depth == 9

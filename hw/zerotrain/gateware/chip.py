@@ -21,6 +21,7 @@ from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.common_memory import CommonMemory
 from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine import Engine
 from zerotrain.gateware.loss_units import loss_unit
@@ -323,10 +324,14 @@ class TrainingChip(wiring.Component):
         # From a register, a cycle too long: what follows takes its time.
         updating = Signal()
         m.d.sync += updating.eq(update.busy | update.start | controller.update_start)
-        w, r = large_memory("parameter", f.weight.width, chip.parameter_depth)
-        share("parameters", w, r, update.theta_w, (updating, update.theta), (always, perturb.theta))
-        w, r = large_memory("momentum", f.momentum.width, chip.parameter_depth)
-        share("momentum", w, r, update.momentum_w, (always, update.momentum))
+        if chip.common:
+            self._common_memory(m, bank, engine, perturb, update, updating)
+        else:
+            w, r = large_memory("parameter", f.weight.width, chip.parameter_depth)
+            theta = (updating, update.theta), (always, perturb.theta)
+            share("parameters", w, r, update.theta_w, *theta)
+            w, r = large_memory("momentum", f.momentum.width, chip.parameter_depth)
+            share("momentum", w, r, update.momentum_w, (always, update.momentum))
         if chip.compact:
             w, r = large_memory("loss", chip.difference_width, chip.loss_rows)
             writer = WriteUser(len(w.addr), signed(len(w.data))).create()
@@ -370,7 +375,9 @@ class TrainingChip(wiring.Component):
             m.d.comb += r.addr.eq(row)
         answer("targets", bank.targets, r.data.word_select(part, bits))
 
-        # The lanes' memories belong to the engine; of these the host sees the samples.
+        if chip.common:
+            return
+        # The lanes' own memories belong to the engine; of these the host sees the samples.
         part, row = self._batch_memory(m, bank, bank.samples, chip.sample_depth, idle)
         en, part, row, word = later("samples", bank.samples, part, row)
         m.d.comb += [
@@ -381,6 +388,47 @@ class TrainingChip(wiring.Component):
             engine.sample_read.eq(idle),
             bank.samples.r_data.eq(engine.sample),
         ]
+
+    def _common_memory(
+        self,
+        m: Module,
+        bank: RegisterBank,
+        engine: Engine,
+        perturb: Perturb,
+        update: SerialUpdate,
+        updating: Value,
+    ) -> None:
+        """The memory of samples, pre-activations, parameters and momentum, and who has it.
+
+        Units that work with parameters do so while the engine rests.
+        """
+        idle = ~bank.running
+        m.submodules.common_memory = memory = CommonMemory(self._chip)
+        wiring.connect(m, engine.common, memory.lanes)
+        lane, row = self._batch_memory(m, bank, bank.samples, self._chip.sample_depth, idle)
+        hosts = {"theta": bank.parameters, "momentum": bank.momentum}
+        index = Mux(updating, update.theta.addr, perturb.theta.addr)
+        m.d.comb += [
+            memory.idle.eq(idle),
+            memory.sample_row.eq(row),
+            memory.sample_lane.eq(lane),
+            memory.sample_en.eq(bank.samples.w_en),
+            memory.sample_data.eq(bank.samples.w_data),
+            bank.samples.r_data.eq(memory.sample),
+            memory.training.eq(Mux(idle, bank.of_training, updating | perturb.busy)),
+            # The bank has one address for all windows, a serial update one for both words.
+            memory.index.eq(Mux(idle, bank.parameters.addr, index)),
+            perturb.theta.data.eq(memory.theta),
+        ]
+        for name, host in hosts.items():
+            user, read = getattr(update, f"{name}_w"), getattr(memory, name)
+            m.d.comb += [
+                host.granted.eq(idle),
+                host.r_data.eq(read),
+                getattr(update, name).data.eq(read),
+                getattr(memory, f"{name}_en").eq(user.en | host.w_en),
+                getattr(memory, f"{name}_data").eq(Mux(user.en, user.data, host.w_data)),
+            ]
 
     def _batch_memory(
         self, m: Module, bank: RegisterBank, host: wiring.PureInterface, depth: int, idle: Value

@@ -34,7 +34,8 @@ class CompactLanes(wiring.Component):
 
     There is a register before and behind the multiplier and nothing else.
 
-    Without CGE, pre-activations are rows of the scratch memory from ``scratch_depth`` on.
+    Without environments, pre-activations are rows of the scratch memory; or they are with the
+    samples, in a memory elsewhere (``chip.common``).
 
     Stages are those of a beat. ``input_row``, ``scratch_row``, ``preact_row`` are rows in stage 1;
     ``takes``, ``constant``, ``relu`` and ``weight`` are taken in stage ``WORD_STAGE`` = 2,
@@ -72,13 +73,15 @@ class CompactLanes(wiring.Component):
         Write a sample word, a cycle later.
     sample : Out
         Word of lane ``sample_lane`` at the row before, a cycle later.
-    begins : Out(1)
-        The word of lane 0 is there in the next cycle.
+    stored : In(ArrayLayout(unsigned(input width), lanes))
+        Instead of all that concerns samples and pre-activations, with ``chip.common``: such words,
+        in stage 2.
     valid : Out(1)
         A word is there.
     lane : Out(range(lanes))
         Whose.
     word : Out(signed)
+        Still until the next.
     clamped : Out(1)
         The word was saturated.
     busy : Out(1)
@@ -94,11 +97,22 @@ class CompactLanes(wiring.Component):
             address_bits(depth)
             for depth in (chip.sample_rows, chip.scratch_rows, chip.preact_depth)
         )
+        own = {
+            "input_row": In(samples),
+            "preact_row": In(preact),
+            "write_preact": In(1),
+            "sample_en": In(1),
+            "sample_lane": In(range(chip.lanes)),
+            "sample_row": In(samples),
+            "sample_data": In(f.input.width),
+            "sample": Out(f.input.width),
+        }
+        if chip.common:
+            own = {"stored": In(data.ArrayLayout(unsigned(f.input.width), chip.lanes))}
         super().__init__(
             {
-                "input_row": In(samples),
+                **own,
                 "scratch_row": In(scratch),
-                "preact_row": In(preact),
                 "takes": In(TAKES),
                 "constant": In(f.lane_width),
                 "relu": In(1),
@@ -110,14 +124,7 @@ class CompactLanes(wiring.Component):
                 "shift": In(self._requantiser.shift.shape()),
                 "result": In(Result),
                 "write_scratch": In(1),
-                "write_preact": In(1),
                 "write_row": In(max(scratch, preact)),
-                "sample_en": In(1),
-                "sample_lane": In(range(chip.lanes)),
-                "sample_row": In(samples),
-                "sample_data": In(f.input.width),
-                "sample": Out(f.input.width),
-                "begins": Out(1),
                 "valid": Out(1),
                 "lane": Out(range(chip.lanes)),
                 "word": Out(self._requantiser.word.shape()),
@@ -138,9 +145,12 @@ class CompactLanes(wiring.Component):
             m.d.comb += port.addr.eq(row)
             return made, data.View(data.ArrayLayout(unsigned(word), lanes), port.data)
 
-        samples, inputs = memory("sample", f.input.width, chip.sample_rows, self.input_row)
         scratch, words = memory("scratch", width, chip.scratch_rows, self.scratch_row)
-        preact, activations = scratch, words
+        if chip.common:
+            inputs = activations = self.stored
+        else:
+            samples, inputs = memory("sample", f.input.width, chip.sample_rows, self.input_row)
+            preact, activations = scratch, words
         if chip.has_environments:
             preact, activations = memory("preact", width, chip.preact_depth, self.preact_row)
 
@@ -179,18 +189,21 @@ class CompactLanes(wiring.Component):
             m.d.sync += c1_valid.eq(0)
         m.d.sync += [self.valid.eq(c1_valid), self.lane.eq(c1_lane)]
         m.d.comb += [
+            requantiser.take.eq(c1_valid),
             requantiser.sum.eq(chain[0]),
             requantiser.shift.eq(self.shift),
             requantiser.result.eq(self.result),
-            self.begins.eq(c1_valid & (c1_lane == 0)),
             self.word.eq(requantiser.word),
             self.clamped.eq(requantiser.clamped),
             self.busy.eq(c1_valid | self.valid),
         ]
 
-        written = [(scratch, self.write_scratch | self.write_preact)]
-        if chip.has_environments:
+        if chip.common:
+            written = [(scratch, self.write_scratch)]
+        elif chip.has_environments:
             written = [(scratch, self.write_scratch), (preact, self.write_preact)]
+        else:
+            written = [(scratch, self.write_scratch | self.write_preact)]
         for made, enable in written:
             port = made.write_port(granularity=width)
             m.d.comb += [
@@ -199,6 +212,8 @@ class CompactLanes(wiring.Component):
                 port.data.eq(requantiser.word[:width].replicate(lanes)),
             ]
 
+        if chip.common:
+            return m
         port = samples.write_port(granularity=f.input.width)
         m.d.comb += [
             port.en.eq(self.sample_en << self.sample_lane),
@@ -237,6 +252,10 @@ class CompactLanes(wiring.Component):
     def _operand(self, m: Module, sample: Value, scratch: Value, preact: Value) -> Value:
         """What a lane multiplies."""
         takes, relu = self.takes, self.relu
+        if self._chip.common:
+            taken = takes.input | (takes.preact & ~(relu & (sample < 0)))
+            stored = Mux(taken, sample, 0)
+            return stored | Mux(takes.scratch, scratch, 0) | self.constant.as_signed()
         sample = Mux(takes.input, sample, 0)
         if not self._chip.has_environments:
             # One memory: whether its word counts is one bit.

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware import compact_lanes
 from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.common_memory import LanePort
 from zerotrain.gateware.compact_lanes import CompactLanes
 from zerotrain.gateware.lane import FIRST_STAGE, WEIGHT_STAGE, takes
 from zerotrain.gateware.lane_group import WORD_STAGE, LaneGroup, broadcast
@@ -15,7 +16,7 @@ from zerotrain.gateware.logits import LogitPort
 from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.sequencer import BEAT, CONTROL, Sequencer, for_one_lane
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.program import Result, Source
+from zerotrain.spec.program import LEAST_APART, Result, Source
 from zerotrain.spec.registers import Saturation
 
 __all__ = ["SAMPLE_READ_LATENCY", "Engine"]
@@ -76,6 +77,8 @@ class Engine(wiring.Component):
         Read row ``sample_w.row`` of lane ``sample_w.lane`` instead of what a beat asks for.
     sample : Out(signed)
         That word, ``SAMPLE_READ_LATENCY`` = 9 cycles later; lane and row are still for as long.
+    common : Out(LanePort(chip))
+        Instead of these three if ``chip.common``: samples and pre-activations.
     logits : Out(LogitPort)
         Results for the loss unit.
     merged : In(1)
@@ -98,6 +101,20 @@ class Engine(wiring.Component):
         rows = address_bits(chip.program_depth)
         weights = address_bits(chip.weight_depth)
         inputs = address_bits(chip.sample_rows)
+        own_samples = {
+            "sample_w": In(
+                wiring.Signature(
+                    {
+                        "en": Out(1),
+                        "lane": Out(range(lanes)),
+                        "row": Out(inputs),
+                        "data": Out(f.input.width),
+                    }
+                )
+            ),
+            "sample_read": In(1),
+            "sample": Out(signed(f.input.width)),
+        }
         super().__init__(
             {
                 "start": In(1),
@@ -108,18 +125,7 @@ class Engine(wiring.Component):
                 "program": Out(ReadPort(rows, 64)),
                 "weight": Out(ReadPort(weights, f.weight.width)),
                 "weight_w": Out(WritePort(weights, f.weight.width)),
-                "sample_w": In(
-                    wiring.Signature(
-                        {
-                            "en": Out(1),
-                            "lane": Out(range(lanes)),
-                            "row": Out(inputs),
-                            "data": Out(f.input.width),
-                        }
-                    )
-                ),
-                "sample_read": In(1),
-                "sample": Out(signed(f.input.width)),
+                **({"common": Out(LanePort(chip))} if chip.common else own_samples),
                 "logits": Out(LogitPort(chip)),
                 "merged": In(1),
                 "takes_merged": Out(1),
@@ -138,13 +144,15 @@ class Engine(wiring.Component):
         m = Module()
         chip, f = self._chip, self._chip.formats
         # One width for all addresses and counters: no address or count exceeds a memory's depth.
-        depths = (chip.weight_depth, chip.sample_rows, chip.scratch_depth, chip.preact_depth)
+        depths = (chip.weight_depth, chip.sample_rows, chip.scratch_rows, chip.preact_rows)
         bits = max(address_bits(depth) for depth in depths)
         m.submodules.sequencer = seq = Sequencer(
             len(self.pc),
             bits,
+            count_bits=min(bits, chip.count_width),
             words=chip.lanes if chip.compact else 0,
             loops=chip.loops,
+            loop_counters=chip.loop_counters,
             subtracts=chip.lane_subtracts,
             compact=chip.compact,
         )
@@ -180,7 +188,8 @@ class Engine(wiring.Component):
             beat = Signal(BEAT, name=f"{name}_beat")
             m.d.sync += beat.eq(beats[-1])
             beats.append(beat)
-            targets.append(pipe(m, targets[-1], 1, f"{name}_target", reset_less=True))
+            if not chip.compact:
+                targets.append(pipe(m, targets[-1], 1, f"{name}_target", reset_less=True))
         leaving = Signal()
         m.d.comb += self.busy.eq(seq.busy | leaving | Cat(beat.valid for beat in beats).any())
         # One cycle from the beats to this signal, and from it to the next beat those of the
@@ -205,6 +214,16 @@ class Engine(wiring.Component):
         with m.If(beats[0].valid):
             m.d.sync += control.eq(issued)
 
+        preact = issued.source == Source.PREACT
+        if chip.common:
+            m.submodules.lanes = compact = CompactLanes(chip)
+            m.d.comb += leaving.eq(compact.busy)
+            inputs = issued.source == Source.INPUT
+            rows = {"scratch_row": operand}
+            m.d.sync += self.common.row.eq(operand + Mux(inputs, self.input_base, 0))
+            self._run_compact(m, compact, beats, seq.address.result, control, rows)
+            return m
+
         # The host's samples, on their way to the groups.
         sample_en = Signal()
         sample_lane = Signal.like(self.sample_w.lane, reset_less=True)
@@ -217,10 +236,9 @@ class Engine(wiring.Component):
             sample_data.eq(self.sample_w.data),
         ]
 
-        preact = issued.source == Source.PREACT
         rows = {
             "input_row": Mux(self.sample_read, sample_row, operand + self.input_base),
-            "scratch_row": operand + self._behind_scratch(preact),
+            "scratch_row": operand,
             "preact_row": Mux(preact, operand, aux),
         }
         if chip.compact:
@@ -233,7 +251,7 @@ class Engine(wiring.Component):
                 leaving.eq(compact.busy),
             ]
             m.d.sync += self.sample.eq(compact.sample)
-            self._run_compact(m, compact, beats, targets, control, rows)
+            self._run_compact(m, compact, beats, seq.address.result, control, rows)
             return m
 
         # To the lanes, field by field in the stage that LaneGroup names.
@@ -260,9 +278,7 @@ class Engine(wiring.Component):
             told.first.eq(beats[WORD_STAGE + FIRST_STAGE - 1].first),
             told.write_scratch.eq(write_scratch),
             told.write_preact.eq(write_preact),
-            told.write_row.eq(
-                targets[result_stage - 1] + self._behind_scratch(control.result == Result.PREACT)
-            ),
+            told.write_row.eq(targets[result_stage - 1]),
             told.relu.eq(control.relu),
             told.constant_shift.eq(control.constant_shift),
             told.shift.eq(control.shift),
@@ -337,7 +353,7 @@ class Engine(wiring.Component):
         m: Module,
         lanes: CompactLanes,
         beats: Sequence[data.View],
-        targets: Sequence[Value],
+        first_target: Value,
         control: data.View,
         rows: dict[str, Value],
     ) -> None:
@@ -367,12 +383,28 @@ class Engine(wiring.Component):
             ends.eq(ending.valid & ending.last),
         ]
         # The result's address, and whether it completes an evaluation, hold still for all lanes.
-        target = Signal.like(targets[0], reset_less=True)
-        evaluation = Signal(reset_less=True)
-        before = compact_lanes.RESULT_STAGE - 1
-        with m.If(lanes.begins):
-            m.d.sync += [target.eq(targets[before]), evaluation.eq(beats[before].evaluation)]
+        # Sums are so far apart that a register every few stages holds what is on its way.
+        target, evaluation = first_target, beats[0].evaluation
+        for k in (0, LEAST_APART - 1, compact_lanes.RESULT_STAGE - 1):
+            target_k = Signal.like(target, name=f"target_{k}", reset_less=True)
+            evaluation_k = Signal(name=f"evaluation_{k}", reset_less=True)
+            with m.If(beats[k].valid & beats[k].last):
+                m.d.sync += [target_k.eq(target), evaluation_k.eq(evaluation)]
+            target, evaluation = target_k, evaluation_k
         result, kind = control.result, Signal(Result)
+        merged: Value = lanes.valid & (result == Result.WEIGHT)
+        if chip.common:
+            merged = self._between(m, merged, beats[1].valid)
+            stored = self.common
+            m.d.comb += [
+                lanes.stored.eq(stored.words),
+                stored.en.eq(lanes.valid & (result == Result.PREACT)),
+                stored.lane.eq(lanes.lane),
+                stored.write_row.eq(target),
+                stored.word.eq(lanes.word[: f.preact.width]),
+            ]
+        else:
+            m.d.comb += lanes.write_preact.eq(result == Result.PREACT)
         to_loss = (result == Result.LOGIT) | (result == Result.DLOGIT)
         one = Const(1 << f.weight.frac_bits, f.weight.width)
         m.d.comb += [
@@ -388,9 +420,8 @@ class Engine(wiring.Component):
             lanes.shift.eq(control.shift),
             lanes.result.eq(kind),
             lanes.write_scratch.eq(result == Result.SCRATCH),
-            lanes.write_preact.eq(result == Result.PREACT),
-            lanes.write_row.eq(target + self._behind_scratch(result == Result.PREACT)),
-            self.weight_w.en.eq(lanes.valid & (result == Result.WEIGHT)),
+            lanes.write_row.eq(target),
+            self.weight_w.en.eq(merged),
             self.weight_w.addr.eq(target),
             self.weight_w.data.eq(lanes.word),
         ]
@@ -426,9 +457,13 @@ class Engine(wiring.Component):
         for flag, hit in flags.items():
             m.d.comb += self._flag(flag).eq(counts & hit)
 
-    def _behind_scratch(self, preact: Value) -> Value:
-        """Where pre-activations begin in the scratch memory, if they are there."""
-        return Mux(preact, 0 if self._chip.has_environments else self._chip.scratch_depth, 0)
+    def _between(self, m: Module, merged: Value, reads: Value) -> Value:
+        """When a merged weight is written: in the first cycle in which none is read. Word and
+        address hold still until the next: one cycle of every sum has no beat."""
+        pending = Signal()
+        told = merged | pending
+        m.d.sync += pending.eq(told & reads)
+        return told & ~reads
 
     def _flag(self, bit: Saturation) -> Value:
         return self.saturation[int(bit).bit_length() - 1]

@@ -90,6 +90,7 @@ class MergeUnit(wiring.Component):
         m.submodules.sequencer = seq = Sequencer(
             len(self.pc),
             len(self.weight_w.addr),
+            count_bits=min(len(self.weight_w.addr), chip.count_width),
             loops=False,
             subtracts=chip.subtracts,
             compact=chip.compact,

@@ -130,6 +130,8 @@ class RegisterBank(wiring.Component):
     settings
         One output for each of :data:`SETTINGS` (``n_parameters`` ... ``program_cge``), under the
         register's name and with its width; 0 until written.
+    of_training : Out(1)
+        If ``chip.common``: the access under way is to parameters or momentum. From a register.
     windows
         One ``Out(WindowPort(window))`` for each of ``spec.registers.windows(chip)``, by name.
     """
@@ -154,6 +156,7 @@ class RegisterBank(wiring.Component):
                 "lfsr_w_en": Out(2),
                 "lfsr_w_data": Out(32),
                 **{r.name: Out(r.width) for r in SETTINGS},
+                **({"of_training": Out(1)} if chip.common else {}),
                 **{name: Out(WindowPort(window)) for name, window in self._windows.items()},
             }
         )
@@ -202,6 +205,9 @@ class RegisterBank(wiring.Component):
         busy_access, bad_address, bad_command = Signal(), Signal(), Signal()
         known = Cat(in_registers, *hits.values()).any()
         m.d.comb += bad_address.eq((r_stb & ~known) | (w_stb & ~(known & whole)))
+
+        if self._chip.common:
+            m.d.comb += self.of_training.eq(hits["parameters"] | hits["momentum"])
 
         # Windows.
         r_granted = Signal(len(ports))
@@ -264,7 +270,7 @@ class RegisterBank(wiring.Component):
         return found
 
     def _stored(self, m: Module, write: Value, adr: Value, dat_w: Value) -> Value:
-        """What the memory holds for the register at ``adr``, two cycles later; else 0."""
+        """What the memory holds for the register at ``adr``, a cycle later or two; else 0."""
         constants = {
             "identifier": IDENTIFIER,
             "version": VERSION,
@@ -297,7 +303,7 @@ class RegisterBank(wiring.Component):
                         word.eq(dat_w[: setting.width]), store.eq(takes), accepts.eq(takes)
                     ]  # fmt: skip
         # Registered again: block RAM is slow.
-        return pipe(m, r.data, 1, "stored", reset_less=True)
+        return pipe(m, r.data, 1 - self._chip.compact, "stored", reset_less=True)
 
     def _known_command(self, dat_w: Value) -> Value:
         width = register("command").width

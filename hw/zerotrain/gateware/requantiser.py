@@ -18,7 +18,8 @@ __all__ = ["Requantiser"]
 class Requantiser(wiring.Component):
     """Shifts, saturates: one sum per cycle. Sums have begun at the rounding constant.
 
-    Latency: 1 cycle from ``sum``, ``shift`` and ``result`` to ``word`` and ``clamped``.
+    Latency: 1 cycle from ``take``, ``sum``, ``shift`` and ``result`` to ``word`` and ``clamped``,
+    which are still until the next.
 
     Parameters
     ----------
@@ -26,6 +27,7 @@ class Requantiser(wiring.Component):
 
     Members
     -------
+    take : In(1)
     sum : In(signed(acc_width))
         An exact sum, half of the last place that is kept included.
     shift : In
@@ -39,6 +41,7 @@ class Requantiser(wiring.Component):
         ``word`` was saturated.
     """
 
+    take: Signal
     sum: Signal
     shift: Signal
     result: Signal
@@ -50,6 +53,7 @@ class Requantiser(wiring.Component):
         f = chip.formats
         super().__init__(
             {
+                "take": In(1),
                 "sum": In(signed(chip.acc_width)),
                 "shift": In(range(len(chip.shifts))),
                 "result": In(Result),
@@ -80,5 +84,6 @@ class Requantiser(wiring.Component):
                     m.d.comb += saturation_parts(value, size, extreme, clamped)
             with m.Default():
                 m.d.comb += saturation_parts(value, f.lane_width, extreme, clamped)
-        m.d.sync += [self.word.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
+        with m.If(self.take):
+            m.d.sync += [self.word.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
         return m

@@ -11,6 +11,7 @@ from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.memory import ReadPort
 from zerotrain.spec.program import (
     CONTRACT_FIELDS,
+    LEAST_APART,
     MAX_LEVELS,
     MAX_LOOPS,
     OFFSETS,
@@ -63,14 +64,19 @@ class Sequencer(wiring.Component):
     row_bits : int
         Address bits of the program memory.
     address_bits : int
-        Bits of the four data addresses; counters have as many.
+        Bits of the four data addresses.
+    count_bits : int
+        Bits of the counters.
     words : int
         Results of a sum that leave the lanes one after the other: so many cycles lie between the
-        last beat of one sum and that of the next, at least, unless only lane 0's is wanted
-        (:func:`for_one_lane`), and the cycle after the last beat of a sum has none. 0: all leave
-        at once.
+        last beat of one sum and that of the next, and ``spec.program.LEAST_APART`` at least, which
+        suffices where only lane 0's is wanted (:func:`for_one_lane`); and the cycle after the last
+        beat of a sum has none. 0: all leave at once.
     loops : bool
         Programs may have loops; without, a loop is no instruction.
+    loop_counters : int
+        Counters of a loop, at most. With 1 there are offsets 1 and 3 only: all addresses but the
+        operand's may move, in two ways.
     subtracts : bool
         Products may be subtracted; without, all are added.
     compact : bool
@@ -117,8 +123,10 @@ class Sequencer(wiring.Component):
         row_bits: int,
         address_bits: int,
         *,
+        count_bits: int,
         words: int = 0,
         loops: bool = True,
+        loop_counters: int = MAX_LOOPS,
         subtracts: bool = False,
         compact: bool = False,
     ) -> None:
@@ -127,7 +135,9 @@ class Sequencer(wiring.Component):
         self._row_latency = 3 + self._extra
         self.issue_latency = self._row_latency + self._extra
         self._address_bits = address_bits
+        self._count_bits = count_bits
         self._loops = loops
+        self._loop_counters = loop_counters
         self._subtracts = subtracts
         self._words = words
         super().__init__(
@@ -153,7 +163,7 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = self._address_bits
+        bits, counter = self._address_bits, self._count_bits
         # A row is in `row` `_row_latency` cycles after the cycle that sets `row_addr`.
         row_addr = Signal.like(self.program.addr, reset_less=True)
         row = Signal(data.ArrayLayout(16, 4), reset_less=True)
@@ -173,8 +183,8 @@ class Sequencer(wiring.Component):
 
         # Odometer: the lowest counter that is not zero advances, those below it start again.
         # Whether a counter is zero is known beforehand.
-        count = [Signal(bits, name=f"count_{k}", reset_less=True) for k in range(MAX_LEVELS)]
-        reload = [Signal(bits, name=f"reload_{k}", reset_less=True) for k in range(MAX_LEVELS)]
+        count = [Signal(counter, name=f"count_{k}", reset_less=True) for k in range(MAX_LEVELS)]
+        reload = [Signal(counter, name=f"reload_{k}", reset_less=True) for k in range(MAX_LEVELS)]
         zero = Signal(MAX_LEVELS, reset_less=True)
         reload_zero = Signal(MAX_LEVELS, reset_less=True)
         level = Signal(range(MAX_LEVELS + 1))
@@ -236,32 +246,36 @@ class Sequencer(wiring.Component):
         address = Signal(self.address.shape(), reset_less=True)
         m.d.comb += self.address.eq(address)
         load = Signal()
-        offset = [Signal(bits, name=f"offset_{k}", reset_less=True) for k in range(4)]
+        loops = self._loop_counters
+        offsets = range(4) if loops > 1 else (1, 3)
+        offset = {k: Signal(bits, name=f"offset_{k}", reset_less=True) for k in offsets}
         for s, stream in enumerate(STREAMS):
             named = control[f"{stream}_offset"]
-            options = [offset[k] for k in OFFSETS[stream]]
-            base = Mux(load, Array([Const(0, bits), *options])[named], address[stream])
+            none = Const(0, bits)
+            options = [offset.get(k, none) for k in OFFSETS[stream]]
+            base = Mux(load, Array([none, *options])[named], address[stream])
             with m.If(load | advance):
                 m.d.sync += address[stream].eq(base + row[s][:bits])
 
         # Loops: the same odometer once more, over whole contractions.
-        loop_count = [Signal(bits, name=f"loop_count_{k}") for k in range(MAX_LOOPS)]
-        loop_reload = [Signal(bits, name=f"loop_reload_{k}") for k in range(MAX_LOOPS)]
+        loop_count = [Signal(counter, name=f"loop_count_{k}") for k in range(loops)]
+        loop_reload = [Signal(counter, name=f"loop_reload_{k}") for k in range(loops)]
         loop_rows = Signal.like(row_addr)
         loop_body = Signal.like(row_addr)
         loop_step, offset_clear = Signal(), Signal()
         offset_add = pipe(m, loop_step, self._row_latency, "offset_add")
-        for k in range(4):
+        for k, moved in offset.items():
             with m.If(offset_clear):
-                m.d.sync += offset[k].eq(0)
+                m.d.sync += moved.eq(0)
             with m.Elif(offset_add):
-                m.d.sync += offset[k].eq(offset[k] + row[k][:bits])
+                m.d.sync += moved.eq(moved + row[k][:bits])
         # The level that led to this trip; in the first trip everything runs.
-        loop_advanced = Signal(range(MAX_LOOPS), init=MAX_LOOPS - 1)
+        everything = min(loops, MAX_LOOPS - 1)
+        loop_advanced = Signal(range(everything + 1), init=everything)
         # A contraction lasts longer than it takes to register the level that advances after it.
-        loop_level = Signal(range(MAX_LOOPS + 1), init=MAX_LOOPS)
-        m.d.sync += loop_level.eq(MAX_LOOPS)
-        for k in reversed(range(MAX_LOOPS)):
+        loop_level = Signal(range(loops + 1), init=loops)
+        m.d.sync += loop_level.eq(loops)
+        for k in reversed(range(loops)):
             with m.If(loop_count[k] != 0):
                 m.d.sync += loop_level.eq(k)
 
@@ -340,7 +354,7 @@ class Sequencer(wiring.Component):
                         m.d.sync += row_addr.eq(following)
                         m.next = "Fetch 1"
                     if self._loops:
-                        with m.If(control.loop_last & (loop_level != MAX_LOOPS)):
+                        with m.If(control.loop_last & (loop_level != loops)):
                             m.next = "Loop Step"
             if self._extra:
                 with m.State("Leave"):
@@ -350,14 +364,14 @@ class Sequencer(wiring.Component):
             if self._loops:
                 with m.State("Loop"):
                     m.d.comb += offset_clear.eq(1)
-                    m.d.sync += [loop_reload[k].eq(row[k]) for k in range(MAX_LOOPS)]
-                    m.d.sync += [loop_count[k].eq(row[k]) for k in range(MAX_LOOPS)]
-                    m.d.sync += [loop_advanced.eq(MAX_LOOPS - 1), row_addr.eq(loop_body)]
+                    m.d.sync += [loop_reload[k].eq(row[k]) for k in range(loops)]
+                    m.d.sync += [loop_count[k].eq(row[k]) for k in range(loops)]
+                    m.d.sync += [loop_advanced.eq(everything), row_addr.eq(loop_body)]
                     m.next = "Fetch 1"
                 with m.State("Loop Step"):
                     m.d.comb += loop_step.eq(1)
                     m.d.sync += [loop_advanced.eq(loop_level), row_addr.eq(loop_rows + loop_level)]
-                    for k in range(MAX_LOOPS):
+                    for k in range(loops):
                         with m.If(loop_level == k):
                             m.d.sync += loop_count[k].eq(loop_count[k] - 1)
                         with m.Elif(loop_level > k):
@@ -375,9 +389,10 @@ class Sequencer(wiring.Component):
             return Const(0, 1)
         ended = Signal()
         m.d.sync += ended.eq(issue & last)
-        left = Signal(range(max(2, self._words)))
+        words = max(self._words, LEAST_APART)
+        left = Signal(range(words))
         with m.If(issue & last):
-            m.d.sync += left.eq(Mux(for_one_lane(self.control), 0, self._words - 1))
+            m.d.sync += left.eq(Mux(for_one_lane(self.control), LEAST_APART, words) - 1)
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         return ended | (last & (left != 0))

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.memory import ReadPort, SinglePortMemory, WritePort, address_bits
 from zerotrain.spec.chip import Chip
 
 __all__ = ["FACTOR_LATENCY", "WeightMemory", "weight_latency"]
@@ -37,12 +37,13 @@ def segments(depth: int) -> list[int]:
 class WeightMemory(wiring.Component):
     """Weights under evaluation, and on chips with a merge unit a copy of the lowest ones.
 
-    Without a merge unit this is one memory. With one it is two halves. They are used as one area,
-    even words in one half and odd ones in the other, or, with ``banked``, either of them alone:
-    ``read_bank`` and ``write_bank`` say which, and addresses stay below half the depth. What is
-    written to the first ``merge_depth`` words is also written to the copy, which the merge unit
-    reads through two ports of its own. The copy is that of whichever bank was written last. It has
-    two ports in all, like block RAM: while it is written, no factor is read.
+    Without a merge unit this is one memory; with ``Chip.common`` it reads or writes in a cycle, and
+    no word may be on its way out of it when another is written. With a unit it is two halves. They
+    are used as one area, even words in one half and odd ones in the other, or, with ``banked``,
+    either of them alone: ``read_bank`` and ``write_bank`` say which, and addresses stay below half
+    the depth. What is written to the first ``merge_depth`` words is also written to the copy, which
+    the merge unit reads through two ports of its own. The copy is that of whichever bank was
+    written last. It has two ports in all, like block RAM: while it is written, no factor is read.
 
     Halves lie all over the chip. Each segment of one has its own address registers, marked ``keep``
     since synthesis would merge them, and a register alone behind its words, which goes into the
@@ -98,9 +99,14 @@ class WeightMemory(wiring.Component):
             self._halves(m)
             self._factors(m)
             return m
-        word = signed(self._chip.formats.weight.width)
-        m.submodules.words = words = Memory(shape=word, depth=self._chip.weight_depth, init=[])
-        r, w = words.read_port(), words.write_port()
+        width, depth = self._chip.formats.weight.width, self._chip.weight_depth
+        columns = self._chip.spram_columns(depth, width) if self._chip.common else 0
+        if columns:
+            m.submodules.words = single = SinglePortMemory(width, depth, columns)
+            r, w = single.read, single.write
+        else:
+            m.submodules.words = words = Memory(shape=signed(width), depth=depth, init=[])
+            r, w = words.read_port(), words.write_port()
         p1_row = Signal.like(self.read.addr, reset_less=True)
         m.d.sync += p1_row.eq(self.read.addr)
         m.d.comb += [

@@ -115,6 +115,9 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> list[Candida
         for sizes, tiled in product(_compositions(layer.n_tt_cores), (False, True)):
             if tiled and not (chip.loops and Lowering.can_tile(network, index, sizes)):
                 continue
+            # One port does not read a row of samples and write pre-activations at once.
+            if chip.common and len(sizes) == 1 and index < len(network.layers) - 1:
+                continue
             scratch = Allocator()
             lowering = Lowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
             keys = lowering.groups_of(index, sizes)
@@ -195,7 +198,11 @@ def choose(
             found[c.layer].append(c)
     for index, options in enumerate(found):
         if not options:
-            raise ValueError(f"Layer {index + 1} cannot be tiled with these groups")
+            cannot = "be tiled with these groups"
+            n_tt_cores = network.layers[index].n_tt_cores
+            if chip.common and (n_tt_cores == 1 or (groups and len(groups[index]) == 1)):
+                cannot = "be applied in one go: the common memory is not read and written at once"
+            raise ValueError(f"Layer {index + 1} cannot {cannot}")
     chosen = [_best(options, chip) for options in found]
     # Each layer fits alone. Where they do not fit together, give way where that costs the least.
     parameters = banks(chip) * network.n_parameters

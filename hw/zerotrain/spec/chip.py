@@ -13,8 +13,10 @@ from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.network import Loss
 
-__all__ = ["Chip"]
+__all__ = ["COMMON_PART", "Chip"]
 
+#: Bits of a row of the common memory that are written apart from others: those of iCE40's SPRAM.
+COMMON_PART = 4
 
 #: Most lanes of a group: 18 words of any width fill whole columns of ECP5's 18-bit block RAM.
 _GROUP_LANES = 18
@@ -22,7 +24,10 @@ _GROUP_LANES = 18
 
 #: Values of fields that are left out of a chip's description where they say nothing new, so that
 #: fingerprints of chips older than these fields stay.
-_USUAL = {"cge": True, "environments": True, "loops": True, "compact": False, "spram": False}
+_USUAL = {
+    "cge": True, "environments": True, "loops": True, "compact": False, "spram": False,
+    "common": False, "count_width": 16,
+}  # fmt: skip
 
 
 def _power_of_two(n: int) -> bool:
@@ -66,6 +71,10 @@ class Chip:
     spram : bool
         Parameters, momentum and, on a compact chip, many losses are in single-port RAM, which block
         RAM is saved by: SPRAM of the iCE40UP5K. They are undefined until they are written.
+    common : bool
+        Samples, pre-activations, parameters and momentum are in one single-port memory, of which a
+        row holds a sample word of every lane, and the weights are in another. For compact chips
+        without environments; pre-activations are as wide as samples.
     sample_banks : int
         2: samples and targets of one step are loaded while another works on those of the step
         before. 1: half the memory; a batch is loaded between two steps.
@@ -89,6 +98,8 @@ class Chip:
         Degree of the perturbation generator.
     acc_width : int
         Accumulator width in bits.
+    count_width : int
+        Bits of the counters of a contraction, at most those of an address.
     """
 
     lanes: int
@@ -102,6 +113,7 @@ class Chip:
     weight_depth: int = 2048
     merge_depth: int = 0
     spram: bool = False
+    common: bool = False
     sample_banks: int = 2
     sample_depth: int = 256
     target_depth: int = 32
@@ -114,6 +126,7 @@ class Chip:
     loss_ways: int = 2
     lfsr_degree: int = 48
     acc_width: int = 40
+    count_width: int = 16
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= 64:
@@ -149,6 +162,10 @@ class Chip:
             depth = getattr(self, name)
             if not 2 <= depth <= 1 << 16:
                 raise ValueError(f"{name} is 2 to 65536 words, not {depth!r}")
+        if not 2 <= self.count_width <= 16:
+            raise ValueError(f"Counters are 2 to 16 bits wide, not {self.count_width!r}")
+        if self.common:
+            self._check_common()
         if self.sample_banks not in (1, 2):
             raise ValueError(f"A chip has 1 or 2 banks of samples, not {self.sample_banks!r}")
         if self.merge_depth:
@@ -165,6 +182,22 @@ class Chip:
             )
         if self.query_depth > 64:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
+
+    def _check_common(self) -> None:
+        if self.has_environments or not self.compact or not self.spram or self.sample_banks != 1:
+            raise ValueError(
+                "A chip with common = true has compact = true, spram = true, sample_banks = 1 and "
+                f"no environments, got compact = {self.compact}, spram = {self.spram}, "
+                f"sample_banks = {self.sample_banks}, cge = {self.cge}, "
+                f"environments = {self.environments}"
+            )
+        f = self.formats
+        if f.preact.width != f.input.width:
+            raise ValueError(
+                "With common = true, samples and pre-activations share one memory word: expected "
+                f"preact to be {f.input.width} bits wide like input, got {f.preact} "
+                f"({f.preact.width} bits)"
+            )
 
     @property
     def has_environments(self) -> bool:
@@ -239,10 +272,44 @@ class Chip:
         return self.compact and softmax and self.loss_ways == 1
 
     @property
+    def preact_base(self) -> int:
+        """Row of the first pre-activation. Without environments, no operand takes a word of
+        intermediates and a pre-activation at once: pre-activations then are in the same memory,
+        behind the others, or behind the samples if all that is in one memory (``common``)."""
+        if self.has_environments:
+            return 0
+        return self.sample_rows if self.common else self.scratch_depth
+
+    @property
+    def preact_rows(self) -> int:
+        """Rows of the memory that pre-activations are in."""
+        return self.preact_base + self.preact_depth
+
+    @property
     def scratch_rows(self) -> int:
-        """Rows of the scratch memory. Without CGE, no operand takes a word of intermediates and a
-        pre-activation at once: pre-activations then are in the same memory, behind the others."""
-        return self.scratch_depth + (0 if self.has_environments else self.preact_depth)
+        """Rows of the scratch memory."""
+        return self.scratch_depth if self.has_environments or self.common else self.preact_rows
+
+    @property
+    def training_base(self) -> int:
+        """Row of the first parameter where everything is in one memory: a power of two."""
+        return 1 << (max(self.preact_rows, self.parameter_depth) - 1).bit_length()
+
+    @property
+    def common_width(self) -> int:
+        """Bits of a row of the memory that holds all that: words of all lanes, of which the bits
+        that fill no part share one, or a parameter and its momentum."""
+        f = self.formats
+        own, rest = divmod(f.input.width, COMMON_PART)
+        shared = -(-self.lanes // (COMMON_PART // rest)) if rest else 0
+        training = sum(-(-fmt.width // COMMON_PART) for fmt in (f.weight, f.momentum))
+        return COMMON_PART * max(self.lanes * own + shared, training)
+
+    @property
+    def loop_counters(self) -> int:
+        """Counters of a loop. Forward passes tile one index; environments need all that a loop can
+        have."""
+        return 4 if self.has_environments else 1
 
     @property
     def target_rows(self) -> int:

@@ -43,6 +43,8 @@ class Lowering:
         Lane scratch memory, shared by all sections (they never run at once).
     merge_unit : bool
         The chip has a merge unit.
+    preact_base : int
+        Row of the first pre-activation (``Chip.preact_base``).
 
     Attributes
     ----------
@@ -59,7 +61,13 @@ class Lowering:
     """
 
     def __init__(
-        self, network: Network, formats: Formats, scratch: Allocator, *, merge_unit: bool
+        self,
+        network: Network,
+        formats: Formats,
+        scratch: Allocator,
+        *,
+        merge_unit: bool,
+        preact_base: int = 0,
     ) -> None:
         self.network = network
         self.formats = formats
@@ -68,11 +76,11 @@ class Lowering:
         self.merged = self.merging.at
         self.bias = {b.layer: b.offset for b in network.blocks() if b.tt_core is None}
         self.preact: list[int] = []
-        end = 0
+        end = preact_base
         for layer in network.layers[:-1]:
             self.preact.append(end)
             end += layer.n_outputs
-        self.preact_words = end
+        self.preact_words = end - preact_base
 
     # -- merging -------------------------------------------------------------------------------
 

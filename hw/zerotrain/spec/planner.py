@@ -24,6 +24,8 @@ _DEPTHS = (
     "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
     "preact_depth", "program_depth", "evaluation_depth",
 )  # fmt: skip
+#: What a chip is made for, and what follows from it for the plan.
+_KINDS = ("compact", "spram", "common", "sample_banks")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
@@ -36,7 +38,13 @@ def _lower(
 ) -> tuple[dict[Section, Any], dict[str, int]]:
     """Lower all sections and count the memory words they need."""
     scratch = Allocator()
-    lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
+    lowering = CgeLowering(
+        network,
+        chip.formats,
+        scratch,
+        merge_unit=chip.merge_depth > 0,
+        preact_base=chip.preact_base,
+    )
     merging = lowering.merging
     environments = lowering.environments() if chip.has_environments else []
     keys = [key for n, sizes in enumerate(groups) for key in lowering.groups_of(n, sizes)]
@@ -165,6 +173,12 @@ def plan(
                 f"Network {network.name} does not fit the chip: {name} is {available}, "
                 f"needed are {need} ({need - available} too few)"
             )
+    largest = max(item.largest_count for items in sections.values() for item in items)
+    if largest > 1 << chip.count_width:
+        raise ValueError(
+            f"Network {network.name} does not fit the chip: its program counts to {largest}, "
+            f"counters of {chip.count_width} bits to {1 << chip.count_width}"
+        )
     needed = _acc_width(chip.formats, sections)
     if needed > chip.acc_width:
         raise ValueError(
@@ -209,6 +223,7 @@ def chip_for(
         cge=cge,
         environments=environments,
         loops=overrides.get("loops", True),
+        **{name: overrides[name] for name in _KINDS if name in overrides},
         loss_ways=ways if loss_ways is None else loss_ways,
         acc_width=48,
         output_depth=64,
@@ -216,7 +231,8 @@ def chip_for(
         **limits,
     )
     found = _plan_within(network, roomy, batch, groups, overrides)
-    if overrides.get("merge_depth", _MOST_FACTORS) and network.n_parameters <= _MOST_FACTORS:
+    may_have_unit = overrides.get("merge_depth", 0 if roomy.compact else _MOST_FACTORS)
+    if may_have_unit and network.n_parameters <= _MOST_FACTORS:
         unit = replace(roomy, parameter_depth=_MOST_FACTORS, merge_depth=_MOST_FACTORS)
         with_unit = _plan_within(network, unit, batch, groups, overrides)
         if overrides.get("merge_depth") or _pays(with_unit, found, queries):

@@ -38,13 +38,17 @@ from math import prod
 from zerotrain.spec.chip import Chip
 
 __all__ = [
-    "CONTRACT_FIELDS", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
+    "CONTRACT_FIELDS", "LEAST_APART", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
     "Level", "Loop", "Opcode", "Program", "Result", "Source", "encode", "overhead",
 ]  # fmt: skip
 
 MAX_LEVELS = 6
 MAX_LOOPS = 4
 STREAMS = ("weight", "operand", "aux", "result")
+
+#: Cycles between the last products of two sums on a compact chip, at least: so long, an address on
+#: its way stays in each of three registers.
+LEAST_APART = 4
 
 #: Cycles without a product at the end of a section, until its last result is written: so many more
 #: than between two contractions, and ``Chip.weight_lead``.
@@ -222,7 +226,7 @@ class Contract:
     def pauses(self, lanes: int) -> int:
         """Cycles of one execution in which beats wait for results of sums before, where these leave
         the lanes one after the other (``gateware/compact_lanes.py``)."""
-        apart = max(self.terms + 1, 1 if self.single else lanes)
+        apart = max(self.terms + 1, LEAST_APART, 0 if self.single else lanes)
         return (self.packets - 1) * (apart - self.terms)
 
     def _nest(self) -> tuple[list[Level], list[Level], list[Level]]:
@@ -239,6 +243,11 @@ class Contract:
     def counters(self) -> int:
         """Counters that it takes; ``MAX_LEVELS`` can be encoded."""
         return sum(map(len, self._nest()))
+
+    @property
+    def largest_count(self) -> int:
+        """What the counters must reach."""
+        return max((level.count for levels in self._nest() for level in levels), default=1)
 
     def rows(self, shifts: Sequence[int], **loop_fields: int) -> list[int]:
         """Encode for a chip with this set of shifts.
@@ -313,6 +322,11 @@ class Loop:
     def evaluations(self) -> int:
         """Evaluations that all trips complete, if the last results are logits."""
         return self.trips * self.body[-1].evaluations
+
+    @property
+    def largest_count(self) -> int:
+        """What the counters must reach, the loop's own and those of its contractions."""
+        return max(*self.counts, *(contract.largest_count for contract in self.body))
 
     @property
     def _levels(self) -> list[int]:

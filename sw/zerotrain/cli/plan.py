@@ -31,7 +31,7 @@ def plan_report(session: Session, board: Board | None) -> dict[str, Any]:
                 for resource, need in least_resources(chip, board).items()
             },
         }
-        if chip.sample_banks == 1:
+        if chip.sample_banks == 1 and not chip.common:
             two = least_resources(replace(chip, sample_banks=2), board)
             report["board"]["block_rams_with_two_sample_banks"] = two[Resource.BLOCK_RAM]
     return report
@@ -103,8 +103,8 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
         for resource, count in report["board"]["resources_at_least"].items():
             resources.add_row(resource, str(count["needed"]), str(count["available"]))
         console.print(resources)
-        if chip.sample_banks == 1:
-            two = report["board"]["block_rams_with_two_sample_banks"]
+        two = report["board"].get("block_rams_with_two_sample_banks")
+        if two is not None:
             console.print(
                 "One bank of samples: a batch is loaded between two steps, not during one. "
                 f"Two banks would take {two} block RAMs.",
