@@ -12,7 +12,7 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.overlap import Overlap
 from zerotrain.spec.planner import chip_for, plan
-from zerotrain.spec.program import Contract, Level, Loop, Result, Source
+from zerotrain.spec.program import STREAMS, Contract, Level, Loop, Result, Source
 
 
 def forward_macs(layer: Layer, sizes: tuple[int, ...]) -> int:
@@ -202,6 +202,24 @@ def test_raised_parameters_need_a_fine_weight() -> None:
     Chip(lanes=8, formats=formats)
     with pytest.raises(ValueError, match=r"by 2\*\*-7 \(cge_mu_shift\), .* not resolve it: Q1.6"):
         Chip(lanes=8, formats=formats, environments=False)
+
+
+def test_loops_of_few_counters() -> None:
+    """A chip without environments refuses a loop that its sequencer could not run."""
+
+    def loop(counts: tuple[int, ...], **moves: tuple[int, ...]) -> Loop:
+        work = Contract((), (Level(10, result=1),), (0, 0, 0, 0), Source.INPUT, Result.SCRATCH, 0)
+        along = [moves.get(stream, ()) for stream in STREAMS]
+        return Loop(counts, (replace(work, moves=tuple(along)),))
+
+    loop((4,), weight=(6,), result=(1,)).check(1)
+    loop((4, 1), weight=(6, 0), result=(1, 0)).check(1)
+    both = loop((4, 3), weight=(6, 1), operand=(1, 0))
+    both.check(4)
+    with pytest.raises(ValueError, match=r"^A loop of 2 counters with the offsets \[0, 1\]"):
+        both.check(1)
+    with pytest.raises(ValueError, match=r"more than the chip has: 1 counters, with .* \[1, 3\]$"):
+        loop((4,), operand=(1,)).check(1)
 
 
 def test_verdicts() -> None:

@@ -19,6 +19,7 @@ from zerotrain.spec.program import (
     Opcode,
     Result,
     Source,
+    loop_offsets,
 )
 
 __all__ = ["BEAT", "CONTROL", "Sequencer", "for_one_lane"]
@@ -247,8 +248,7 @@ class Sequencer(wiring.Component):
         m.d.comb += self.address.eq(address)
         load = Signal()
         loops = self._loop_counters
-        offsets = range(4) if loops > 1 else (1, 3)
-        offset = {k: Signal(bits, name=f"offset_{k}", reset_less=True) for k in offsets}
+        offset = {k: Signal(bits, name=f"offset_{k}", reset_less=True) for k in loop_offsets(loops)}
         for s, stream in enumerate(STREAMS):
             named = control[f"{stream}_offset"]
             none = Const(0, bits)

@@ -173,6 +173,9 @@ def plan(
                 f"Network {network.name} does not fit the chip: {name} is {available}, "
                 f"needed are {need} ({need - available} too few)"
             )
+    for item in (item for items in sections.values() for item in items):
+        if isinstance(item, Loop):
+            item.check(chip.loop_counters)
     largest = max(item.largest_count for items in sections.values() for item in items)
     if largest > 1 << chip.count_width:
         raise ValueError(

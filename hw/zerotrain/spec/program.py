@@ -39,7 +39,7 @@ from zerotrain.spec.chip import Chip
 
 __all__ = [
     "CONTRACT_FIELDS", "LEAST_APART", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Contract",
-    "Level", "Loop", "Opcode", "Program", "Result", "Source", "encode", "overhead",
+    "Level", "Loop", "Opcode", "Program", "Result", "Source", "encode", "loop_offsets", "overhead",
 ]  # fmt: skip
 
 MAX_LEVELS = 6
@@ -56,6 +56,15 @@ _END_CYCLES = 3
 
 #: The loop offsets that each stream can name.
 OFFSETS = {"weight": (1, 2, 3), "operand": (0,), "aux": (3,), "result": (3,)}
+
+
+def loop_offsets(counters: int) -> tuple[int, ...]:
+    """The offsets that a sequencer with so many counters of a loop has.
+
+    One counter is for the tiles of a forward pass, with which no operand moves, and weights move in
+    one way.
+    """
+    return (0, 1, 2, 3) if counters > 1 else (1, 3)
 
 
 class Opcode(IntEnum):
@@ -355,6 +364,15 @@ class Loop:
                         raise ValueError(f"A loop's {stream} addresses move in too many ways")
                     offsets[free[0]] = moves
         return offsets
+
+    def check(self, counters: int) -> None:
+        """Raise ``ValueError`` if a sequencer with so many counters cannot run the loop."""
+        levels, offsets = len(self._levels), sorted(self._offsets())
+        if levels > counters or not set(offsets) <= set(loop_offsets(counters)):
+            raise ValueError(
+                f"A loop of {levels} counters with the offsets {offsets} is more than the chip "
+                f"has: {counters} counters, with the offsets {list(loop_offsets(counters))}"
+            )
 
     def rows(self, shifts: Sequence[int]) -> list[int]:
         levels, offsets = self._levels, self._offsets()
