@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, raised_losses
-from zerotrain.golden.tt import forward, merge, single_groups, unpack
+from zerotrain.golden.tt import Groups, forward, merge, unpack
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.step import StepSettings
@@ -37,6 +37,11 @@ NETWORKS = {
         )
     ),
 }
+
+
+def single_groups(network: Network) -> Groups:
+    """Groups of one TT-core each: nothing is merged."""
+    return tuple((1,) * layer.n_tt_cores for layer in network.layers)
 
 
 def data(network: Network, seed: int, batch: int = 16) -> tuple[Ints, Ints, Ints]:

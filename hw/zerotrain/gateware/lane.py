@@ -92,7 +92,7 @@ class Lane(wiring.Component):
     presented. Stages:
 
     0. words arrive; ``takes``, ``constant`` (zero where the operand has none);
-    1. which of them; with CGE, the two sums that differences may need;
+    1. which of them; with environments, the two sums that differences may need;
     2. the operand; the ``weight`` arrives;
     3. multiplication;
     4. the product; ``first`` arrives, and ``subtract`` where a lane merges for CGE;

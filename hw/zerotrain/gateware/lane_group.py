@@ -53,7 +53,7 @@ class LaneGroup(wiring.Component):
     and feeds many loads in one cycle. They are marked ``keep``: synthesis would merge them with
     their twins in other groups.
 
-    Without CGE, pre-activations are rows of the scratch memory from ``scratch_depth`` on.
+    Without environments, pre-activations are rows of the scratch memory.
 
     Stages are those of a beat. Inputs are given one stage before their use:
 

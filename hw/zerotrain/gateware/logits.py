@@ -173,7 +173,7 @@ class LogitSweep(wiring.Component):
 
         # Stage 0: walk over outputs, then groups. Turns past the last output have no element.
         running, finding, past = Signal(), Signal(), Signal()
-        # Without CGE, there are no other evaluations.
+        # Without environments, there are no other evaluations.
         base = Signal() if chip.has_environments else Const(1, 1)
         output = Signal(len(self.n_outputs))
         group = Signal(range(self._groups))

@@ -25,11 +25,11 @@ class SerialSoftmaxLoss(LossUnit):
 
     One evaluation at a time, lane by lane: the logits once for the maximum, then again for the sum
     of exponentials, then its logarithm. One multiplier by single bits does every product with a
-    variable and that with ln 2. Without CGE all evaluations are base evaluations, so that no
+    variable and that with ln 2. Without environments all are base evaluations, so that no
     exponential exceeds 1: sums are short, and nothing but the loss of the batch can saturate.
 
-    With CGE, differences have words of their own, and the logits stay for them. The engine waits
-    until an evaluation is done.
+    With environments, differences have words of their own, and the logits stay for them. The
+    engine waits until an evaluation is done.
 
     The buffer of logits is one word wide, and so is what the engine writes.
 
@@ -116,7 +116,8 @@ class SerialSoftmaxLoss(LossUnit):
 
         # Multiplier: adds a multiplicand for each bit of the multiplier, lowest first, and drops
         # what can no longer change the whole part.
-        # With CGE, an exponential begins where the largest ends, and is only shifted down as well.
+        # With environments, an exponential begins where the largest ends, and is only shifted down
+        # as well.
         above = top if chip.has_environments else 0
         term = Signal(above + FINE_BITS + 1, reset_less=True)
         logarithm_word = Value.cast(Cat(term[above:-1], whole))

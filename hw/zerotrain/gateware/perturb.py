@@ -1,5 +1,6 @@
-"""The perturbation unit: writes theta, theta +- mu, or theta with one parameter raised, into the
-weight memory.
+"""The perturbation unit: writes copies of theta into the weight memory.
+
+A copy is theta itself, theta +- mu, or theta with one parameter raised.
 
 It owns the free-running generator. The update unit replays the generator of every query from
 snapshots of its state that this unit sends it; connect the two by

@@ -185,11 +185,11 @@ class Chip:
 
     def _check_common(self) -> None:
         if self.has_environments or not self.compact or not self.spram or self.sample_banks != 1:
+            names = ("compact", "spram", "sample_banks", "cge", "environments")
+            got = ", ".join(f"{name} = {getattr(self, name)}".lower() for name in names)
             raise ValueError(
                 "A chip with common = true has compact = true, spram = true, sample_banks = 1 and "
-                f"no environments, got compact = {self.compact}, spram = {self.spram}, "
-                f"sample_banks = {self.sample_banks}, cge = {self.cge}, "
-                f"environments = {self.environments}"
+                f"environments = false or cge = false, got {got}"
             )
         f = self.formats
         if f.preact.width != f.input.width:
@@ -359,8 +359,8 @@ class Chip:
     def serial_loss_cycles(self, n_outputs: int) -> int:
         """Most cycles that a serial loss unit needs for an evaluation of a pass: of an output, 2
         for the maximum and 17 for its exponential, or 23 where that is shifted far; the logarithm
-        takes 62. With CGE, exponentials are shifted further, and the logarithm begins further
-        up."""
+        takes 62. With environments, exponentials are shifted further, and the logarithm begins
+        further up."""
         output, logarithm = (36, 100) if self.has_environments else (25, 62)
         return self.lanes * (output * n_outputs + logarithm) + 4
 

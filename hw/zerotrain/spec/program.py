@@ -419,8 +419,8 @@ def overhead(section: Sequence[Contract | Loop], chip: Chip) -> int:
 class Program:
     """An encoded program and the first row of each of its sections.
 
-    ``merge`` runs once per copy of the parameters, ``forward`` once per pass; in a CGE step,
-    ``cge_merge`` runs after ``merge`` and ``cge`` after ``forward``.
+    ``merge`` runs once per copy of the parameters, ``forward`` once per pass; in a CGE
+    step by environments, ``cge_merge`` runs after ``merge`` and ``cge`` after ``forward``.
     """
 
     rows: tuple[int, ...] = (0,)

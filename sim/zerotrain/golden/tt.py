@@ -18,16 +18,11 @@ from zerotrain.spec.registers import Saturation
 
 __all__ = [
     "Groups", "TTLayer", "activate", "check_groups", "difference_weights", "environments",
-    "forward", "layer_forward", "merge", "single_groups", "unpack",
+    "forward", "layer_forward", "merge", "unpack",
 ]  # fmt: skip
 
 #: Sizes of the groups of TT-cores that are merged, from the left, one tuple per layer.
 Groups = tuple[tuple[int, ...], ...]
-
-
-def single_groups(network: Network) -> Groups:
-    """Groups of one TT-core each: nothing is merged."""
-    return tuple((1,) * layer.n_tt_cores for layer in network.layers)
 
 
 def check_groups(network: Network, groups: Groups) -> None:
