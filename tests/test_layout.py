@@ -9,21 +9,33 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("hw", "sw", "sim", "boards")
 
-#: What each package may import from `zerotrain`, besides itself.
+#: What each package may import from `zerotrain`, besides itself. Golden model, gateware, compiler
+#: share the contract and nothing else: each is a check of the others.
 MAY_IMPORT = {
     "spec": set(),
+    "compiler": {"spec"},
+    "config": {"spec", "compiler"},
     "gateware": {"spec"},
     "golden": {"spec"},
     "cosim": {"spec", "gateware", "golden"},
-    "host": {"spec", "gateware", "golden", "cosim", "data"},
-    "data": {"spec"},
-    "boards": {"spec", "gateware", "cosim"},
-    "bench": {"spec", "golden", "cosim", "host", "data", "boards"},
-    "cli": {"spec", "gateware", "golden", "cosim", "host", "data", "boards"},
+    "data": {"spec", "config"},
+    "host": {"spec", "compiler", "config", "gateware", "golden", "cosim", "data"},
+    "boards": {"spec", "compiler", "config", "gateware", "cosim"},
+    "bench": {"spec", "compiler", "config", "golden", "cosim", "host", "data", "boards"},
+    "cli": {"spec", "compiler", "config", "gateware", "golden", "cosim", "host", "data", "boards"},
+}
+#: What the folders of the gateware, blocks of its diagram, may import from one another.
+GATEWARE_MAY_IMPORT = {
+    "storage": {"arithmetic"},
+    "loss": {"arithmetic", "storage"},
+    "update": {"arithmetic", "storage"},
+    "engine": {"arithmetic", "storage", "loss"},
 }
 #: Packages of others that a package must do without.
 MAY_NOT_IMPORT = {
     "spec": {"amaranth", "cocotb"},
+    "compiler": {"amaranth", "cocotb"},
+    "config": {"amaranth", "cocotb"},
     "golden": {"amaranth", "cocotb"},
     "gateware": {"cocotb", "numpy"},
     "host": {"amaranth", "cocotb"},
@@ -87,10 +99,44 @@ def test_imports_point_one_way() -> None:
     assert found == {}
 
 
+def test_blocks_of_the_gateware_point_one_way() -> None:
+    found = []
+    base = ROOT / "hw" / "zerotrain" / "gateware"
+    folders = {path.name for path in base.iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(GATEWARE_MAY_IMPORT)
+    for folder, allowed in GATEWARE_MAY_IMPORT.items():
+        for path in sorted((base / folder).rglob("*.py")):
+            for name in imported(path.read_text(encoding="utf-8")):
+                if name[:2] == ("zerotrain", "gateware") and name[2] not in allowed | {folder}:
+                    found.append((path.name, ".".join(name)))
+    assert found == []
+
+
+def test_no_import_circles() -> None:
+    """No module imports itself, by whatever way round."""
+    needs: dict[str, set[str]] = {}
+    paths = {
+        ".".join(("zerotrain", *path.relative_to(base).with_suffix("").parts)): path
+        for base in (ROOT / part / "zerotrain" for part in PARTS)
+        for path in base.rglob("*.py")
+    }
+    for module, path in paths.items():
+        names = imported(path.read_text(encoding="utf-8"))
+        prefixes = {".".join(name[:k]) for name in names for k in range(2, len(name) + 1)}
+        needs[module] = prefixes & set(paths)
+    finished = set[str]()
+    while ready := {m for m in set(needs) - finished if needs[m] <= finished}:
+        finished |= ready
+    assert set(needs) - finished == set()
+
+
 @pytest.mark.parametrize(
     ("package", "source"),
     [
-        ("golden", "from zerotrain.gateware.lfsr import Lfsr"),
+        ("golden", "from zerotrain.compiler.planner import plan"),
+        ("gateware", "import zerotrain.compiler.contraction"),
+        ("compiler", "from zerotrain.config.config import Config"),
+        ("golden", "from zerotrain.gateware.update.lfsr import Lfsr"),
         ("gateware", "def f():\n    from zerotrain import golden"),
         ("spec", "import amaranth.hdl as hdl"),
         ("cosim", "import zerotrain.host.driver"),

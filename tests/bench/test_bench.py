@@ -20,7 +20,7 @@ from zerotrain.bench.show import show
 from zerotrain.bench.targets import Target
 from zerotrain.bench.workload import Workload
 from zerotrain.boards.catalogue import find_board
-from zerotrain.spec.config import Config
+from zerotrain.config.config import Config
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from zerotrain.bench.workload import Workload
+from zerotrain.config.config import Config
 from zerotrain.golden.chip import GoldenChip
-from zerotrain.spec.config import Config
 from zerotrain.spec.registers import Command
 
 torch = pytest.importorskip(

@@ -7,10 +7,10 @@ import pytest
 from zerotrain.boards.catalogue import BOARDS, Resource
 from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.boards.synthesis import synthesise
+from zerotrain.config.config import Config
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
 from zerotrain.host.session import Session
-from zerotrain.spec.config import Config
 
 
 @pytest.mark.parametrize(

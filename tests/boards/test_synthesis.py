@@ -16,11 +16,11 @@ from zerotrain.boards.harness import HARNESS, component_ports, harness
 from zerotrain.boards.place_and_route import place_and_route
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.boards.tools import ToolError, find_nextpnr, run_tool, tool_version
+from zerotrain.config.config import Config
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
-from zerotrain.gateware.common_memory import CommonMemory
+from zerotrain.gateware.storage.common_memory import CommonMemory
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.config import Config
 
 #: Two multiply-accumulators with registers around the multiplier.
 DESIGN = """

@@ -20,9 +20,9 @@ from zerotrain.cli.display import display, duration
 from zerotrain.cli.doctor import examine
 from zerotrain.cli.main import main
 from zerotrain.cli.options import override, select_schedule
+from zerotrain.config.config import Config
 from zerotrain.host.session import Progress
 from zerotrain.host.trainer import Row
-from zerotrain.spec.config import Config
 
 Capture = pytest.CaptureFixture[str]
 SHORT = [

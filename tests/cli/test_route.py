@@ -13,7 +13,7 @@ from zerotrain.boards.place_and_route import RoutedReport, Run
 from zerotrain.boards.timing_path import TimingPath
 from zerotrain.cli import route
 from zerotrain.cli.main import main
-from zerotrain.spec.config import Config
+from zerotrain.config.config import Config
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
-from zerotrain.gateware import weights
-from zerotrain.gateware.memory import read_latency
+from zerotrain.gateware.storage import weights
+from zerotrain.gateware.storage.memory import read_latency
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits

@@ -6,12 +6,12 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from zerotrain.gateware.engine import Engine
-from zerotrain.gateware.loss_units import loss_unit
-from zerotrain.gateware.perturb import Perturb
-from zerotrain.gateware.update import Update
+from zerotrain.compiler.planner import chip_for, plan
+from zerotrain.gateware.engine.engine import Engine
+from zerotrain.gateware.loss.loss_units import loss_unit
+from zerotrain.gateware.update.perturb import Perturb
+from zerotrain.gateware.update.update import Update
 from zerotrain.spec.network import Activation, Layer, Network, dense
-from zerotrain.spec.planner import chip_for, plan
 
 __all__ = ["CHIP", "NETWORK", "PLAN", "Units"]
 

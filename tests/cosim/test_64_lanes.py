@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from zerotrain.compiler.lowering_cge import CgeForm
+from zerotrain.compiler.planner import plan
 from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.lowering_cge import CgeForm
 from zerotrain.spec.network import Activation, Layer, Network
-from zerotrain.spec.planner import plan
 
 from .test_random_networks import Case, compare, draw_case
 

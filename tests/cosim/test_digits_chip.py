@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from zerotrain.compiler.plan import StepCost, StepKind
+from zerotrain.compiler.planner import chip_for, plan
+from zerotrain.config.config import Config
 from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.host.driver import Driver
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.config import Config
-from zerotrain.spec.plan import StepCost, StepKind
-from zerotrain.spec.planner import chip_for, plan
 from zerotrain.spec.registers import Command
 from zerotrain.spec.step import StepSettings
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from zerotrain.config.config import Config
 from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.data import load
 from zerotrain.data.dataset import quantize
@@ -19,7 +20,6 @@ from zerotrain.host.driver import Driver
 from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.schedule import step_settings
 from zerotrain.host.session import Session
-from zerotrain.spec.config import Config
 from zerotrain.spec.registers import Baseline, Command
 from zerotrain.spec.step import StepSettings
 

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zerotrain.compiler.lowering import Lowering
+from zerotrain.compiler.lowering_cge import CgeForm, CgeLowering
+from zerotrain.compiler.plan import Plan
+from zerotrain.compiler.planner import plan
 from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver, StepResult
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
-from zerotrain.spec.lowering import Lowering
-from zerotrain.spec.lowering_cge import CgeForm, CgeLowering
 from zerotrain.spec.network import Activation, Layer, Loss, Network
-from zerotrain.spec.plan import Plan
-from zerotrain.spec.planner import plan
 from zerotrain.spec.registers import Command, Error, commands, register, windows
 
 from ..golden import draw

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zerotrain.config.config import Config
 from zerotrain.golden.fast import contract, lift
 from zerotrain.golden.fast.contract import prepare as prepared
 from zerotrain.golden.fast.engine import FAST, engine_of
 from zerotrain.golden.fast.threads import run_tasks, thread_count
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import READABLE, Engine, Model, State, cge_step, evaluate, rge_step
-from zerotrain.spec.config import Config
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.registers import Saturation

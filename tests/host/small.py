@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.config.config import Config
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.mixing import uniform
 from zerotrain.golden.chip import GoldenChip
@@ -13,7 +14,6 @@ from zerotrain.host.driver import Driver
 from zerotrain.host.session import Session
 from zerotrain.host.trainer import Trainer
 from zerotrain.spec.bus import Bus
-from zerotrain.spec.config import Config
 
 TOML = """
 name = "small"

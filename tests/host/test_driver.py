@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from zerotrain.compiler.plan import Plan
+from zerotrain.compiler.planner import chip_for, plan
 from zerotrain.data.mixing import words
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
 from zerotrain.host.driver import ChipError, Driver
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
-from zerotrain.spec.plan import Plan
-from zerotrain.spec.planner import chip_for, plan
 from zerotrain.spec.registers import Baseline, Command, UpdateRule, register
 from zerotrain.spec.step import StepSettings
 

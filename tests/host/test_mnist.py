@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from zerotrain.config.config import Config
+from zerotrain.config.training import CgeStage
 from zerotrain.data.dataset import Dataset
 from zerotrain.data.mnist import find_directory, load_mnist
 from zerotrain.host.session import ChipKind, Session
-from zerotrain.spec.config import Config
-from zerotrain.spec.training import CgeStage
 
 STEPS = 30
 SAMPLES = {"training": 2000, "validation": 100, "test": 500}

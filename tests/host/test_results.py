@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from zerotrain.cli.options import ScheduleKind, override, select_schedule
+from zerotrain.config.config import Config
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.results import (
     MARKERS,
@@ -20,7 +21,6 @@ from zerotrain.host.results import (
     table,
 )
 from zerotrain.host.session import ChipKind, Session, summary, train
-from zerotrain.spec.config import Config
 
 from . import small
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from zerotrain.config.training import CgeStage, Decay, RgeStage, Rule, Training
 from zerotrain.data.mixing import words
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.update import update
 from zerotrain.host.schedule import Schedule, step_settings
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.registers import Baseline, Command, UpdateRule
-from zerotrain.spec.training import CgeStage, Decay, RgeStage, Rule, Training
 
 FORMATS = Formats()
 CGE = CgeStage(10, 0.03, 0.001, momentum=0.9)

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zerotrain.cli.options import override
+from zerotrain.config.config import Config
 from zerotrain.data.mixing import words as random_words
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.driver import Evaluation, StepResult
@@ -21,7 +22,6 @@ from zerotrain.host.session import ChipKind, Progress, Session, summary, train
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import verify
 from zerotrain.spec.bus import Bus
-from zerotrain.spec.config import Config
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network, dense
 from zerotrain.spec.registers import Baseline, Command, Saturation, register, windows

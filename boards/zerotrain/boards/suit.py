@@ -5,7 +5,7 @@ from typing import Any
 
 from zerotrain.boards.catalogue import Board, Family
 from zerotrain.boards.estimate import fits
-from zerotrain.spec.config import Config
+from zerotrain.config.config import Config
 
 __all__ = ["with_board", "with_fitting_banks"]
 

@@ -145,8 +145,8 @@ def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool)
 
 
 def _without_spram_contents(verilog: str) -> str:
-    """SPRAM cannot be initialised (zerotrain.gateware.memory). Its contents also take Yosys minutes
-    to read."""
+    """SPRAM cannot be initialised (zerotrain.gateware.storage.memory). Its contents also take
+    Yosys minutes to read."""
     return re.sub(r"^ *spram\[\d+\] = .*;\n", "", verilog, flags=re.MULTILINE)
 
 

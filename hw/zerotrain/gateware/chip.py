@@ -21,18 +21,18 @@ from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.common_memory import CommonMemory
 from zerotrain.gateware.controller import Controller
-from zerotrain.gateware.engine import Engine
-from zerotrain.gateware.loss_units import loss_unit
-from zerotrain.gateware.memory import SinglePortMemory, address_bits, read_latency
-from zerotrain.gateware.memory import WritePort as WriteUser
-from zerotrain.gateware.merge import MergeUnit
-from zerotrain.gateware.perturb import Perturb
+from zerotrain.gateware.engine.engine import Engine
+from zerotrain.gateware.engine.merge import MergeUnit
+from zerotrain.gateware.loss.loss_units import loss_unit
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
-from zerotrain.gateware.update import Update
-from zerotrain.gateware.update_serial import SerialUpdate
-from zerotrain.gateware.weights import WeightMemory
+from zerotrain.gateware.storage.common_memory import CommonMemory
+from zerotrain.gateware.storage.memory import SinglePortMemory, address_bits, read_latency
+from zerotrain.gateware.storage.memory import WritePort as WriteUser
+from zerotrain.gateware.storage.weights import WeightMemory
+from zerotrain.gateware.update.perturb import Perturb
+from zerotrain.gateware.update.update import Update
+from zerotrain.gateware.update.update_serial import SerialUpdate
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.memory import address_bits
+from zerotrain.gateware.storage.memory import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import Baseline, Command, register
@@ -52,7 +52,7 @@ class Controller(wiring.Component):
         One input for each register that the step needs, under the register's name.
     busy : Out(1)
     perturb_start, perturb_busy, perturb, raises, query
-        :class:`~zerotrain.gateware.perturb.Perturb`.
+        :class:`~zerotrain.gateware.update.perturb.Perturb`.
     merge_start, merge_pc, merge_busy
         What runs the merge sections: the merge unit, or the engine.
     merged : In(1)
@@ -60,7 +60,7 @@ class Controller(wiring.Component):
     copy_bank, evaluation_bank : Out(1)
         Banks of the weight memory: of the copy in preparation, of the one under evaluation.
     engine_start, engine_pc, engine_busy, input_base, active_lanes
-        :class:`~zerotrain.gateware.engine.Engine`.
+        :class:`~zerotrain.gateware.engine.engine.Engine`.
     engine_merged : Out(1)
         A contraction that waits for merging may begin.
     takes_merged : In(1)
@@ -70,7 +70,7 @@ class Controller(wiring.Component):
     pass_open : Out(1)
         The engine may use the loss unit's credits.
     update_start, update_cge, update_busy
-        :class:`~zerotrain.gateware.update.Update`.
+        :class:`~zerotrain.gateware.update.update.Update`.
     """
 
     def __init__(self, chip: Chip) -> None:

@@ -6,8 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.engine import SAMPLE_READ_LATENCY
-from zerotrain.gateware.memory import address_bits
+from zerotrain.gateware.engine.engine import SAMPLE_READ_LATENCY
+from zerotrain.gateware.storage.memory import address_bits
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import (

@@ -232,7 +232,7 @@ class Chip:
     @property
     def gap_cycles(self) -> int:
         """Cycles without a product between two contractions, until the second can read what the
-        first wrote (``gateware/engine.py``): two more where that may be weights, and on a compact
+        first wrote (``gateware/engine``): two more where that may be weights, and on a compact
         chip the result of the last lane. Fetching goes on meanwhile; this hides the steps of a
         loop, and its start but for two cycles."""
         if self.compact:

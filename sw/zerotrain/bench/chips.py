@@ -8,7 +8,7 @@ from zerotrain.bench.simulation import Simulated
 from zerotrain.bench.workload import KINDS, Workload, epoch_samples
 from zerotrain.boards.catalogue import Board, Resource
 from zerotrain.boards.estimate import check_fits, least_resources
-from zerotrain.spec.plan import StepKind
+from zerotrain.compiler.plan import StepKind
 
 __all__ = ["chip_report", "step_cycles"]
 

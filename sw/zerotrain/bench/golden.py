@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.bench.workload import COMMANDS, KINDS, Workload
+from zerotrain.compiler.plan import StepKind
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.golden.fast.engine import engine_of
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, rge_step
 from zerotrain.spec.bus import Bus
-from zerotrain.spec.plan import StepKind
 
 __all__ = ["CountingBus", "golden_seconds", "step_bytes"]
 

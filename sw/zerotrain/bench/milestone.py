@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zerotrain.spec.config import Config, preset_names
+from zerotrain.config.config import Config, preset_names
 from zerotrain.spec.network import Network
 
 __all__ = ["ACCURACY", "RESULTS", "Milestone", "find_milestones"]

@@ -17,9 +17,9 @@ from zerotrain.bench.targets import targets
 from zerotrain.bench.workload import KINDS, Workload
 from zerotrain.boards.catalogue import Board, find_board
 from zerotrain.boards.suit import with_board, with_fitting_banks
+from zerotrain.compiler.plan import StepKind
+from zerotrain.config.config import Config
 from zerotrain.golden.fast.threads import thread_count
-from zerotrain.spec.config import Config
-from zerotrain.spec.plan import StepKind
 from zerotrain.spec.registers import Baseline
 from zerotrain.spec.step import StepSettings
 

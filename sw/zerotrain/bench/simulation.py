@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zerotrain.bench.workload import COMMANDS, Workload
+from zerotrain.compiler.plan import StepKind
 from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.golden.chip import GoldenChip
-from zerotrain.spec.plan import StepKind
 from zerotrain.spec.step import StepSettings
 
 __all__ = ["Simulated", "simulate"]

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.compiler.plan import StepCost, StepKind
+from zerotrain.config.config import Config
 from zerotrain.data.digits import load_digits
 from zerotrain.host.driver import Driver
 from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.schedule import step_settings
 from zerotrain.host.session import Session
 from zerotrain.spec.bus import Bus
-from zerotrain.spec.config import Config
-from zerotrain.spec.plan import StepCost, StepKind
 from zerotrain.spec.registers import Baseline, Command
 from zerotrain.spec.step import StepSettings
 

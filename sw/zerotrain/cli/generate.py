@@ -10,11 +10,11 @@ from zerotrain.boards.catalogue import Board
 from zerotrain.boards.estimate import check_fits
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cli.plan import plan_report
+from zerotrain.config.config import ChipOptions, Config
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
 from zerotrain.host.session import Session
 from zerotrain.spec.artefacts import write_artefacts
-from zerotrain.spec.config import ChipOptions, Config
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["generate_chip"]

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from zerotrain.boards.catalogue import Board, find_board
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
+from zerotrain.config.config import Config, preset_names
 from zerotrain.host.session import ChipKind, Session
-from zerotrain.spec.config import Config, preset_names
 
 __all__ = ["app", "main"]
 

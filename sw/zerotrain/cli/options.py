@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from zerotrain.spec.config import Config, nearest, preset_names
+from zerotrain.config.config import Config, nearest, preset_names
 
 __all__ = ["ScheduleKind", "load_config", "override"]
 

@@ -10,6 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from zerotrain.cli.display import display
+from zerotrain.config.config import Config
 from zerotrain.data import load
 from zerotrain.data.dataset import Dataset
 from zerotrain.host.checkpoint import Checkpoint
@@ -17,7 +18,6 @@ from zerotrain.host.folder import RunFolder
 from zerotrain.host.session import ChipKind, Session, summary, train
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
-from zerotrain.spec.config import Config
 
 __all__ = ["INTERRUPTED", "evaluate_run", "run_training"]
 

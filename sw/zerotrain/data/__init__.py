@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from zerotrain.config.config import nearest
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.digits import load_digits
 from zerotrain.data.mnist import load_mnist
-from zerotrain.spec.config import nearest
 
 __all__ = ["DATASETS", "Dataset", "Split", "load"]
 

@@ -12,10 +12,10 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+from zerotrain.config.config import Config
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.plots import training_curves
 from zerotrain.host.trainer import Row
-from zerotrain.spec.config import Config
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["RunFolder"]

@@ -19,14 +19,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.config.config import Config
+from zerotrain.config.training import Training
 from zerotrain.data.dataset import Dataset, Split, quantize
 from zerotrain.host.driver import Driver, Evaluation
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.trainer import Row
-from zerotrain.spec.config import Config
 from zerotrain.spec.files import write_atomic
-from zerotrain.spec.training import Training
 
 __all__ = ["MARKERS", "Result", "insert_table", "load_all", "pack_parameters", "publish", "table"]
 
@@ -47,7 +47,7 @@ class Result:
     Attributes
     ----------
     config : dict
-        The run's configuration, :meth:`~zerotrain.spec.config.Config.to_dict`.
+        The run's configuration, :meth:`~zerotrain.config.config.Config.to_dict`.
     groups : list
         TT-core groups of the forward pass, layer by layer.
     steps, cge_steps, epoch_steps : int

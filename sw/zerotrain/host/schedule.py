@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.config.training import CgeStage, RgeStage, Rule, Training
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.registers import Baseline, Command, UpdateRule, register
 from zerotrain.spec.step import StepSettings
-from zerotrain.spec.training import CgeStage, RgeStage, Rule, Training
 
 __all__ = ["PlannedStep", "Schedule", "ScheduleState", "step_settings"]
 

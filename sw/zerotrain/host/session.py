@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from zerotrain.compiler.lowering import Groups
+from zerotrain.compiler.plan import Plan
+from zerotrain.compiler.planner import plan
+from zerotrain.config.config import Config
+from zerotrain.config.training import Training
 from zerotrain.data.dataset import Dataset
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver
@@ -15,12 +20,7 @@ from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.config import Config
-from zerotrain.spec.lowering import Groups
-from zerotrain.spec.plan import Plan
-from zerotrain.spec.planner import plan
 from zerotrain.spec.registers import Baseline, Saturation
-from zerotrain.spec.training import Training
 
 __all__ = ["ChipKind", "Progress", "Session", "summary", "train"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.config.training import Training
 from zerotrain.data.augment import shift_images
 from zerotrain.data.dataset import Dataset, Split, quantize
 from zerotrain.data.mixing import permutation
@@ -18,7 +19,6 @@ from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.schedule import PlannedStep, Schedule
 from zerotrain.spec.lfsr import mix_seed
 from zerotrain.spec.registers import Command, Saturation
-from zerotrain.spec.training import Training
 
 __all__ = ["Counters", "Row", "Trainer"]
 
@@ -91,7 +91,7 @@ class Trainer:
     dataset : Dataset
         What to learn.
     step_macs : callable, optional
-        ``(kind, batch, losses) -> MACs``, :meth:`zerotrain.spec.plan.Plan.step_macs`.
+        ``(kind, batch, losses) -> MACs``, :meth:`zerotrain.compiler.plan.Plan.step_macs`.
     """
 
     def __init__(

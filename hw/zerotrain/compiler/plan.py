@@ -1,0 +1,269 @@
+"""Plans: a network's program for a chip, and what its steps cost."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from zerotrain.compiler.candidates import Candidate, cge_candidates, forward_candidates
+from zerotrain.compiler.contraction import Contract, Loop, overhead
+from zerotrain.compiler.lowering import Groups
+from zerotrain.compiler.lowering_cge import CgeForms
+from zerotrain.compiler.overlap import Overlap
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.network import Network
+from zerotrain.spec.program import Program, Result
+from zerotrain.spec.registers import Baseline
+
+__all__ = ["SECTIONS", "Plan", "Section", "StepCost", "StepKind"]
+
+StepKind = Literal["evaluate", "rge", "cge"]
+STEP_KINDS: tuple[StepKind, ...] = ("evaluate", "rge", "cge")
+Section = Literal["merge", "forward", "cge_merge", "cge"]
+SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
+#: What a step runs once per pass, and what once per copy of the parameters; CGE with environments.
+SECTIONS_OF: dict[StepKind, tuple[tuple[Section, ...], tuple[Section, ...]]] = {
+    "evaluate": (("forward",), ("merge",)),
+    "rge": (("forward",), ("merge",)),
+    "cge": (("forward", "cge"), ("merge", "cge_merge")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """Cost of one step.
+
+    Attributes
+    ----------
+    macs : int
+        Useful multiply-accumulates: one per sample for lane work, one in all for merging on the
+        lanes (whose result is the same in every lane).
+    parts : dict
+        Estimated cycles, by what they go to: ``products`` of samples, ``idle_lanes`` in a last pass
+        that is not full, ``fetching`` contractions and, on a compact chip, waiting for results to
+        leave, waiting for the ``loss_unit``, ``preparing`` copies of the parameters (perturbing and
+        merging) while the lanes wait, ``updating``. What the chip really needs is in its counters.
+    hidden : int
+        Cycles of preparing copies while the lanes work on others; not among the parts.
+    """
+
+    macs: int
+    parts: dict[str, int]
+    hidden: int
+
+    @property
+    def cycles(self) -> int:
+        """Estimated cycles of the step."""
+        return sum(self.parts.values())
+
+    def use(self, lanes: int) -> float:
+        """Share of lane-cycles that do useful multiply-accumulates."""
+        return self.macs / (self.cycles * lanes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network's program for a chip.
+
+    Attributes
+    ----------
+    groups : Groups
+        TT-core groups of each layer's forward pass: part of what defines the numbers.
+    tiled : tuple of bool
+        Which layers the forward pass applies tile by tile.
+    forms : CgeForms
+        Form of each layer's CGE evaluations; none if the chip does no CGE by environments.
+    sections : dict
+        Contractions of every section, before encoding; none for CGE without environments.
+    words : dict
+        Words that the network needs of each memory, by the name of the chip's depth parameter.
+    """
+
+    network: Network
+    chip: Chip
+    groups: Groups
+    tiled: tuple[bool, ...]
+    forms: CgeForms
+    program: Program
+    sections: dict[Section, list[Contract | Loop]] = field(repr=False)
+    words: dict[str, int]
+    batch: int
+
+    @property
+    def step_kinds(self) -> tuple[StepKind, ...]:
+        """Kinds of steps that the chip does."""
+        return STEP_KINDS if self.chip.cge else STEP_KINDS[:-1]
+
+    def beats(self, section: Section) -> int:
+        """Multiply-accumulates per lane of one run of a section."""
+        return sum(item.beats for item in self.sections[section])
+
+    def _loss_wait(self, section: Section) -> int:
+        """Cycles of one run in which the engine waits for the loss unit.
+
+        A loss is computed next to the products of the following evaluation, but by a serial unit.
+        """
+        n_outputs, serial = self.network.n_outputs, self.chip.serial_loss
+        loss = (self.chip.serial_loss_cycles if serial else self.chip.loss_cycles)(n_outputs)
+        wait = 0
+        for item in self.sections[section]:
+            last = item.body[-1] if isinstance(item, Loop) else item
+            if last.result == Result.DLOGIT:
+                # A serial unit does one evaluation at a time.
+                wait += max(0, item.evaluations * loss - (0 if serial else item.beats))
+        return wait
+
+    def _update_cycles(self, kind: StepKind, queries: int) -> int:
+        """Cycles of updating one parameter; on compact chips with shifts of 16 bits in all."""
+        least = {"evaluate": 0, "rge": max(queries, 10), "cge": 7}[kind]
+        return max(least, 27 + 16) if self.chip.compact and least else least
+
+    def _serial_wait(self, passes: int, copies: int, evaluating: int, preparing: int) -> int:
+        """Cycles in which a serial loss unit delays the next pass, or the next copy's first."""
+        if not self.chip.serial_loss:
+            return 0
+        loss, forward = self.chip.serial_loss_cycles(self.network.n_outputs), evaluating // passes
+        waits = copies * (passes - 1) * max(0, loss - forward)
+        return waits + copies * max(0, loss - forward - preparing // copies)
+
+    def _sections_of(self, kind: StepKind) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
+        return SECTIONS_OF["rge" if kind == "cge" and self.chip.raises else kind]
+
+    def copies(self, kind: StepKind, queries: int = 8, baseline: Baseline = Baseline.MEAN) -> int:
+        """Copies of the parameters that a step evaluates by a forward pass each."""
+        if kind == "rge":
+            return queries + (baseline == Baseline.BASE)
+        if kind == "cge" and not self.chip.has_environments:
+            return self.network.n_parameters + 1
+        return 1
+
+    def step_cost(
+        self,
+        kind: StepKind,
+        *,
+        batch: int | None = None,
+        queries: int = 8,
+        baseline: Baseline = Baseline.MEAN,
+    ) -> StepCost:
+        """MACs and estimated cycles of one step."""
+        batch = self.batch if batch is None else batch
+        lanes, d = self.chip.lanes, self.network.n_parameters
+        passes = -(-batch // lanes)
+        copies = self.copies(kind, queries, baseline)
+        run, _ = self._sections_of(kind)
+        beats = sum(self.beats(section) for section in run)
+        products = copies * batch * beats // lanes
+        fetching = passes * self._fetching(run)
+        preparing, hidden = self._preparing(kind, passes, copies)
+        parts = {
+            "products": products,
+            "idle_lanes": copies * passes * beats - products,
+            "fetching": copies * fetching,
+            "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run)
+            + self._serial_wait(passes, copies, passes * beats + fetching, preparing),
+            "preparing": preparing,
+            "updating": d * self._update_cycles(kind, queries),
+        }
+        return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
+
+    def _fetching(self, sections: Iterable[Section]) -> int:
+        """Cycles without products of one run of each section."""
+        return sum(overhead(self.sections[section], self.chip) for section in sections)
+
+    def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
+        """Cycles of preparing copies while the lanes wait, and while they work."""
+        d, gap = self.network.n_parameters, self.chip.gap_cycles
+        _, merging = self._sections_of(kind)
+        if not self.chip.merge_depth:
+            macs = sum(self.beats(section) for section in merging)
+            fetching = self._fetching(merging)
+            return copies * (d + macs + fetching), 0
+        factors = self.chip.merge_depth
+        overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap, factors)
+        waiting = overlap.evaluated(copies) - copies * passes * overlap.forward_cycles
+        total = copies * overlap.preparing_cycles
+        if kind == "cge" and self.chip.has_environments:
+            more = Overlap(self.sections["cge_merge"], (), 0, 1, gap, factors).preparing_cycles
+            total += more
+            # The coordinates of the first pass wait for everything.
+            waiting += max(0, total - waiting - overlap.forward_cycles)
+        return waiting, total - waiting
+
+    def step_macs(self, kind: StepKind, batch: int, losses: int) -> int:
+        """Useful MACs of a step that takes so many losses, for multiplier use from the chip's
+        counters. With environments, those of a CGE step share one run of the program."""
+        run, merging = self._sections_of(kind)
+        macs = batch * sum(self.beats(section) for section in run)
+        if not self.chip.merge_depth:
+            macs += sum(self.beats(section) for section in merging)
+        shared = kind == "cge" and self.chip.has_environments
+        return macs if shared else losses * macs
+
+    def candidates(self) -> dict[str, list[dict[str, Any]]]:
+        """What the planner chose from for every layer, as plain values with the reason of each
+        choice: for the ``forward`` pass, and for ``cge`` if the chip does that by environments."""
+        network, chip = self.network, self.chip
+        forward = forward_candidates(network, chip, self.batch)
+        cge = cge_candidates(network, chip, self.batch) if chip.has_environments else []
+
+        def rows(found: list[Candidate], chosen: list[Candidate]) -> list[dict[str, Any]]:
+            return [
+                {
+                    "layer": c.layer,
+                    "name": c.title,
+                    "macs": c.macs,
+                    "merge_macs": c.merge_macs,
+                    "scratch_words": c.scratch,
+                    "weight_words": c.weights,
+                    "cycles": c.cycles,
+                    "verdict": c.verdict(chosen[c.layer], chip),
+                }
+                for c in found
+            ]
+
+        ways = list(zip(self.groups, self.tiled, strict=True))
+        return {
+            "forward": rows(forward, [c for c in forward if (c.groups, c.tiled) == ways[c.layer]]),
+            "cge": rows(cge, [c for c in cge if c.form == self.forms[c.layer]]),
+        }
+
+    def report(self) -> dict[str, Any]:
+        """The plan as plain values, for JSON and tables."""
+        dense = sum(
+            layer.n_inputs * layer.n_outputs + layer.bias * layer.n_outputs
+            for layer in self.network.layers
+        )
+        costs = {kind: self.step_cost(kind) for kind in self.step_kinds}
+        cge_passes = self.copies("cge") if self.chip.cge else 1
+        return {
+            "network": self.network.to_dict(),
+            "parameters": self.network.n_parameters,
+            "groups": [list(sizes) for sizes in self.groups],
+            "tiled": list(self.tiled),
+            "cge_forms": [str(form) for form in self.forms],
+            "candidates": self.candidates(),
+            "batch": self.batch,
+            "macs_per_sample": {
+                "forward": self.beats("forward"),
+                "dense": dense,
+                "cge": cge_passes * self.beats("forward") + self.beats("cge"),
+            },
+            "macs_merge": {
+                "query": self.beats("merge"),
+                "cge_step": cge_passes * self.beats("merge") + self.beats("cge_merge"),
+            },
+            "steps": {
+                kind: {
+                    "macs": cost.macs,
+                    "estimated_cycles": cost.cycles,
+                    "estimated_use": round(cost.use(self.chip.lanes), 4),
+                    "estimated_parts": cost.parts,
+                    "estimated_hidden": cost.hidden,
+                }
+                for kind, cost in costs.items()
+            },
+            "program_rows": len(self.program.rows),
+            "memory": {
+                name: {"needed": need, "available": getattr(self.chip, name)}
+                for name, need in self.words.items()
+            },
+        }

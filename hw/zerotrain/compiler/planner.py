@@ -1,0 +1,274 @@
+"""The planner: a network on a chip, with its cost known before anything is built.
+
+It chooses how every layer is gone about, lowers the four program sections and allocates the
+memories. What that costs is in the :class:`~zerotrain.compiler.plan.Plan`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from zerotrain.compiler.allocator import Allocator
+from zerotrain.compiler.candidates import banks, choose, choose_forms
+from zerotrain.compiler.contraction import Loop, encode
+from zerotrain.compiler.lowering import Groups
+from zerotrain.compiler.lowering_cge import CgeForms, CgeLowering
+from zerotrain.compiler.plan import SECTIONS, Plan, Section
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats
+from zerotrain.spec.network import Network
+from zerotrain.spec.program import Program
+
+__all__ = ["check_groups", "chip_for", "plan"]
+
+_DEPTHS = (
+    "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
+    "preact_depth", "program_depth", "evaluation_depth",
+)  # fmt: skip
+#: What a chip is made for, and what follows from it for the plan.
+_KINDS = ("compact", "spram", "common", "sample_banks")
+#: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
+#: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
+_SCRATCH_WORDS = 1 << 16
+#: Words of the merge unit's copy of the weights, at most: half of the largest weight memory.
+_MOST_FACTORS = 1 << 15
+
+
+def _lower(
+    network: Network, chip: Chip, groups: Groups, tiled: tuple[bool, ...], forms: CgeForms
+) -> tuple[dict[Section, Any], dict[str, int]]:
+    """Lower all sections and count the memory words they need."""
+    scratch = Allocator()
+    lowering = CgeLowering(
+        network,
+        chip.formats,
+        scratch,
+        merge_unit=chip.merge_depth > 0,
+        preact_base=chip.preact_base,
+    )
+    merging = lowering.merging
+    environments = lowering.environments() if chip.has_environments else []
+    keys = [key for n, sizes in enumerate(groups) for key in lowering.groups_of(n, sizes)]
+    merging.place_factors(keys + environments)
+    merging.place(keys)
+    bank = merging.words
+    if chip.has_environments:
+        merging.place(environments)
+    sections: dict[Section, Any] = {
+        "merge": lowering.merge_groups(groups, tiled),
+        "forward": lowering.forward(groups, tiled),
+        "cge_merge": lowering.merge_environments() if chip.has_environments else [],
+        "cge": lowering.coordinates(forms) if chip.has_environments else [],
+    }
+    words = {
+        "weight_depth": max(banks(chip) * bank, merging.words),
+        "scratch_depth": scratch.peak,
+        "preact_depth": lowering.preact_words,
+    }
+    if chip.merge_depth:
+        words["weight_depth"] += words["weight_depth"] % 2
+        words["merge_depth"] = merging.factor_words
+    return sections, words
+
+
+def _program(sections: dict[Section, Any], shifts: Sequence[int]) -> Program:
+    rows: list[int] = []
+    starts: dict[str, int] = {}
+    listing: list[str] = []
+    for name in SECTIONS:
+        starts[name] = len(rows)
+        rows += encode(sections[name], shifts)
+        for item in sections[name]:
+            for contract in item.body if isinstance(item, Loop) else (item,):
+                runs = item.runs(contract) if isinstance(item, Loop) else 1
+                listing.append(f"{name}: {contract.comment} ({contract.beats} beats x {runs})")
+    return Program(tuple(rows), **starts, listing=tuple(listing))
+
+
+def _longest_sum(sections: dict[Section, Any]) -> int:
+    """Most products in one sum."""
+    return max(
+        contract.terms
+        for items in sections.values()
+        for item in items
+        for contract in (item.body if isinstance(item, Loop) else (item,))
+    )
+
+
+def _acc_width(formats: Formats, sections: dict[Section, Any]) -> int:
+    """Accumulator bits that make every sum exact, its rounding constant included."""
+    product_bits = formats.weight.width + formats.lane_width - 1
+    return product_bits + _longest_sum(sections).bit_length()
+
+
+def check_groups(network: Network, groups: Groups) -> None:
+    """Raise ``ValueError`` unless the groups split every layer's TT-cores."""
+    expected = tuple(layer.n_tt_cores for layer in network.layers)
+    if len(groups) != len(expected) or any(
+        sum(sizes) != d or min(sizes, default=0) < 1
+        for sizes, d in zip(groups, expected, strict=True)
+    ):
+        raise ValueError(
+            f"Groups split the TT-cores of each layer, {expected} TT-cores in all layers, "
+            f"got {groups}"
+        )
+
+
+def plan(
+    network: Network,
+    chip: Chip,
+    *,
+    batch: int | None = None,
+    groups: Groups | None = None,
+    tiled: tuple[bool, ...] | None = None,
+    forms: CgeForms | None = None,
+) -> Plan:
+    """Plan a network on a chip.
+
+    Parameters
+    ----------
+    batch : int, optional
+        Minibatch size, by default one sample per lane.
+    groups : Groups, optional
+        TT-core groups; by default the planner's choice.
+    tiled : tuple of bool, optional
+        Whether each layer is applied tile by tile; by default the planner's choice. Changes no bit.
+    forms : CgeForms, optional
+        Form of each layer's CGE evaluations; by default the planner's choice. Changes no bit.
+
+    Raises
+    ------
+    ValueError
+        Where the network does not fit the chip: which memory, by how much.
+    """
+    batch = chip.lanes if batch is None else batch
+    if batch < 1:
+        raise ValueError(f"The batch has at least one sample, got {batch}")
+    if network.loss != chip.loss:
+        raise ValueError(
+            f"The chip's loss unit computes {chip.loss}, the network needs {network.loss}; "
+            "generate a chip with that loss"
+        )
+    if groups is not None:
+        check_groups(network, groups)
+    groups, tiled = choose(network, chip, batch, groups, tiled)
+    if forms is None:
+        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
+    sections, words = _lower(network, chip, groups, tiled, forms)
+    program = _program(sections, chip.shifts)
+    passes = -(-batch // chip.lanes)
+    ways = -(-chip.lanes // chip.loss_ways)
+    words = {
+        "parameter_depth": network.n_parameters,
+        **words,
+        "sample_depth": passes * network.n_inputs,
+        "target_depth": passes * ways * network.n_targets,
+        "program_depth": len(program.rows),
+        "output_depth": network.n_outputs,
+        "evaluation_depth": network.n_parameters + 1 if chip.cge else 1,
+    }
+    for name, need in words.items():
+        available = getattr(chip, name)
+        if need > available:
+            raise ValueError(
+                f"Network {network.name} does not fit the chip: {name} is {available}, "
+                f"needed are {need} ({need - available} too few)"
+            )
+    for item in (item for items in sections.values() for item in items):
+        if isinstance(item, Loop):
+            item.check(chip.loop_counters)
+    largest = max(item.largest_count for items in sections.values() for item in items)
+    if largest > 1 << chip.count_width:
+        raise ValueError(
+            f"Network {network.name} does not fit the chip: its program counts to {largest}, "
+            f"counters of {chip.count_width} bits to {1 << chip.count_width}"
+        )
+    needed = _acc_width(chip.formats, sections)
+    if needed > chip.acc_width:
+        raise ValueError(
+            f"Sums of {_longest_sum(sections)} products need {needed}-bit accumulators, the chip "
+            f"has {chip.acc_width} bits"
+        )
+    return Plan(network, chip, groups, tiled, forms, program, sections, words, batch)
+
+
+def chip_for(
+    network: Network,
+    *,
+    lanes: int = 8,
+    batch: int = 32,
+    queries: int = 16,
+    formats: Formats | None = None,
+    loss_ways: int | None = None,
+    groups: Groups | None = None,
+    **overrides: Any,
+) -> Chip:
+    """The smallest chip that trains a network, its memories sized by the planner.
+
+    Parameters
+    ----------
+    loss_ways : int, optional
+        By default one for every 8 lanes, so that a loss takes 8 cycles per output however many
+        lanes there are; but 2 on a chip of 2 to 23 lanes. Without environments, losses are few:
+        one for every 32 lanes. One on a compact chip.
+    overrides
+        Other fields of :class:`~zerotrain.spec.chip.Chip`.
+    """
+    formats = formats or Formats()
+    cge, environments = (overrides.get(name, True) for name in ("cge", "environments"))
+    ways = max(min(2, lanes), lanes // 8) if cge and environments else max(1, lanes // 32)
+    if overrides.get("compact"):
+        ways = 1
+    limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
+    roomy = Chip(
+        lanes=lanes,
+        formats=formats,
+        loss=network.loss,
+        cge=cge,
+        environments=environments,
+        loops=overrides.get("loops", True),
+        **{name: overrides[name] for name in _KINDS if name in overrides},
+        loss_ways=ways if loss_ways is None else loss_ways,
+        acc_width=48,
+        output_depth=64,
+        query_depth=max(2, queries),
+        **limits,
+    )
+    found = _plan_within(network, roomy, batch, groups, overrides)
+    may_have_unit = overrides.get("merge_depth", 0 if roomy.compact else _MOST_FACTORS)
+    if may_have_unit and network.n_parameters <= _MOST_FACTORS:
+        unit = replace(roomy, parameter_depth=_MOST_FACTORS, merge_depth=_MOST_FACTORS)
+        with_unit = _plan_within(network, unit, batch, groups, overrides)
+        if overrides.get("merge_depth") or _pays(with_unit, found, queries):
+            found = with_unit
+    depths = {name: max(2, need) for name, need in found.words.items()}
+    depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
+    depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
+    least = 32 if overrides.get("compact") else 40
+    depths["acc_width"] = max(least, _acc_width(formats, found.sections))
+    return replace(roomy, **(depths | overrides))
+
+
+def _plan_within(
+    network: Network, roomy: Chip, batch: int, groups: Groups | None, overrides: dict[str, Any]
+) -> Plan:
+    """Plan with the scratch memory that a chip of these lanes has, or a larger one where nothing
+    does with that."""
+    budget = overrides.get("scratch_depth", max(2, _SCRATCH_WORDS // roomy.lanes))
+
+    def choices(scratch_depth: int) -> dict[str, Any]:
+        chip = replace(roomy, scratch_depth=scratch_depth)
+        chosen, tiled = choose(network, chip, batch, groups)
+        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
+        return {"groups": chosen, "tiled": tiled, "forms": forms}
+
+    found = plan(network, roomy, batch=batch, **choices(budget))
+    need = found.words["scratch_depth"]
+    return found if need <= budget else plan(network, roomy, batch=batch, **choices(need))
+
+
+def _pays(with_unit: Plan, without: Plan, queries: int) -> bool:
+    """Whether a merge unit, which costs a sequencer and the memory of a second copy of the weights,
+    makes RGE steps at least 3 % faster."""
+    one, other = (p.step_cost("rge", queries=max(2, queries)).cycles for p in (with_unit, without))
+    return one < 0.97 * other

@@ -1,0 +1,439 @@
+"""The loss units: logits of one evaluation after another in, losses of the batch out."""
+
+from abc import abstractmethod
+
+from amaranth import Array, Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from zerotrain.gateware.arithmetic import pipe, saturate
+from zerotrain.gateware.loss.interpolate import Interpolator
+from zerotrain.gateware.loss.logits import LogitPort, LogitSweep
+from zerotrain.gateware.loss.softmax import Logarithm, SoftmaxSums
+from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, read_latency
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.network import Loss
+from zerotrain.spec.registers import register
+from zerotrain.spec.tables import EXP2, LOG2
+
+__all__ = ["LossUnit", "SoftmaxLoss", "SquaredErrorLoss", "SweptLoss"]
+
+
+class LossUnit(wiring.Component):
+    """What the loss units have in common: what they do, and their ports.
+
+    Golden model: :func:`zerotrain.golden.loss.accumulate` of the sample losses (bit-exact).
+
+    An evaluation is C = ``n_outputs`` words of logits (a base evaluation) or up to C words of
+    differences to the logits of the last base evaluation; outputs not written have difference zero.
+    The engine reserves a buffer, writes, and marks the last write. Evaluations are numbered from
+    ``first_evaluation`` in the order of their arrival, and each adds the sum over the active lanes
+    to its word of the losses memory.
+
+    Parameters
+    ----------
+    chip : Chip
+        Lanes, ways, formats, depths.
+    fabric_multiplier : bool
+        Softmax: interpolate without DSP blocks.
+
+    Members
+    -------
+    logits : In(LogitPort)
+        Writes of the engine.
+    reserve_base, reserve_delta : In(1)
+        Pulse before the first write of an evaluation: its buffer is claimed.
+    base_free, delta_free : Out(1)
+        A claim may be made in this cycle: fewer than two evaluations are reserved or pending.
+    pass_start : In(1)
+        Pulse before the first reservation of a pass, while not ``busy``. The next five members are
+        valid with it and hold still until the next one.
+    first_evaluation : In(range(evaluation_depth))
+        Number of the pass's first evaluation.
+    first_pass : In(1)
+        Overwrite losses instead of adding to them.
+    target_row : In(range(target_rows))
+        Row of the pass's first target.
+    active_lanes : In(range(lanes + 1))
+        Lanes that hold samples, at least 1.
+    n_outputs : In(7)
+        Outputs C of the network.
+    targets : Out(ReadPort)
+        Target memory: a word per way, way 0 lowest.
+    losses, losses_w : Out(ReadPort), Out(WritePort)
+        Losses memory, by evaluation. No evaluation is read in the cycle it is written.
+    correct : Out
+        Of the batch. On a compact chip as wide as the number of samples that there are targets for.
+        Correct predictions in base evaluations (softmax).
+    clear : In(1)
+        Set ``correct`` to zero.
+    score : In(1)
+        Count correct predictions.
+    saturated : Out(1)
+        Pulse: a loss was clamped.
+    busy : Out(1)
+        Anything is reserved, pending or not yet written.
+    """
+
+    logits: wiring.PureInterface
+    reserve_base: Signal
+    reserve_delta: Signal
+    base_free: Signal
+    delta_free: Signal
+    pass_start: Signal
+    first_evaluation: Signal
+    first_pass: Signal
+    target_row: Signal
+    active_lanes: Signal
+    n_outputs: Signal
+    targets: wiring.PureInterface
+    losses: wiring.PureInterface
+    losses_w: wiring.PureInterface
+    correct: Signal
+    clear: Signal
+    score: Signal
+    saturated: Signal
+    busy: Signal
+
+    def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
+        self._chip = chip
+        self._fabric = fabric_multiplier
+        self._groups = -(-chip.lanes // chip.loss_ways)
+        f, rows = chip.formats, range(chip.target_rows)
+        evaluations = address_bits(chip.evaluation_depth)
+        self._target_width = (
+            f.logit.width
+            if chip.loss == Loss.MEAN_SQUARED_ERROR
+            else address_bits(chip.output_depth)
+        )
+        loss = signed(f.loss.width)
+        counted = range(chip.target_depth * chip.loss_ways + 1)
+        super().__init__(
+            {
+                "logits": In(LogitPort(chip)),
+                "reserve_base": In(1),
+                "reserve_delta": In(1),
+                "base_free": Out(1),
+                "delta_free": Out(1),
+                "pass_start": In(1),
+                "first_evaluation": In(range(chip.evaluation_depth)),
+                "first_pass": In(1),
+                "target_row": In(rows),
+                "active_lanes": In(range(chip.lanes + 1)),
+                "n_outputs": In(register("n_outputs").width),
+                "targets": Out(
+                    ReadPort(address_bits(len(rows)), unsigned(chip.loss_ways * self._target_width))
+                ),
+                "losses": Out(ReadPort(evaluations, loss)),
+                "losses_w": Out(WritePort(evaluations, loss)),
+                "correct": Out(counted if chip.compact else register("correct").width),
+                "clear": In(1),
+                "score": In(1),
+                "saturated": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def _target(self, way: int) -> Value:
+        width = self._target_width
+        return self.targets.data[way * width : (way + 1) * width]
+
+
+class SweptLoss(LossUnit):
+    """Common part of the loss units that take an output of every way in each cycle.
+
+    Throughput: one evaluation of differences in ``chip.loss_cycles(n_outputs)`` cycles. Evaluations
+    follow one another without a pause, but none begins before a base evaluation is complete.
+    """
+
+    #: Most evaluations of which a sweep has begun and the sum over the lanes is not yet complete.
+    _in_flight = 31
+
+    @abstractmethod
+    def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
+        """Everything between the elements of the sweep and the sum over the active lanes.
+
+        Returns a pulse per evaluation, the exact sum that is valid with it, and a bit that pulses
+        if a value was clamped.
+        """
+
+    def _lane_sum(
+        self, m: Module, name: str, valid: Value, end: Value, terms: list[Value], count: int
+    ) -> tuple[Value, Value]:
+        """Sum of ``terms`` over all ``valid`` cycles, at most ``count``, up to one with ``end``.
+
+        Returns a pulse and the sum, which is valid in that cycle only.
+        """
+        level = 0
+        while len(terms) > 1:
+            level += 1
+            pairs = [terms[k : k + 2] for k in range(0, len(terms), 2)]
+            terms = [
+                pipe(m, sum(pair[1:], pair[0]), 1, f"{name}_{level}_{k}", reset_less=True)
+                for k, pair in enumerate(pairs)
+            ]
+            valid = pipe(m, valid, 1, f"{name}_valid_{level}")
+            end = pipe(m, end, 1, f"{name}_end_{level}", reset_less=True)
+        (term,) = terms
+        total = Signal(
+            signed(Shape.cast(term.shape()).width + (count - 1).bit_length()),
+            name=f"{name}_total",
+            reset_less=True,
+        )
+        fresh = Signal(init=1, name=f"{name}_fresh")
+        with m.If(valid):
+            m.d.sync += [total.eq(Mux(fresh, 0, total) + term), fresh.eq(end)]
+        return pipe(m, valid & end, 1, f"{name}_done"), total
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.sweep = sweep = self._make_sweep()
+        wiring.connect(m, wiring.flipped(self.logits), sweep.logits)
+        m.d.comb += [
+            sweep.reserve.eq(self.reserve_base | self.reserve_delta),
+            self.base_free.eq(sweep.free),
+            self.delta_free.eq(sweep.free),
+            sweep.target_row.eq(self.target_row),
+            sweep.active_lanes.eq(self.active_lanes),
+            sweep.n_outputs.eq(self.n_outputs),
+            sweep.turns.eq(self._turns()),
+            self.targets.addr.eq(sweep.target_addr),
+        ]
+
+        done, total, clamped = self._pass_losses(m, sweep)
+        # The word of the evaluation is read in the cycle its sum is complete, unless it is new.
+        evaluation = Signal.like(self.losses.addr)
+        with m.If(self.pass_start):
+            m.d.sync += evaluation.eq(self.first_evaluation)
+        with m.Elif(done):
+            m.d.sync += evaluation.eq(evaluation + 1)
+        width, latency = self._chip.formats.loss.width, read_latency(self._chip)
+        adding = [done]
+        for k in range(latency + 2):
+            adding.append(pipe(m, adding[-1], 1, f"r{k + 1}_done"))
+        p1_total = pipe(m, total, latency + 1, "r_total", reset_less=True)
+        p1_word = pipe(m, Mux(self.first_pass, 0, self.losses.data), 1, "r_word", reset_less=True)
+        p2_sum = pipe(m, p1_total + p1_word, 1, "r_sum", reset_less=True)
+        p2_evaluation = pipe(m, evaluation, latency + 2, "r_evaluation", reset_less=True)
+        word, overflow = saturate(p2_sum, width)
+        m.d.comb += [
+            self.losses.addr.eq(evaluation),
+            self.losses_w.en.eq(adding[-1]),
+            self.losses_w.addr.eq(p2_evaluation),
+            self.losses_w.data.eq(word),
+            self.saturated.eq((adding[-1] & overflow) | clamped),
+        ]
+
+        in_flight = Signal(range(self._in_flight + 1))
+        m.d.sync += in_flight.eq(in_flight + sweep.started - done)
+        m.d.comb += [
+            sweep.stall.eq(in_flight == self._in_flight),
+            sweep.drained.eq(in_flight == 0),
+            self.busy.eq(sweep.busy | (in_flight != 0) | Cat(adding[1:]).any()),
+        ]
+        return m
+
+    @abstractmethod
+    def _make_sweep(self) -> LogitSweep:
+        """The walk over the logits that this loss needs."""
+
+    @abstractmethod
+    def _turns(self) -> Value:
+        """Cycles per group of the sweep, as in ``chip.loss_cycles``."""
+
+
+class SoftmaxLoss(SweptLoss):
+    """Softmax cross-entropy and number of correct predictions.
+
+    Golden model: :func:`zerotrain.golden.loss.softmax_loss`, ``reference`` and ``correct``.
+
+    The loss of a lane is ``tail - head``: ``head = u_t - ref`` of the true output, and ``tail`` the
+    logarithm of the sum of exponentials. The ways sum exponentials side by side; one logarithm,
+    shared by all, takes one sum per cycle. A single way also shares its interpolator: the logarithm
+    takes the idle cycle between two groups.
+
+    A base evaluation takes ``G n_outputs`` cycles longer than one of differences, with
+    G = ceil(active_lanes / ways).
+    """
+
+    _in_flight = 2  # one bit tells the places of their heads apart
+
+    def _make_sweep(self) -> LogitSweep:
+        width = self._chip.formats.logit.width
+        return LogitSweep(self._chip, twice=True, outputs_per_row=False, kept_width=width)
+
+    def _turns(self) -> Value:
+        ways = self._chip.loss_ways
+        if ways == 1:
+            return self.n_outputs + 1
+        return Mux(self.n_outputs > ways, self.n_outputs, ways)
+
+    def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
+        ways = self._chip.loss_ways
+        m.submodules.sums = sums = SoftmaxSums(self._chip)
+        m.submodules.logarithm = logarithm = Logarithm()
+        m.d.comb += [
+            getattr(sums, name).eq(getattr(sweep, name))
+            for name in ("find", "valid", "first", "last", "base")
+        ]
+        for k in range(ways):
+            m.d.comb += [
+                # A lane without a sample has no true output: its head is 0, and it never hits.
+                sums.match[k].eq((self._target(k) == sweep.index) & sweep.active[k]),
+                sums.word[k].eq(sweep.word[k]),
+                sums.kept[k].eq(sweep.kept[k]),
+                sweep.keep[k].eq(sums.keep[k]),
+            ]
+        self._interpolators(m, sums, logarithm)
+        self._count_hits(m, sweep, sums)
+
+        head_done, head = self._lane_sum(
+            m,
+            "head",
+            pipe(m, sweep.valid & sweep.last, 3, "head_valid"),
+            pipe(m, sweep.end, 3, "head_end", reset_less=True),
+            list(sums.head),
+            self._groups,
+        )
+        tail_done, tail, saturated = self._tails(m, sums, logarithm)
+        # A head is complete long before its tail.
+        heads = [Signal(head.shape(), name=f"head_{k}", reset_less=True) for k in range(2)]
+        arriving, leaving = Signal(), Signal()
+        m.d.sync += [arriving.eq(arriving ^ head_done), leaving.eq(leaving ^ tail_done)]
+        for k, place in enumerate(heads):
+            with m.If(head_done & (arriving == k)):
+                m.d.sync += place.eq(head)
+        return tail_done, tail - Mux(leaving, heads[1], heads[0]), saturated
+
+    def _interpolators(self, m: Module, sums: SoftmaxSums, logarithm: Logarithm) -> None:
+        fabric = self._fabric
+        if self._chip.loss_ways == 1:
+            m.submodules.interpolator = shared = Interpolator(EXP2, LOG2, fabric=fabric)
+            m.d.comb += [
+                shared.curve.eq(~sums.request),
+                shared.argument.eq(Mux(sums.request, sums.argument[0], logarithm.argument)),
+                sums.value[0].eq(shared.value),
+                logarithm.value.eq(shared.value),
+            ]
+            return
+        units = [(EXP2, sums.argument[k], sums.value[k]) for k in range(self._chip.loss_ways)]
+        units.append((LOG2, logarithm.argument, logarithm.value))
+        for k, (curve, argument, value) in enumerate(units):
+            m.submodules[f"interpolator{k}"] = unit = Interpolator(curve, fabric=fabric)
+            m.d.comb += [unit.argument.eq(argument), value.eq(unit.value)]
+
+    def _count_hits(self, m: Module, sweep: LogitSweep, sums: SoftmaxSums) -> None:
+        """Correct predictions, by the maxima of base evaluations."""
+        found = pipe(m, sweep.find & sweep.last, 1, "found")
+        hits = list(sums.maximum_hit)
+        hit_count = pipe(m, sum(hits[1:], hits[0]), 1, "hit_count", reset_less=True)
+        counted = pipe(m, found, 1, "counted")
+        with m.If(self.clear):
+            m.d.sync += self.correct.eq(0)
+        with m.Elif(counted & self.score):
+            m.d.sync += self.correct.eq(self.correct + hit_count)
+
+    def _tails(
+        self, m: Module, sums: SoftmaxSums, logarithm: Logarithm
+    ) -> tuple[Value, Value, Value]:
+        """Logarithms of all sums, one after the other, and their sum over the active lanes.
+
+        Returns a pulse per evaluation, the sum, and a pulse for each that is held at the limit.
+        """
+        ways = self._chip.loss_ways
+        # Sums wait here while those of the next group are being formed.
+        totals = [Signal(32, name=f"waiting{k}", reset_less=True) for k in range(ways)]
+        full = Signal(ways, reset_less=True)
+        waiting, way = Signal(range(ways + 1)), Signal(range(ways))
+        remaining = Signal.like(self.active_lanes)
+        issue, end = Signal(), Signal()
+        # With an interpolator of its own the logarithm need not wait for an idle one.
+        m.d.comb += [
+            issue.eq(waiting.any() & (~sums.soon if ways == 1 else 1)),
+            end.eq((waiting == 1) & (remaining <= 1)),
+        ]
+        with m.If(issue):
+            m.d.sync += [waiting.eq(waiting - 1), way.eq(way + 1)]
+            with m.If(remaining.any()):
+                m.d.sync += remaining.eq(remaining - 1)
+        with m.If(sums.done):
+            m.d.sync += [waiting.eq(ways), way.eq(0), full.eq(sums.full)]
+            m.d.sync += [totals[k].eq(sums.total[k]) for k in range(ways)]
+        with m.If((issue & end) | ~self.busy):
+            m.d.sync += remaining.eq(self.active_lanes)
+
+        m.d.comb += logarithm.total.eq(pipe(m, Array(totals)[way], 1, "issued", reset_less=True))
+        valid = pipe(m, issue, 1 + logarithm.latency, "tail_valid")
+        tags = pipe(
+            m, Cat(end, remaining.any()), 1 + logarithm.latency, "tail_tags", reset_less=True
+        )
+        done, total = self._lane_sum(
+            m,
+            "tail",
+            valid,
+            tags[0],
+            [Mux(tags[1], logarithm.result, 0)],
+            self._groups * ways,
+        )
+        saturated = issue & remaining.any() & full.bit_select(way, 1)
+        return done, total, saturated
+
+
+class SquaredErrorLoss(SweptLoss):
+    """Sum over the outputs of squared errors.
+
+    Golden model: :func:`zerotrain.golden.loss.squared_error_loss`.
+
+    What is kept of a logit is its error. ``correct`` stays 0.
+    """
+
+    #: A difference beyond 2**31 (17 fraction bits) saturates every loss.
+    _ROOT_WIDTH = 32
+
+    def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
+        for name in ("logit", "dlogit"):
+            if getattr(chip.formats, name).frac_bits > 17:
+                raise ValueError(
+                    f"Mean squared error needs format {name} to have at most 17 fraction bits, "
+                    f"got {getattr(chip.formats, name)}"
+                )
+        super().__init__(chip, fabric_multiplier=fabric_multiplier)
+
+    def _make_sweep(self) -> LogitSweep:
+        width = self._chip.formats.logit.width + 1
+        return LogitSweep(self._chip, twice=False, outputs_per_row=True, kept_width=width)
+
+    def _turns(self) -> Value:
+        return self.n_outputs
+
+    def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
+        f = self._chip.formats
+        shift, delta_shift = 17 - f.logit.frac_bits, 17 - f.dlogit.frac_bits
+        terms: list[Value] = []
+        for k in range(self._chip.loss_ways):
+            # Stage 1: error of the logit. Stage 2: with its difference. Stage 3: clamp.
+            error = pipe(
+                m,
+                Mux(
+                    sweep.base,
+                    sweep.word[k] - self._target(k).as_signed(),
+                    sweep.kept[k].as_signed(),
+                ),
+                1,
+                f"error{k}",
+                reset_less=True,
+            )
+            m.d.comb += sweep.keep[k].eq(error)
+            dz = pipe(m, Mux(sweep.base, 0, sweep.word[k]), 1, f"dz{k}", reset_less=True)
+            d = pipe(m, (error << shift) + (dz << delta_shift), 1, f"d{k}", reset_less=True)
+            root = pipe(m, saturate(d, self._ROOT_WIDTH)[0], 1, f"root{k}", reset_less=True)
+            # Stages 4 and 5: the registers inside DSP blocks. Stage 6: shift and mask.
+            product = pipe(m, root * root, 2, f"square{k}", reset_less=True)
+            active = pipe(m, sweep.active[k], 5, f"active{k}", reset_less=True)
+            terms.append(pipe(m, Mux(active, product >> 14, 0), 1, f"term{k}", reset_less=True))
+        valid = pipe(m, sweep.valid, 6, "valid")
+        end = pipe(m, sweep.last & sweep.end, 6, "end", reset_less=True)
+        done, total = self._lane_sum(
+            m, "sum", valid, end, terms, self._groups * self._chip.output_depth
+        )
+        return done, total, Value.cast(0)[:1]
