@@ -10,7 +10,7 @@ from zerotrain.compiler.contraction import Contract, Level, Loop
 from zerotrain.compiler.overlap import Overlap
 from zerotrain.compiler.planner import chip_for, plan
 from zerotrain.config.config import Config
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Network, dense
 from zerotrain.spec.program import STREAMS, Result, Source
@@ -160,7 +160,7 @@ def test_without_cge() -> None:
     """The same forward pass but for where pre-activations are, less memory, nothing of CGE."""
     network, formats = Config.preset("digits").network, Config.preset("digits").chip.formats
     whole = plan(network, chip_for(network, batch=32, formats=formats), batch=32)
-    chip = chip_for(network, batch=32, queries=8, formats=formats, cge=False)
+    chip = chip_for(network, batch=32, queries=8, formats=formats, cge=Cge.NONE)
     found = plan(network, chip, batch=32)
     assert chip.preact_base == chip.scratch_depth
     for contract, same in zip(found.sections["forward"], whole.sections["forward"], strict=True):
@@ -180,7 +180,7 @@ def test_without_cge() -> None:
 def test_without_environments() -> None:
     """CGE by d + 1 forward passes: the program of RGE alone, and as many losses."""
     network = Config.preset("digits").network
-    chip = chip_for(network, batch=32, queries=8, environments=False, loops=False, merge_depth=0)
+    chip = chip_for(network, batch=32, queries=8, cge=Cge.FORWARD, loops=False, merge_depth=0)
     found = plan(network, chip, batch=32)
     d = network.n_parameters
     assert found.sections["cge"] == found.sections["cge_merge"] == []
@@ -195,14 +195,14 @@ def test_without_environments() -> None:
 def test_environments_need_loops() -> None:
     with pytest.raises(ValueError, match=r"^A chip with CGE by environments has loops"):
         Chip(lanes=8, loops=False)
-    assert Chip(lanes=8, loops=False, environments=False).raises
+    assert Chip(lanes=8, loops=False, cge=Cge.FORWARD).raises
 
 
 def test_raised_parameters_need_a_fine_weight() -> None:
     formats = Formats(weight=QFormat(8, 6), cge_mu_shift=7)
     Chip(lanes=8, formats=formats)
     with pytest.raises(ValueError, match=r"by 2\*\*-7 \(cge_mu_shift\), .* not resolve it: Q1.6"):
-        Chip(lanes=8, formats=formats, environments=False)
+        Chip(lanes=8, formats=formats, cge=Cge.FORWARD)
 
 
 def test_loops_of_few_counters() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from zerotrain.config.config import ChipOptions, Config, preset_names
 from zerotrain.config.training import CgeStage, Decay, RgeStage, Rule, Training
+from zerotrain.spec.chip import Cge
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, dense
 
@@ -87,8 +88,8 @@ def test_chip_is_sized_for_the_training_and_written_exactly() -> None:
     config = Config.preset("digits")
     chip = config.build_chip()
     assert (chip.lanes, chip.query_depth, chip.sample_depth) == (8, 8, 4 * 64)
-    fixed = ChipOptions.from_chip(replace(chip, cge=False))
-    assert Config(config.network, fixed, config.training).build_chip().cge is False
+    fixed = ChipOptions.from_chip(replace(chip, cge=Cge.NONE))
+    assert Config(config.network, fixed, config.training).build_chip().cge == Cge.NONE
     fixed = ChipOptions.from_chip(chip)
     again = Config.parse(Config(config.network, fixed, config.training).to_toml()).build_chip()
     assert again == chip

@@ -19,7 +19,7 @@ from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver, StepResult
 from zerotrain.spec.bus import Bus
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip, Core, Store
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.registers import Command, Error, commands, register, windows
@@ -47,12 +47,12 @@ def draw_chip(index: int) -> Chip:
         lanes=lanes,
         formats=formats,
         loss=Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.MEAN_SQUARED_ERROR,
-        cge=index not in (6, 7),
-        environments=index not in (5, 8, 10),
-        compact=compact,
+        cge={6: Cge.NONE, 7: Cge.NONE, 5: Cge.FORWARD, 8: Cge.FORWARD, 10: Cge.FORWARD}.get(
+            index, Cge.ENVIRONMENTS
+        ),
+        core=Core.COMPACT if compact else Core.PIPELINED,
         loops=index != 8,
-        spram=index in (4, 8, 10),
-        common=common,
+        store=Store.COMMON if common else Store.SPRAM if index in (4, 8) else Store.BLOCKS,
         loss_ways=draw.pick(rng, 1, 1 if index > 5 else min(3, lanes)),
         lfsr_degree=32 if index == 8 else int(rng.choice([33, 40, 48, 64])),
         acc_width=48,

@@ -10,7 +10,7 @@ from zerotrain.golden.chip import GoldenChip
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
 from zerotrain.spec.bus import Bus
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.lfsr import mix_seed
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.registers import (
@@ -97,7 +97,7 @@ def test_is_a_bus() -> None:
 
 def test_a_chip_without_cge_does_not_know_the_command() -> None:
     chip = GoldenChip(
-        replace(CHIPS[Loss.SOFTMAX_CROSS_ENTROPY], cge=False), Network(LAYERS), GROUPS
+        replace(CHIPS[Loss.SOFTMAX_CROSS_ENTROPY], cge=Cge.NONE), Network(LAYERS), GROUPS
     )
     chip.write(register("command").address, [Command.CGE])
     assert chip.read(register("error").address)[0] == Error.BAD_COMMAND

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from zerotrain.golden.chip import GoldenChip
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
 from zerotrain.host.driver import ChipError, Driver
+from zerotrain.spec.chip import Cge
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.registers import Baseline, Command, UpdateRule, register
 from zerotrain.spec.step import StepSettings
@@ -30,8 +32,8 @@ def integers(count: int, bits: int, *key: int) -> NDArray[np.int64]:
     return (words(count, *key) >> np.uint64(64 - bits)).astype(np.int64) - (1 << (bits - 1))
 
 
-def make(network: Network, **options: int) -> tuple[Driver, Plan]:
-    chip = chip_for(network, **{"lanes": 3, "batch": 8, "queries": 4} | options)  # type: ignore[arg-type]
+def make(network: Network, **options: Any) -> tuple[Driver, Plan]:
+    chip = chip_for(network, **{"lanes": 3, "batch": 8, "queries": 4} | options)
     planned = plan(network, chip, batch=options.get("batch", 8))
     bus = GoldenChip(chip, network, planned.groups)
     return Driver.loaded(bus, chip, network, planned.program, timeout=1.0), planned
@@ -218,7 +220,7 @@ def test_networks_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_step_that_the_chip_does_not_do() -> None:
-    driver, _ = make(SMALL, cge=False)
+    driver, _ = make(SMALL, cge=Cge.NONE)
     driver.load_batch(integers(48, 12, 2).reshape(8, 6), targets_for(SMALL, 8), 0)
     with pytest.raises(ValueError, match=r"^The chip does no CGE steps$"):
         driver.start(Command.CGE, SETTINGS, bank=0)

@@ -415,7 +415,7 @@ def test_unsuitable_data_are_refused() -> None:
 
 
 def test_a_chip_without_cge_refuses_the_stage() -> None:
-    configuration = override(small.config(), ["chip.cge=false"])
-    with pytest.raises(ValueError, match=r"^The chip does no CGE \(chip.cge = false\), the train"):
+    configuration = override(small.config(), ["chip.cge=none"])
+    with pytest.raises(ValueError, match=r"^The chip does no CGE \(chip.cge = 'none'\), the train"):
         with small.trainer(configuration=configuration):
             pass

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from zerotrain.boards.catalogue import Board, Family, Resource
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Chip, Store
 from zerotrain.spec.network import Loss
 from zerotrain.spec.tables import FINE_BITS
 
@@ -176,7 +176,7 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     for width in (chip.formats.weight.width, chip.formats.lane_width):
         per_lane = max(per_lane, 1) * -(-width // operand)
     needed = {Resource.MULTIPLIER: chip.lanes * per_lane, Resource.BLOCK_RAM: blocks}
-    if chip.spram:
+    if chip.store != Store.BLOCKS:
         # Blocks of 16384 words of 16 bits.
         needed[Resource.SPRAM] = sum(
             -(-depth // 16384) * -(-columns // 16)

@@ -9,7 +9,7 @@ from zerotrain.compiler.contraction import Contract, Loop, overhead
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.lowering_cge import CgeForms
 from zerotrain.compiler.overlap import Overlap
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program, Result
 from zerotrain.spec.registers import Baseline
@@ -91,7 +91,7 @@ class Plan:
     @property
     def step_kinds(self) -> tuple[StepKind, ...]:
         """Kinds of steps that the chip does."""
-        return STEP_KINDS if self.chip.cge else STEP_KINDS[:-1]
+        return STEP_KINDS if self.chip.cge != Cge.NONE else STEP_KINDS[:-1]
 
     def beats(self, section: Section) -> int:
         """Multiply-accumulates per lane of one run of a section."""
@@ -233,7 +233,7 @@ class Plan:
             for layer in self.network.layers
         )
         costs = {kind: self.step_cost(kind) for kind in self.step_kinds}
-        cge_passes = self.copies("cge") if self.chip.cge else 1
+        cge_passes = self.copies("cge") if self.chip.cge != Cge.NONE else 1
         return {
             "network": self.network.to_dict(),
             "parameters": self.network.n_parameters,

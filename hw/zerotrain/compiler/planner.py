@@ -14,7 +14,7 @@ from zerotrain.compiler.contraction import Loop, encode
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.lowering_cge import CgeForms, CgeLowering
 from zerotrain.compiler.plan import SECTIONS, Plan, Section
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip, Core
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program
@@ -26,7 +26,7 @@ _DEPTHS = (
     "preact_depth", "program_depth", "evaluation_depth",
 )  # fmt: skip
 #: What a chip is made for, and what follows from it for the plan.
-_KINDS = ("compact", "spram", "common", "sample_banks")
+_KINDS = ("cge", "core", "store", "sample_banks", "loops")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
@@ -165,7 +165,7 @@ def plan(
         "target_depth": passes * ways * network.n_targets,
         "program_depth": len(program.rows),
         "output_depth": network.n_outputs,
-        "evaluation_depth": network.n_parameters + 1 if chip.cge else 1,
+        "evaluation_depth": network.n_parameters + 1 if chip.cge != Cge.NONE else 1,
     }
     for name, need in words.items():
         available = getattr(chip, name)
@@ -215,18 +215,16 @@ def chip_for(
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
     """
     formats = formats or Formats()
-    cge, environments = (overrides.get(name, True) for name in ("cge", "environments"))
-    ways = max(min(2, lanes), lanes // 8) if cge and environments else max(1, lanes // 32)
-    if overrides.get("compact"):
+    environments = overrides.get("cge", Cge.ENVIRONMENTS) == Cge.ENVIRONMENTS
+    compact = overrides.get("core") == Core.COMPACT
+    ways = max(min(2, lanes), lanes // 8) if environments else max(1, lanes // 32)
+    if compact:
         ways = 1
     limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
     roomy = Chip(
         lanes=lanes,
         formats=formats,
         loss=network.loss,
-        cge=cge,
-        environments=environments,
-        loops=overrides.get("loops", True),
         **{name: overrides[name] for name in _KINDS if name in overrides},
         loss_ways=ways if loss_ways is None else loss_ways,
         acc_width=48,
@@ -235,7 +233,7 @@ def chip_for(
         **limits,
     )
     found = _plan_within(network, roomy, batch, groups, overrides)
-    may_have_unit = overrides.get("merge_depth", 0 if roomy.compact else _MOST_FACTORS)
+    may_have_unit = overrides.get("merge_depth", 0 if compact else _MOST_FACTORS)
     if may_have_unit and network.n_parameters <= _MOST_FACTORS:
         unit = replace(roomy, parameter_depth=_MOST_FACTORS, merge_depth=_MOST_FACTORS)
         with_unit = _plan_within(network, unit, batch, groups, overrides)
@@ -244,7 +242,7 @@ def chip_for(
     depths = {name: max(2, need) for name, need in found.words.items()}
     depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
-    least = 32 if overrides.get("compact") else 40
+    least = 32 if compact else 40
     depths["acc_width"] = max(least, _acc_width(formats, found.sections))
     return replace(roomy, **(depths | overrides))
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.storage.memory import address_bits
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import Baseline, Command, register
 
@@ -122,7 +122,7 @@ class Controller(wiring.Component):
         copies = Signal(range(self._chip.evaluation_depth + 1))
         m.d.sync += [
             rge.eq(self.command == Command.RGE),
-            cge.eq((self.command == Command.CGE) if self._chip.cge else 0),
+            cge.eq((self.command == Command.CGE) if self._chip.cge != Cge.NONE else 0),
             copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1)),
         ]
         m.d.comb += self.update_cge.eq(cge)
@@ -159,7 +159,7 @@ class Controller(wiring.Component):
 
     def _by_environments(self, cge: Signal) -> Value:
         """A CGE step that has sections of its own. By forward passes, it has those of RGE."""
-        return cge if self._chip.environments else Const(0)
+        return Const(0) if self._chip.raises else cge
 
     @staticmethod
     def _works(m: Module, name: str, start: Signal, busy: Signal) -> tuple[Signal, Signal]:

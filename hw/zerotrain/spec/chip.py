@@ -7,13 +7,14 @@ tensors fit the memories can be loaded over the bus.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.network import Loss
 
-__all__ = ["COMMON_PART", "Chip"]
+__all__ = ["COMMON_PART", "Cge", "Chip", "Core", "Store"]
 
 #: Bits of a row of the common memory that are written apart from others: those of iCE40's SPRAM.
 COMMON_PART = 4
@@ -22,12 +23,27 @@ COMMON_PART = 4
 _GROUP_LANES = 18
 
 
-#: Values of fields that are left out of a chip's description where they say nothing new, so that
-#: fingerprints of chips older than these fields stay.
-_USUAL = {
-    "cge": True, "environments": True, "loops": True, "compact": False, "spram": False,
-    "common": False, "count_width": 16,
-}  # fmt: skip
+class Cge(StrEnum):
+    """How a chip does CGE steps."""
+
+    NONE = "none"
+    FORWARD = "forward"
+    ENVIRONMENTS = "environments"
+
+
+class Core(StrEnum):
+    """What the lanes and what stands around them are made for."""
+
+    PIPELINED = "pipelined"
+    COMPACT = "compact"
+
+
+class Store(StrEnum):
+    """Where samples, pre-activations and the state of the training are."""
+
+    BLOCKS = "blocks"
+    SPRAM = "spram"
+    COMMON = "common"
 
 
 def _power_of_two(n: int) -> bool:
@@ -46,20 +62,20 @@ class Chip:
         Number formats.
     loss : Loss
         The loss unit that is built.
-    cge : bool
-        Whether the chip does CGE steps. Without, it does not know the command.
-    environments : bool
-        Whether CGE finds all differences of a step from environments, beside one forward pass
-        (docs/numerics.md, section 4). Without, it evaluates one raised copy of the parameters after
-        the other: the chip is smaller, since lanes have no ReLU differences and the loss unit keeps
-        no logits, and a CGE step takes ``d + 1`` forward passes.
+    cge : Cge
+        ``environments``: CGE finds all differences of a step from environments, beside one forward
+        pass (docs/numerics.md, section 4). ``forward``: it evaluates one raised copy of the
+        parameters after the other: the chip is smaller, since lanes have no ReLU differences and
+        the loss unit keeps no logits, and a CGE step takes ``d + 1`` forward passes. ``none``: the
+        chip does not know the command.
     loops : bool
         Whether programs may have loops, which tile forward passes and make up those of
         environments.
-    compact : bool
-        Fewer logic cells at a lower clock, for small parts, on 1 to 8 lanes: results leave the
-        lanes one after the other through one requantiser, few registers are on any way, the lanes
-        merge, and a softmax loss of one way takes its outputs one after the other.
+    core : Core
+        ``pipelined``: for a high clock. ``compact``: fewer logic cells at a lower clock, for small
+        parts, on 1 to 8 lanes: results leave the lanes one after the other through one requantiser,
+        few registers are on any way, the lanes merge, and a softmax loss of one way takes its
+        outputs one after the other.
     parameter_depth : int
         Words of the parameter and momentum memories.
     weight_depth : int
@@ -68,13 +84,13 @@ class Chip:
         Words of the merge unit's copy of the weights: parameters, then merged TT-cores of which
         others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
         while the lanes work with the other. 0: no such unit, the lanes merge.
-    spram : bool
-        Parameters, momentum and, on a compact chip, many losses are in single-port RAM, which block
-        RAM is saved by: SPRAM of the iCE40UP5K. They are undefined until they are written.
-    common : bool
-        Samples, pre-activations, parameters and momentum are in one single-port memory, of which a
-        row holds a sample word of every lane, and the weights are in another. For compact chips
-        without environments; pre-activations are as wide as samples.
+    store : Store
+        ``blocks``: every memory is block RAM of its own. ``spram``: parameters, momentum and, on a
+        compact chip, many losses are in single-port RAM instead, SPRAM of the iCE40UP5K; they are
+        undefined until they are written. ``common``: samples, pre-activations, parameters and
+        momentum are in one single-port memory, of which a row holds a sample word of every lane,
+        and the weights are in another. For compact chips without environments; pre-activations are
+        as wide as samples.
     sample_banks : int
         2: samples and targets of one step are loaded while another works on those of the step
         before. 1: half the memory; a batch is loaded between two steps.
@@ -105,15 +121,13 @@ class Chip:
     lanes: int
     formats: Formats = field(default_factory=Formats)
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
-    cge: bool = True
-    environments: bool = True
+    cge: Cge = Cge.ENVIRONMENTS
     loops: bool = True
-    compact: bool = False
+    core: Core = Core.PIPELINED
     parameter_depth: int = 512
     weight_depth: int = 2048
     merge_depth: int = 0
-    spram: bool = False
-    common: bool = False
+    store: Store = Store.BLOCKS
     sample_banks: int = 2
     sample_depth: int = 256
     target_depth: int = 32
@@ -133,8 +147,8 @@ class Chip:
             raise ValueError(f"A chip has 1 to 64 lanes, not {self.lanes!r}")
         if self.has_environments and not self.loops:
             raise ValueError(
-                "A chip with CGE by environments has loops, got loops = false; without them, "
-                "CGE takes environments = false"
+                "A chip with CGE by environments has loops, got loops = false; without them, its "
+                'cge is "forward"'
             )
         if self.raises and not self.formats.cge_mu:
             raise ValueError(
@@ -184,30 +198,37 @@ class Chip:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
 
     def _check_common(self) -> None:
-        if self.has_environments or not self.compact or not self.spram or self.sample_banks != 1:
-            names = ("compact", "spram", "sample_banks", "cge", "environments")
-            got = ", ".join(f"{name} = {getattr(self, name)}".lower() for name in names)
+        if self.has_environments or self.core != Core.COMPACT or self.sample_banks != 1:
             raise ValueError(
-                "A chip with common = true has compact = true, spram = true, sample_banks = 1 and "
-                f"environments = false or cge = false, got {got}"
+                'A chip with store = "common" has core = "compact", sample_banks = 1 and cge = '
+                f'"forward" or "none", got core = "{self.core}", sample_banks = '
+                f'{self.sample_banks} and cge = "{self.cge}"'
             )
         f = self.formats
         if f.preact.width != f.input.width:
             raise ValueError(
-                "With common = true, samples and pre-activations share one memory word: expected "
-                f"preact to be {f.input.width} bits wide like input, got {f.preact} "
+                'With store = "common", samples and pre-activations share one memory word: '
+                f"expected preact to be {f.input.width} bits wide like input, got {f.preact} "
                 f"({f.preact.width} bits)"
             )
 
     @property
     def has_environments(self) -> bool:
-        """Whether the chip does CGE, and that by environments."""
-        return self.cge and self.environments
+        """Whether the chip does CGE by environments."""
+        return self.cge == Cge.ENVIRONMENTS
 
     @property
     def raises(self) -> bool:
-        """Whether the chip does CGE, and that by forward passes at raised parameters."""
-        return self.cge and not self.environments
+        """Whether the chip does CGE by forward passes at raised parameters."""
+        return self.cge == Cge.FORWARD
+
+    @property
+    def compact(self) -> bool:
+        return self.core == Core.COMPACT
+
+    @property
+    def common(self) -> bool:
+        return self.store == Store.COMMON
 
     @property
     def copy_depth(self) -> int:
@@ -335,7 +356,7 @@ class Chip:
         A block RAM has 256 rows: what fits there saves nothing. There are few SPRAMs, 16 columns
         each, so that at most 8 columns that are left over are in block RAM.
         """
-        if not self.spram or depth <= 256:
+        if self.store == Store.BLOCKS or depth <= 256:
             return 0
         rest = width % 16
         return width - rest if rest <= 8 else width
@@ -365,15 +386,33 @@ class Chip:
         return self.lanes * (output * n_outputs + logarithm) + 4
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and the configuration hash."""
-        values = asdict(self) | {"formats": self.formats.to_dict(), "loss": str(self.loss)}
-        for name, usual in _USUAL.items():
-            if values[name] == usual:
-                del values[name]
+        """Plain values, for JSON."""
+        plain = {k: str(v) if isinstance(v, StrEnum) else v for k, v in asdict(self).items()}
+        return plain | {"formats": self.formats.to_dict()}
+
+    def _fingerprinted(self) -> dict[str, Any]:
+        """What the configuration hash is made of. Choices have the names that they had at first,
+        and those that were the only ones once are left out, so that fingerprints of chips that were
+        routed and of checkpoints stay."""
+        values = self.to_dict()
+        core, store, cge = (values.pop(name) for name in ("core", "store", "cge"))
+        named = {
+            "cge": cge != Cge.NONE, "environments": cge != Cge.FORWARD, "loops": values["loops"],
+            "compact": core == Core.COMPACT, "spram": store != Store.BLOCKS,
+            "common": store == Store.COMMON, "count_width": values["count_width"],
+        }  # fmt: skip
+        first = {
+            "cge": True, "environments": True, "loops": True, "compact": False, "spram": False,
+            "common": False, "count_width": 16,
+        }  # fmt: skip
+        for name, value in named.items():
+            values.pop(name, None)
+            if value != first[name]:
+                values[name] = value
         return values
 
     @property
     def config_hash(self) -> int:
         """32-bit fingerprint held in the chip's ``config_hash`` register."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        text = json.dumps(self._fingerprinted(), sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

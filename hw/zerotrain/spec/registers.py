@@ -8,7 +8,7 @@ running step does not use can be written at any time.
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip
 
 __all__ = [
     "IDENTIFIER", "REGISTERS", "VERSION", "Baseline", "Command", "Error", "Register", "Saturation",
@@ -30,7 +30,7 @@ class Command(IntEnum):
 
 def commands(chip: Chip) -> tuple[Command, ...]:
     """The commands that a chip knows."""
-    return tuple(c for c in Command if c and (chip.cge or c != Command.CGE))
+    return tuple(c for c in Command if c and (chip.cge != Cge.NONE or c != Command.CGE))
 
 
 class Status(IntFlag):

@@ -14,7 +14,7 @@ from zerotrain.golden import lfsr, loss, update
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import Groups, check_groups, forward
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.network import Loss, Network
@@ -76,7 +76,8 @@ class Model:
                 f"The chip computes the loss {chip.loss}, but network {network.name!r} needs "
                 f"{network.loss}"
             )
-        return cls(network, chip.formats, groups, chip.lanes, chip.lfsr_degree, chip.environments)
+        environments = chip.cge != Cge.FORWARD
+        return cls(network, chip.formats, groups, chip.lanes, chip.lfsr_degree, environments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from rich.table import Table
 from zerotrain.boards.catalogue import BOARDS, Board, Resource
 from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.host.session import Session
+from zerotrain.spec.chip import Cge
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
 
@@ -68,7 +69,7 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
             console.print(_compared(title, report["candidates"][part]))
     console.print(
         f"Multiply-accumulates per sample: forward {macs['forward']:,} (dense {macs['dense']:,}), "
-        + (f"all coordinates {macs['cge']:,}" if chip.cge else "no CGE on this chip")
+        + (f"all coordinates {macs['cge']:,}" if chip.cge != Cge.NONE else "no CGE on this chip")
         + (f" by {network.n_parameters + 1:,} forward passes" if chip.raises else "")
     )
     steps = Table("step", "multiply-accumulates", "cycles, estimated", "multiplier use")

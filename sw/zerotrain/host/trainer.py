@@ -17,6 +17,7 @@ from zerotrain.host.digest import RunningHash
 from zerotrain.host.driver import Driver, Evaluation, StepResult
 from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.schedule import PlannedStep, Schedule
+from zerotrain.spec.chip import Cge
 from zerotrain.spec.lfsr import mix_seed
 from zerotrain.spec.registers import Command, Saturation
 
@@ -103,10 +104,10 @@ class Trainer:
         step_macs: Callable[[Any, int, int], int] | None = None,
     ) -> None:
         dataset.check(driver.network)
-        if training.cge is not None and not driver.chip.cge:
+        if training.cge is not None and driver.chip.cge == Cge.NONE:
             raise ValueError(
-                "The chip does no CGE (chip.cge = false), the training has a stage [training.cge]: "
-                "train without it, or generate a chip with CGE"
+                "The chip does no CGE (chip.cge = 'none'), the training has a stage "
+                "[training.cge]: train without it, or generate a chip with CGE"
             )
         self.driver, self.training, self.dataset = driver, training, dataset
         self.schedule = Schedule(training, driver.chip.formats)

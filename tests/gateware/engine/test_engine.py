@@ -21,7 +21,7 @@ from zerotrain.gateware.storage.weights import weight_latency
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Chip, Core
 from zerotrain.spec.network import Activation, Layer, Network
 
 
@@ -175,7 +175,8 @@ def draw(
         rng.choice([(1,) * d] + [(d,), (1, d - 1) if d > 1 else (1,)] * (not unit))
         for d in (layer.n_tt_cores for layer in network.layers)
     )
-    depths: dict[str, Any] = {"program_depth": 1000, "merge_depth": 0, "compact": compact}
+    core = Core.COMPACT if compact else Core.PIPELINED
+    depths: dict[str, Any] = {"program_depth": 1000, "merge_depth": 0, "core": core}
     if unit:
         depths |= {"merge_depth": 1000, "weight_depth": 2000}
     chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups, **depths)

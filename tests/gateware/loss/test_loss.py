@@ -21,7 +21,7 @@ from zerotrain.golden.loss import (
     softmax_loss,
     squared_error_loss,
 )
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip, Core
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import Saturation
@@ -141,8 +141,8 @@ def draw_case(
         loss_ways=ways,
         formats=formats,
         loss=loss,
-        cge=cge,
-        compact=serial,
+        cge=Cge.ENVIRONMENTS if cge else Cge.NONE,
+        core=Core.COMPACT if serial else Core.PIPELINED,
         output_depth=1 << (c - 1).bit_length(),
         evaluation_depth=EVALUATIONS + 2,
         target_depth=3 * 9 * 16,

@@ -7,7 +7,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.storage.common_memory import CommonMemory
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip, Core, Store
 from zerotrain.spec.formats import Formats, QFormat
 
 
@@ -22,10 +22,9 @@ def chip_of(lanes: int, width: int, momentum: int) -> Chip:
             preact=QFormat(width, min(frac, 6)),
             momentum=QFormat(momentum, 5),
         ),
-        cge=False,
-        compact=True,
-        spram=True,
-        common=True,
+        cge=Cge.NONE,
+        core=Core.COMPACT,
+        store=Store.COMMON,
         sample_banks=1,
         loss_ways=1,
         sample_depth=9,
@@ -139,12 +138,16 @@ def test_words(lanes: int, width: int, momentum: int, row: int) -> None:
 
 
 def test_words_of_other_widths_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^With common = true, samples and pre-activations share"):
+    with pytest.raises(
+        ValueError, match=r'^With store = "common", samples and pre-activations share'
+    ):
         Chip(
-            lanes=8, formats=Formats(input=QFormat(6, 4)), cge=False, compact=True, spram=True,
-            common=True, sample_banks=1,
+            lanes=8, formats=Formats(input=QFormat(6, 4)), cge=Cge.NONE, core=Core.COMPACT,
+            store=Store.COMMON, sample_banks=1,
         )  # fmt: skip
     with pytest.raises(
-        ValueError, match=r"^A chip with common = true has compact = true, spram = "
+        ValueError,
+        match=r'^A chip with store = "common" has core = "compact", sample_banks = 1 and cge = '
+        r'"forward" or "none", got core = "compact", sample_banks = 1 and cge = "environments"$',
     ):
-        Chip(lanes=8, compact=True, spram=True, common=True, sample_banks=1)
+        Chip(lanes=8, core=Core.COMPACT, store=Store.COMMON, sample_banks=1)

@@ -14,7 +14,7 @@ from zerotrain.gateware.update.perturb import Perturb
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
 from zerotrain.golden.update import perturb
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip, Core
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.registers import Saturation
@@ -34,8 +34,8 @@ def draw_chip(rng: Random, formats: Formats, *, compact: bool) -> Chip:
         weight_depth=rng.choice([DEPTH, 4 * DEPTH]),
         query_depth=rng.choice([2, 5, 16]),
         lfsr_degree=rng.choice(sorted(TAPS)),
-        environments=bool(rng.random() < 0.5) or not formats.cge_mu,
-        compact=compact,
+        cge=Cge.ENVIRONMENTS if rng.random() < 0.5 or not formats.cge_mu else Cge.FORWARD,
+        core=Core.COMPACT if compact else Core.PIPELINED,
     )
 
 

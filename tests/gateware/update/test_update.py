@@ -15,7 +15,7 @@ from zerotrain.gateware.update.update_serial import SerialUpdate
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
 from zerotrain.golden.update import cge_gradient, differences, rge_gradient, update
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Chip, Core
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.registers import Baseline, Saturation, UpdateRule
@@ -62,7 +62,7 @@ def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw
         evaluation_depth=DEPTH + 1,
         query_depth=rng.choice([2, 7, 12, 16]),
         lfsr_degree=rng.choice(sorted(TAPS)),
-        compact=unit is SerialUpdate,
+        core=Core.COMPACT if unit is SerialUpdate else Core.PIPELINED,
     )
     f = chip.formats
     state = [rng.getrandbits(chip.lfsr_degree) | 1 for _ in range(chip.query_depth)]

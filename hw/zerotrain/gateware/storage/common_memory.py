@@ -44,7 +44,7 @@ class LanePort(wiring.Signature):
 
 
 class CommonMemory(wiring.Component):
-    """Samples, pre-activations, parameters and momentum of a chip with ``Chip.common``.
+    """Samples, pre-activations, parameters and momentum of a chip with ``Store.COMMON``.
 
     Each row holds a word of every lane: samples from row 0 on, pre-activations from
     ``chip.preact_base`` on. From row ``chip.training_base`` on, a row holds a parameter and its

@@ -37,7 +37,7 @@ def segments(depth: int) -> list[int]:
 class WeightMemory(wiring.Component):
     """Weights under evaluation, and on chips with a merge unit a copy of the lowest ones.
 
-    Without a merge unit this is one memory; with ``Chip.common`` it reads or writes in a cycle, and
+    Without a merge unit this is one memory; with a common store it reads or writes in a cycle, and
     no word may be on its way out of it when another is written. With a unit it is two halves. They
     are used as one area, even words in one half and odd ones in the other, or, with ``banked``,
     either of them alone: ``read_bank`` and ``write_bank`` say which, and addresses stay below half

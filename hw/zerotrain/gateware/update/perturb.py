@@ -28,7 +28,7 @@ class Perturb(wiring.Component):
 
     ``weight[p] = saturate(theta[p] + mu)`` where the generator's bit is 1, ``saturate(theta[p] -
     mu)`` where it is 0; or ``theta[p]`` itself, the generator untouched, if ``perturb`` is 0. Where
-    CGE takes forward passes (``Chip.environments``), such a copy may have one parameter raised by
+    CGE takes forward passes (``Chip.cge``), such a copy may have one parameter raised by
     CGE's mu.
 
     Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 2 +

@@ -10,7 +10,7 @@ __all__ = ["SerialUpdate"]
 
 
 class SerialUpdate(Update):
-    """Gradient from losses, momentum, and the step of every parameter, for ``Chip.compact``.
+    """Gradient from losses, momentum, and the step of every parameter, for compact chips.
 
     Golden model: as of :class:`~zerotrain.gateware.update.update.Update` (bit-exact).
 
