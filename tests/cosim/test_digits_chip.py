@@ -130,5 +130,5 @@ def test_small_chip_at_paper_size() -> None:
 def test_small_chip_with_environments() -> None:
     """The same with environments, one evaluation of the loss at a time."""
     values = Config.preset("digits-small").to_dict()
-    values["chip"] |= {"environments": True, "loops": True, "scratch_depth": 200}
+    values["chip"] |= {"cge": "environments", "loops": True, "scratch_depth": 200}
     run_steps(Session.of(Config.from_dict(values)), 8, ["rge", "cge"])

@@ -1,6 +1,6 @@
 """The training chip: units, memories and the bus."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from amaranth import (
     Cat,
@@ -14,25 +14,20 @@ from amaranth import (
     ResetSignal,
     Signal,
     Value,
-    signed,
 )
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine.engine import Engine
 from zerotrain.gateware.engine.merge import MergeUnit
-from zerotrain.gateware.loss.loss_units import loss_unit
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
-from zerotrain.gateware.storage.common_memory import CommonMemory
-from zerotrain.gateware.storage.memory import SinglePortMemory, address_bits, read_latency
-from zerotrain.gateware.storage.memory import WritePort as WriteUser
+from zerotrain.gateware.storage.batch import TargetMemory
+from zerotrain.gateware.storage.program import ProgramMemory
 from zerotrain.gateware.storage.weights import WeightMemory
 from zerotrain.gateware.update.perturb import Perturb
-from zerotrain.gateware.update.update import Update
-from zerotrain.gateware.update.update_serial import SerialUpdate
+from zerotrain.gateware.variants import loss_memory, loss_unit, store, update_unit
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
@@ -83,49 +78,57 @@ class TrainingChip(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chip = self._chip
-        m.domains.sync = ClockDomain()
-        m.domains.reset = ClockDomain(reset_less=True)
-        reset = Signal(init=1)
-        m.d.comb += [
-            ClockSignal("sync").eq(self.clk),
-            ClockSignal("reset").eq(self.clk),
-            ResetSignal("sync").eq(reset),
-        ]
-        m.d.reset += reset.eq(self.rst)
+        self._reset(m)
         m.submodules.bank = bank = RegisterBank(chip)
         m.submodules.controller = controller = Controller(chip)
         m.submodules.perturb = perturb = Perturb(chip)
         m.submodules.engine = engine = Engine(chip)
-        m.submodules.weights = weights = WeightMemory(chip)
         m.submodules.loss = loss = loss_unit(chip)
-        update = SerialUpdate(chip) if chip.compact else Update(chip)
+        update = update_unit(chip)
         # A cycle later than told, so that the clock enable comes from a register.
-        updates = Signal()
-        m.d.sync += updates.eq(controller.update_start)
+        updates = pipe(m, controller.update_start, 1, "updates")
         m.submodules.update = _resting(
             m, update, update.busy | controller.perturb_start | controller.update_start
         )
-        wiring.connect(m, wiring.flipped(self.bus), bank.bus)
-        wiring.connect(m, perturb.snapshot, update.snapshot)
+        m.submodules.weights = weights = WeightMemory(chip)
+        m.submodules.program = program = ProgramMemory(chip, self._program.rows)
+        m.submodules.targets = targets = TargetMemory(chip)
+        m.submodules.losses = losses = loss_memory(chip)
+        m.submodules.store = kept = store(chip)
 
+        wiring.connect(m, wiring.flipped(self.bus), bank.bus)
         for unit in (controller, perturb, loss, update):
             for setting in SETTINGS:
                 if setting.name in unit.signature.members:
                     m.d.comb += getattr(unit, setting.name).eq(getattr(bank, setting.name))
-        evaluate = bank.command == Command.EVALUATE
         m.d.comb += [
             controller.start.eq(bank.start),
             controller.command.eq(bank.command),
             bank.busy.eq(controller.busy),
+        ]
+
+        # Copies of the parameters. The generator's register is its own state; only RGE moves it.
+        m.d.comb += [
             perturb.start.eq(controller.perturb_start),
             perturb.perturb.eq(controller.perturb),
+            perturb.raises.eq(controller.raises),
             perturb.query.eq(controller.query),
             controller.perturb_busy.eq(perturb.busy),
-            engine.merged.eq(controller.engine_merged),
-            controller.takes_merged.eq(engine.takes_merged),
-            weights.banked.eq(1 if chip.raises else bank.command != Command.CGE),
+            perturb.load.eq(bank.lfsr_w_en),
+            perturb.load_word.eq(bank.lfsr_w_data),
+            bank.lfsr.eq(perturb.state),
+            weights.banked.eq(chip.raises | (bank.command != Command.CGE)),
             weights.read_bank.eq(controller.evaluation_bank),
             weights.write_bank.eq(controller.copy_bank),
+        ]
+        wiring.connect(m, perturb.snapshot, update.snapshot)
+        merging = self._merging(m, controller, engine, weights, program)
+        _give(m, weights.write, perturb.weight, merging.weight_w)
+
+        # Their evaluation.
+        m.d.comb += [
+            engine.merged.eq(controller.engine_merged),
+            controller.takes_merged.eq(engine.takes_merged),
             engine.input_base.eq(controller.input_base),
             engine.active_lanes.eq(controller.active_lanes),
             controller.engine_busy.eq(engine.busy),
@@ -138,36 +141,84 @@ class TrainingChip(wiring.Component):
             loss.first_pass.eq(controller.first_pass),
             loss.target_row.eq(controller.target_row),
             loss.active_lanes.eq(controller.loss_lanes),
-            loss.clear.eq(controller.loss_clear & evaluate),
+            loss.score.eq(bank.command == Command.EVALUATE),
+            loss.clear.eq(controller.loss_clear & loss.score),
             controller.loss_busy.eq(loss.busy),
+            bank.correct.eq(loss.correct),
+        ]
+        wiring.connect(m, engine.logits, loss.logits)
+        wiring.connect(m, engine.weight, weights.read)
+        wiring.connect(m, engine.program, program.read[0])
+        wiring.connect(m, loss.targets, targets.read)
+
+        # The update.
+        m.d.comb += [
             update.start.eq(updates),
             update.cge.eq(controller.update_cge),
             controller.update_busy.eq(update.busy | updates),
-            bank.correct.eq(loss.correct),
-            loss.score.eq(evaluate),
         ]
-        if chip.raises:
-            m.d.comb += perturb.raises.eq(controller.raises)
-        wiring.connect(m, engine.logits, loss.logits)
-        wiring.connect(m, engine.weight, weights.read)
-        merge = self._merging(m, controller, engine, weights)
-        m.d.comb += bank.bad_program.eq(
-            engine.bad_program | (merge.bad_program if merge else Const(0))
-        )
-        # The register is the generator's own state; only RGE moves it.
-        m.d.comb += [
-            perturb.load.eq(bank.lfsr_w_en),
-            perturb.load_word.eq(bank.lfsr_w_data),
-            bank.lfsr.eq(perturb.state),
-        ]
+        # From a register, a cycle too long: what follows takes its time.
+        updating = pipe(m, update.busy | update.start | controller.update_start, 1, "updating")
+        m.d.comb += [kept.updating.eq(updating), losses.active[0].eq(updating)]
+        _read(m, losses.read[0], update.losses)
+        _read(m, losses.read[1], loss.losses)
+        _give(m, losses.write[0], loss.losses_w)
+        _give(m, losses.write[1], update.difference_w)
+
+        # Samples, parameters and momentum.
+        m.d.comb += [kept.perturbing.eq(perturb.busy), kept.of_training.eq(bank.of_training)]
+        wiring.connect(m, perturb.theta, kept.copied)
+        wiring.connect(m, update.theta, kept.theta)
+        wiring.connect(m, update.theta_w, kept.theta_w)
+        wiring.connect(m, update.momentum, kept.velocity)
+        wiring.connect(m, update.momentum_w, kept.velocity_w)
+        wiring.connect(m, kept.sample_w, engine.sample_w)
+        wiring.connect(m, engine.common, kept.lanes)
+        m.d.comb += [engine.sample_read.eq(kept.sample_read), kept.sample.eq(engine.sample)]
+
+        # What the host reaches.
+        m.d.comb += [kept.bank.eq(bank.bank), targets.bank.eq(bank.bank)]
+        state = {"parameters": kept.parameters, "momentum": kept.momentum}
+        _show(m, bank, kept, **state, samples=kept.samples)
+        _show(m, bank, program, program=program.host)
+        _show(m, bank, targets, targets=targets.host)
+        _show(m, bank, losses, losses=losses.host)
+
         self._count(m, bank, controller, engine)
-        self._flags(m, bank, engine, merge, perturb, loss, update)
-        self._memories(m, bank, controller, engine, merge, weights, perturb, loss, update)
+        pulses = {
+            Saturation.PERTURB: perturb.saturated,
+            Saturation.LOSS: loss.saturated,
+            Saturation.GRADIENT: update.saturated_gradient,
+            Saturation.PARAMETER: update.saturated_parameter,
+            Saturation.MERGE: merging.saturated,
+        }
+        flags = [pulses.get(flag, engine.saturation[k]) for k, flag in enumerate(Saturation)]
+        m.d.comb += [
+            bank.saturated.eq(pipe(m, Cat(*flags), 1, "saturated")),
+            bank.bad_program.eq(engine.bad_program | merging.bad_program),
+        ]
         return m
 
+    def _reset(self, m: Module) -> None:
+        """The clock, and the reset from a register."""
+        m.domains.sync = ClockDomain()
+        m.domains.reset = ClockDomain(reset_less=True)
+        reset = Signal(init=1)
+        m.d.comb += [
+            ClockSignal("sync").eq(self.clk),
+            ClockSignal("reset").eq(self.clk),
+            ResetSignal("sync").eq(reset),
+        ]
+        m.d.reset += reset.eq(self.rst)
+
     def _merging(
-        self, m: Module, controller: Controller, engine: Engine, weights: WeightMemory
-    ) -> MergeUnit | None:
+        self,
+        m: Module,
+        controller: Controller,
+        engine: Engine,
+        weights: WeightMemory,
+        program: ProgramMemory,
+    ) -> "_Merging":
         """What merges TT-cores: a unit of its own, or the engine between two evaluations."""
         if not self._chip.merge_depth:
             m.d.comb += [
@@ -177,10 +228,12 @@ class TrainingChip(wiring.Component):
                 ),
                 controller.merge_busy.eq(engine.busy),
             ]
-            return None
+            clamped = engine.saturation[list(Saturation).index(Saturation.MERGE)]
+            return _Merging(engine.weight_w, clamped, Const(0))
         m.submodules.merge = merge = MergeUnit(self._chip)
         wiring.connect(m, merge.left, weights.left)
         wiring.connect(m, merge.right, weights.right)
+        wiring.connect(m, merge.program, program.read[1])
         m.d.comb += [
             engine.start.eq(controller.engine_start),
             engine.pc.eq(controller.engine_pc),
@@ -189,12 +242,11 @@ class TrainingChip(wiring.Component):
             controller.merge_busy.eq(merge.busy),
             controller.merged.eq(merge.merged),
         ]
-        return merge
+        return _Merging(merge.weight_w, merge.saturated, merge.bad_program)
 
     def _count(self, m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
         """Cycle, beat and stall counters of the step."""
-        # 32 bits hold some minutes of the clock of a small part: longer than its longest step.
-        width = 32 if self._chip.compact else 48
+        width = self._chip.counter_width
         cycles, beats, stalls = Signal(width), Signal(width), Signal(32)
         m.d.comb += [bank.cycles.eq(cycles), bank.beats.eq(beats), bank.loss_stalls.eq(stalls)]
         beat = pipe(m, engine.beat, 1, "beat")
@@ -208,241 +260,34 @@ class TrainingChip(wiring.Component):
                 stalls.eq(stalls + stalled),
             ]
 
-    @staticmethod
-    def _flags(
-        m: Module,
-        bank: RegisterBank,
-        engine: Engine,
-        merge: MergeUnit | None,
-        perturb: Perturb,
-        loss: wiring.Component,
-        update: Update,
-    ) -> None:
-        """Saturation flags of all units."""
-        pulses = {
-            Saturation.PERTURB: perturb.saturated,
-            Saturation.LOSS: loss.saturated,
-            Saturation.GRADIENT: update.saturated_gradient,
-            Saturation.PARAMETER: update.saturated_parameter,
-        }
-        if merge:
-            pulses[Saturation.MERGE] = merge.saturated
-        bits: list[Value] = [
-            pulses.get(flag, engine.saturation[k]) for k, flag in enumerate(Saturation)
-        ]
-        m.d.comb += bank.saturated.eq(pipe(m, Cat(*bits), 1, "saturated"))
 
-    def _memories(
-        self,
-        m: Module,
-        bank: RegisterBank,
-        controller: Controller,
-        engine: Engine,
-        merge: MergeUnit | None,
-        weights: WeightMemory,
-        perturb: Perturb,
-        loss: wiring.Component,
-        update: Update,
-    ) -> None:
-        chip, f = self._chip, self._chip.formats
-        idle, always = ~bank.running, Const(1)
+class _Merging(NamedTuple):
+    """What the chip hears of whoever merges."""
 
-        def memory(
-            name: str, width: int, depth: int, *, part: int | None = None, init: Sequence[int] = ()
-        ) -> tuple[WritePort, ReadPort]:
-            m.submodules[f"{name}_memory"] = made = Memory(shape=width, depth=depth, init=init)
-            return made.write_port(granularity=part), made.read_port()
+    weight_w: wiring.PureInterface
+    saturated: Value
+    bad_program: Value
 
-        def write(port: WritePort | wiring.PureInterface, *users: wiring.PureInterface) -> None:
-            """Give the write port to whichever user enables it; they never do so at once."""
-            for user in users:
-                with m.If(user.en):
-                    m.d.comb += [port.en.eq(1), port.addr.eq(user.addr), port.data.eq(user.data)]
 
-        def program(unit: Engine | MergeUnit, port: ReadPort) -> Value:
-            """Give a unit its rows, which a register alone behind the memory brings to it."""
-            row = pipe(m, port.data, 1 - chip.compact, "program_row", reset_less=True)
-            m.d.comb += [port.addr.eq(unit.program.addr), unit.program.data.eq(row)]
-            return row
+def _show(
+    m: Module, bank: RegisterBank, memory: wiring.Component, **windows: wiring.PureInterface
+) -> None:
+    """Give windows of a memory to the host, by their names in the bank."""
+    m.d.comb += memory.idle.eq(~bank.running)
+    for name, window in windows.items():
+        wiring.connect(m, getattr(bank, name), window)
 
-        def later(name: str, host: wiring.PureInterface, *place: Value) -> list[Value]:
-            """The host's enable, place and word, a cycle later: memories are far from the bank."""
-            asked = (host.w_en, *place, host.w_data)
-            return [pipe(m, v, 1 - chip.compact, f"{name}_{k}") for k, v in enumerate(asked)]
 
-        def answer(name: str, host: wiring.PureInterface, word: Value) -> None:
-            """Give a word to the host. Block RAM is slow, and the host has time."""
-            if not chip.compact:
-                word = pipe(m, word, 1, f"{name}_held", reset_less=True)
-            m.d.comb += host.r_data.eq(word)
+def _read(m: Module, port: wiring.PureInterface, user: wiring.PureInterface) -> None:
+    """Give a read port to a user that knows fewer bits, or none, of its words."""
+    m.d.comb += [port.addr.eq(user.addr), user.data.eq(port.data)]
 
-        crossing = read_latency(chip) // 2
 
-        def share(
-            name: str,
-            w: WritePort | wiring.PureInterface,
-            r: ReadPort | wiring.PureInterface,
-            writer: wiring.PureInterface,
-            *users: tuple[Value, wiring.PureInterface],
-        ) -> None:
-            """Give an idle memory to the host, else its read port to the first user that is active.
-
-            All see the data, ``read_latency(chip)`` cycles after the address. Words are written a
-            cycle later than told, or at once on a compact chip.
-            """
-            host = getattr(bank, name)
-            m.d.comb += host.granted.eq(idle)
-            address = users[-1][1].addr
-            for active, user in reversed(users[:-1]):
-                address = Mux(active, user.addr, address)
-            address = Mux(idle, host.addr, address)
-            m.d.comb += r.addr.eq(pipe(m, address, crossing, f"{name}_row", reset_less=True))
-            word = pipe(m, Value.cast(r.data), crossing, f"{name}_word", reset_less=True)
-            for _, user in users:
-                m.d.comb += user.data.eq(word)
-            answer(name, host, word)
-
-            told = Cat(
-                writer.en | host.w_en,
-                Mux(writer.en, writer.addr, host.addr),
-                Mux(writer.en, writer.data, host.w_data),
-            )
-            told = pipe(m, told, crossing, f"{name}_told", reset_less=True)
-            m.d.comb += Cat(w.en, w.addr, w.data).eq(told)
-
-        def large_memory(
-            name: str, width: int, depth: int
-        ) -> tuple[WritePort | wiring.PureInterface, ReadPort | wiring.PureInterface]:
-            """In SPRAM, if there is any and it saves block RAM."""
-            columns = chip.spram_columns(depth, width)
-            if not columns:
-                return memory(name, width, depth)
-            made = SinglePortMemory(width, depth, columns)
-            m.submodules[f"{name}_memory"] = made
-            return made.write, made.read
-
-        # From a register, a cycle too long: what follows takes its time.
-        updating = Signal()
-        m.d.sync += updating.eq(update.busy | update.start | controller.update_start)
-        if chip.common:
-            self._common_memory(m, bank, engine, perturb, update, updating)
-        else:
-            w, r = large_memory("parameter", f.weight.width, chip.parameter_depth)
-            theta = (updating, update.theta), (always, perturb.theta)
-            share("parameters", w, r, update.theta_w, *theta)
-            w, r = large_memory("momentum", f.momentum.width, chip.parameter_depth)
-            share("momentum", w, r, update.momentum_w, (always, update.momentum))
-        if chip.compact:
-            w, r = large_memory("loss", chip.difference_width, chip.loss_rows)
-            writer = WriteUser(len(w.addr), signed(len(w.data))).create()
-            write(writer, loss.losses_w, update.difference_w)
-        else:
-            w, r = memory("loss", f.loss.width, chip.evaluation_depth)
-            writer = loss.losses_w
-        share("losses", w, r, writer, (updating, update.losses), (always, loss.losses))
-
-        write(weights.write, perturb.weight, merge.weight_w if merge else engine.weight_w)
-
-        # The program's rows are two bus words wide.
-        w, r = memory("program", 64, chip.program_depth, part=32, init=self._program.rows)
-        rows = program(engine, r)
-        if merge:
-            program(merge, m.submodules.program_memory.read_port())
-        host = bank.program
-        m.d.comb += host.granted.eq(idle)
-        with m.If(idle):
-            m.d.comb += r.addr.eq(host.addr >> 1)
-        high = Signal(reset_less=True)
-        m.d.sync += high.eq(host.addr[0])
-        answer("program", host, rows.word_select(high, 32))
-        m.d.comb += [
-            w.addr.eq(host.addr >> 1),
-            w.data.eq(host.w_data.replicate(2)),
-            w.en.eq(host.w_en << host.addr[0]),
-        ]
-
-        bits = len(bank.targets.w_data)
-        w, r = memory("target", chip.loss_ways * bits, chip.target_rows, part=bits)
-        m.d.comb += [r.addr.eq(loss.targets.addr), loss.targets.data.eq(r.data)]
-        part, row = self._batch_memory(m, bank, bank.targets, chip.target_depth, idle)
-        en, part, row, word = later("targets", bank.targets, part, row)
-        m.d.comb += [
-            w.addr.eq(row),
-            w.data.eq(word.replicate(chip.loss_ways)),
-            w.en.eq(en << part),
-        ]
-        with m.If(idle):
-            m.d.comb += r.addr.eq(row)
-        answer("targets", bank.targets, r.data.word_select(part, bits))
-
-        if chip.common:
-            return
-        # The lanes' own memories belong to the engine; of these the host sees the samples.
-        part, row = self._batch_memory(m, bank, bank.samples, chip.sample_depth, idle)
-        en, part, row, word = later("samples", bank.samples, part, row)
-        m.d.comb += [
-            engine.sample_w.en.eq(en),
-            engine.sample_w.lane.eq(part),
-            engine.sample_w.row.eq(row),
-            engine.sample_w.data.eq(word),
-            engine.sample_read.eq(idle),
-            bank.samples.r_data.eq(engine.sample),
-        ]
-
-    def _common_memory(
-        self,
-        m: Module,
-        bank: RegisterBank,
-        engine: Engine,
-        perturb: Perturb,
-        update: SerialUpdate,
-        updating: Value,
-    ) -> None:
-        """The memory of samples, pre-activations, parameters and momentum, and who has it.
-
-        Units that work with parameters do so while the engine rests.
-        """
-        idle = ~bank.running
-        m.submodules.common_memory = memory = CommonMemory(self._chip)
-        wiring.connect(m, engine.common, memory.lanes)
-        lane, row = self._batch_memory(m, bank, bank.samples, self._chip.sample_depth, idle)
-        hosts = {"theta": bank.parameters, "momentum": bank.momentum}
-        index = Mux(updating, update.theta.addr, perturb.theta.addr)
-        m.d.comb += [
-            memory.idle.eq(idle),
-            memory.sample_row.eq(row),
-            memory.sample_lane.eq(lane),
-            memory.sample_en.eq(bank.samples.w_en),
-            memory.sample_data.eq(bank.samples.w_data),
-            bank.samples.r_data.eq(memory.sample),
-            memory.training.eq(Mux(idle, bank.of_training, updating | perturb.busy)),
-            # The bank has one address for all windows, a serial update one for both words.
-            memory.index.eq(Mux(idle, bank.parameters.addr, index)),
-            perturb.theta.data.eq(memory.theta),
-        ]
-        for name, host in hosts.items():
-            user, read = getattr(update, f"{name}_w"), getattr(memory, name)
-            m.d.comb += [
-                host.granted.eq(idle),
-                host.r_data.eq(read),
-                getattr(update, name).data.eq(read),
-                getattr(memory, f"{name}_en").eq(user.en | host.w_en),
-                getattr(memory, f"{name}_data").eq(Mux(user.en, user.data, host.w_data)),
-            ]
-
-    def _batch_memory(
-        self, m: Module, bank: RegisterBank, host: wiring.PureInterface, depth: int, idle: Value
-    ) -> tuple[Value, Value]:
-        """Part and row of the word that the host means, in a memory of one or two banks. With two,
-        the one that no step works on may be written at any time; the second begins at ``depth``.
-        """
-        bits = address_bits(depth)
-        if self._chip.sample_banks == 1:
-            m.d.comb += host.granted.eq(idle)
-            return host.addr[bits:], host.addr[:bits]
-        half = host.addr[bits]
-        m.d.comb += host.granted.eq(idle | (host.writing & (half != bank.bank)))
-        return host.addr[bits + 1 :], host.addr[:bits] + Mux(half, depth, 0)
+def _give(m: Module, port: wiring.PureInterface, *users: wiring.PureInterface) -> None:
+    """Give a write port to whichever user enables it; they never do so at once."""
+    for user in users:
+        with m.If(user.en):
+            m.d.comb += [port.en.eq(1), port.addr.eq(user.addr), port.data.eq(user.data)]
 
 
 def _resting(m: Module, unit: wiring.Component, active: Value) -> Elaboratable:

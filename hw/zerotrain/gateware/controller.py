@@ -1,6 +1,6 @@
 """The step controller: runs a whole evaluate, RGE or CGE step on its own."""
 
-from amaranth import Const, Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from zerotrain.spec.registers import Baseline, Command, register
 __all__ = ["Controller"]
 
 _SETTINGS = (
-    "n_inputs", "n_outputs", "passes", "last_lanes", "bank", "queries", "baseline",
+    "n_parameters", "n_inputs", "n_outputs", "passes", "last_lanes", "bank", "queries", "baseline",
     "program_merge", "program_forward", "program_cge_merge", "program_cge",
 )  # fmt: skip
 
@@ -76,17 +76,16 @@ class Controller(wiring.Component):
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
         rows = address_bits(chip.program_depth)
-        settings = (*_SETTINGS, "n_parameters") if chip.raises else _SETTINGS
         super().__init__(
             {
                 "start": In(1),
                 "command": In(register("command").width),
                 "busy": Out(1),
-                **{name: In(register(name).width) for name in settings},
+                **{name: In(register(name).width) for name in _SETTINGS},
                 "perturb_start": Out(1),
                 "perturb_busy": In(1),
                 "perturb": Out(1),
-                **({"raises": Out(1)} if chip.raises else {}),
+                "raises": Out(1),
                 "query": Out(range(chip.copy_depth)),
                 "merge_start": Out(1),
                 "merge_pc": Out(rows),
@@ -122,13 +121,12 @@ class Controller(wiring.Component):
         copies = Signal(range(self._chip.evaluation_depth + 1))
         m.d.sync += [
             rge.eq(self.command == Command.RGE),
-            cge.eq((self.command == Command.CGE) if self._chip.cge != Cge.NONE else 0),
+            cge.eq((self.command == Command.CGE) & (self._chip.cge != Cge.NONE)),
             copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1)),
         ]
         m.d.comb += self.update_cge.eq(cge)
-        if self._chip.raises:
-            with m.If(cge):
-                m.d.sync += copies.eq(self.n_parameters + 1)
+        with m.If(self._by_passes(cge)):
+            m.d.sync += copies.eq(self.n_parameters + 1)
 
         # Copies of which the preparation has begun and the evaluation has not ended.
         held = Signal(range(3))
@@ -157,9 +155,10 @@ class Controller(wiring.Component):
         self._evaluate(m, rge, cge, copies, preparing, finish)
         return m
 
-    def _by_environments(self, cge: Signal) -> Value:
-        """A CGE step that has sections of its own. By forward passes, it has those of RGE."""
-        return Const(0) if self._chip.raises else cge
+    def _by_passes(self, cge: Signal) -> Value:
+        """A CGE step of forward passes: it has the sections of RGE, others have sections of their
+        own."""
+        return cge & self._chip.raises
 
     @staticmethod
     def _works(m: Module, name: str, start: Signal, busy: Signal) -> tuple[Signal, Signal]:
@@ -183,12 +182,10 @@ class Controller(wiring.Component):
         begin: Signal,
     ) -> None:
         """Perturbs and merges one copy after the other, as far as there are banks."""
-        banks = 2 if self._chip.merge_depth else 1
+        banks = self._chip.weight_banks
         begun = Signal.like(copies)
-        base = rge & (self.baseline == Baseline.BASE)
-        if self._chip.raises:
-            base = base | cge
-            m.d.sync += self.raises.eq(cge & (begun != 1))
+        base = (rge & (self.baseline == Baseline.BASE)) | self._by_passes(cge)
+        m.d.sync += self.raises.eq(self._by_passes(cge) & (begun != 1))
         perturb, perturbs = self._works(m, "perturb", self.perturb_start, self.perturb_busy)
         merge, merges = self._works(m, "merge", self.merge_start, self.merge_busy)
         more = Signal()
@@ -208,8 +205,7 @@ class Controller(wiring.Component):
                 with m.If(wanted):
                     m.d.comb += begin.eq(1)
                     m.d.sync += begun.eq(begun + 1)
-                    if banks > 1:
-                        m.d.sync += self.copy_bank.eq(~self.copy_bank)
+                    m.d.sync += self.copy_bank.eq(~self.copy_bank & (banks - 1))
                     m.next = "Perturb"
             with m.State("Perturb"):
                 m.d.comb += perturb.eq(1)
@@ -224,7 +220,7 @@ class Controller(wiring.Component):
             with m.State("Merge Wait"):
                 with m.If(~merges):
                     m.next = "Complete"
-                    with m.If(self._by_environments(cge)):
+                    with m.If(cge & ~self._by_passes(cge)):
                         m.next = "Merge More"
             with m.State("Merge More"):
                 m.d.comb += merge.eq(1)
@@ -248,10 +244,10 @@ class Controller(wiring.Component):
     ) -> None:
         """Evaluates one copy after the other, then updates."""
         chip = self._chip
-        groups = -(-chip.lanes // chip.loss_ways)
+        banks, groups = chip.weight_banks, -(-chip.lanes // chip.loss_ways)
         target_step = groups if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else groups * self.n_outputs
 
-        second = self.bank if chip.sample_banks == 2 else Const(0)
+        second = self.bank & (chip.sample_banks - 1)
 
         # The pass that the engine is in, and the one announced to the loss unit.
         evaluation = Signal.like(self.first_evaluation)
@@ -314,7 +310,7 @@ class Controller(wiring.Component):
                 # A section without logits would end while its pass is still announced.
                 with m.If(~works & self.pass_open):
                     m.next = "Next"
-                    with m.If(self._by_environments(cge)):
+                    with m.If(cge & ~self._by_passes(cge)):
                         m.next = "Coordinates"
             with m.State("Coordinates"):
                 with m.If(~preparing):
@@ -334,8 +330,7 @@ class Controller(wiring.Component):
                 with m.If(last_pass):
                     m.d.comb += finish.eq(1)
                     m.d.sync += evaluation.eq(evaluation + 1)
-                    if chip.merge_depth:
-                        m.d.sync += self.evaluation_bank.eq(~self.evaluation_bank)
+                    m.d.sync += self.evaluation_bank.eq(~self.evaluation_bank & (banks - 1))
                     m.next = "Copy"
                     with m.If(last_copy):
                         m.next = "Losses"

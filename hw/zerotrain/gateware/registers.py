@@ -1,13 +1,14 @@
 """The chip's register bank: everything that the bus reaches."""
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.engine.engine import SAMPLE_READ_LATENCY
-from zerotrain.gateware.storage.memory import address_bits
+from zerotrain.gateware.storage.memory import address_bits, crossing
+from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import (
@@ -21,7 +22,7 @@ from zerotrain.spec.registers import (
     windows,
 )
 
-__all__ = ["READ_LATENCY", "SETTINGS", "RegisterBank", "WindowPort"]
+__all__ = ["READ_LATENCY", "SETTINGS", "RegisterBank"]
 
 #: Cycles from ``r_en`` to ``r_data`` of a window: those of the slowest, the lanes' samples.
 READ_LATENCY = SAMPLE_READ_LATENCY
@@ -34,49 +35,6 @@ SETTINGS = tuple(
 
 #: Registers whose words are read from a memory: constants, and what only the bus writes.
 _STORED = ("identifier", "version", "config_hash", "command", *(r.name for r in SETTINGS))
-
-
-class WindowPort(wiring.Signature):
-    """A memory window, seen from the register bank.
-
-    Parameters
-    ----------
-    window : Window
-        Its place on the bus; the address counts its words from 0.
-
-    Members
-    -------
-    addr : Out(range(window.words))
-        Word of the window. From a register; still from the cycle before ``w_en`` or ``r_en``, of a
-        write to that with ``w_en``, of a read until the access ends.
-    writing : Out(1)
-        The access under way is a write. From a register.
-    granted : In(1)
-        Whether the host may make this access (combinational from ``addr`` and ``writing``). Where
-        it may not, neither enable rises, the access reads 0, and BUSY_ACCESS is set.
-    w_en : Out(1)
-        Write ``w_data``. From a register.
-    w_data : Out(shape)
-        From a register.
-    r_en : Out(1)
-        The word at ``addr`` is to be in ``r_data`` ``READ_LATENCY`` cycles later. From a register.
-    r_data : In(shape)
-        Sign-extended to the bus if the window is signed.
-    """
-
-    def __init__(self, window: Window) -> None:
-        shape = signed(window.width) if window.signed else unsigned(window.width)
-        super().__init__(
-            {
-                "addr": Out(address_bits(window.words)),
-                "writing": Out(1),
-                "granted": In(1),
-                "w_en": Out(1),
-                "w_data": Out(shape),
-                "r_en": Out(1),
-                "r_data": In(shape),
-            }
-        )
 
 
 class RegisterBank(wiring.Component):
@@ -97,7 +55,7 @@ class RegisterBank(wiring.Component):
 
     Latency, counted in cycles from the first with ``cyc & stb`` to the one with ``ack``: 1 for
     writes and ``READ_LATENCY + 4`` for reads (on a compact chip one less), so a word takes 2 cycles
-    to write and 12 to read. A setting is on its output 3 cycles after that first cycle.
+    to write and 14 (13) to read. A setting is on its output 3 cycles after that first cycle.
 
     Parameters
     ----------
@@ -131,7 +89,7 @@ class RegisterBank(wiring.Component):
         One output for each of :data:`SETTINGS` (``n_parameters`` ... ``program_cge``), under the
         register's name and with its width; 0 until written.
     of_training : Out(1)
-        If ``chip.common``: the access under way is to parameters or momentum. From a register.
+        The access under way is to parameters or momentum. From a register.
     windows
         One ``Out(WindowPort(window))`` for each of ``spec.registers.windows(chip)``, by name.
     """
@@ -156,7 +114,7 @@ class RegisterBank(wiring.Component):
                 "lfsr_w_en": Out(2),
                 "lfsr_w_data": Out(32),
                 **{r.name: Out(r.width) for r in SETTINGS},
-                **({"of_training": Out(1)} if chip.common else {}),
+                "of_training": Out(1),
                 **{name: Out(WindowPort(window)) for name, window in self._windows.items()},
             }
         )
@@ -179,7 +137,7 @@ class RegisterBank(wiring.Component):
         m.d.comb += request.eq(bus.cyc & bus.stb & ~bus.ack)
         m.d.sync += [bus.ack.eq(0), w_stb.eq(0), r_stb.eq(0)]
         # A wide choice among words takes a cycle of its own, unless the clock is low.
-        chosen = 0 if self._chip.compact else 1
+        chosen = crossing(self._chip)
         waiting = Signal(range(READ_LATENCY + 3 + chosen))
         with m.If(request & (waiting == 0)):
             m.d.sync += [
@@ -206,8 +164,7 @@ class RegisterBank(wiring.Component):
         known = Cat(in_registers, *hits.values()).any()
         m.d.comb += bad_address.eq((r_stb & ~known) | (w_stb & ~(known & whole)))
 
-        if self._chip.common:
-            m.d.comb += self.of_training.eq(hits["parameters"] | hits["momentum"])
+        m.d.comb += self.of_training.eq(hits["parameters"] | hits["momentum"])
 
         # Windows.
         r_granted = Signal(len(ports))
@@ -247,9 +204,11 @@ class RegisterBank(wiring.Component):
                     with m.Case(r.address // 4):
                         m.d.comb += live_word.eq(values[r.name])
         with m.Switch(r_granted):
-            for k, port in enumerate(ports.values()):
+            for k, (name, port) in enumerate(ports.items()):
                 with m.Case("".join("1" if b == k else "-" for b in reversed(range(len(ports))))):
-                    m.d.comb += window_word.eq(port.r_data)
+                    m.d.comb += window_word.eq(
+                        port.r_data.as_signed() if self._windows[name].signed else port.r_data
+                    )
         live_word = pipe(m, live_word, chosen, "live", reset_less=True)
         window_word = pipe(m, window_word, chosen, "window", reset_less=True)
         with m.If(waiting == 1):
@@ -303,7 +262,7 @@ class RegisterBank(wiring.Component):
                         word.eq(dat_w[: setting.width]), store.eq(takes), accepts.eq(takes)
                     ]  # fmt: skip
         # Registered again: block RAM is slow.
-        return pipe(m, r.data, 1 - self._chip.compact, "stored", reset_less=True)
+        return pipe(m, r.data, crossing(self._chip), "stored", reset_less=True)
 
     def _known_command(self, dat_w: Value) -> Value:
         width = register("command").width

@@ -272,6 +272,16 @@ class Chip:
         return 3 if self.merge_depth else 0
 
     @property
+    def weight_banks(self) -> int:
+        """Banks of weights: with a merge unit, one is prepared while the lanes use the other."""
+        return 2 if self.merge_depth else 1
+
+    @property
+    def sequencers(self) -> int:
+        """Sequencers that read the program: the lanes', and the merge unit's."""
+        return 2 if self.merge_depth else 1
+
+    @property
     def sample_rows(self) -> int:
         """Input words per lane, of all banks."""
         return self.sample_banks * self.sample_depth
@@ -349,6 +359,22 @@ class Chip:
         differences of its losses there, from row ``query_depth + 1`` on."""
         rows = 2 * self.query_depth + 1 if self.compact else 0
         return max(self.evaluation_depth, rows)
+
+    @property
+    def loss_word_width(self) -> int:
+        """Bits of a word of the loss memory: of a loss, or of the differences kept there too."""
+        return self.difference_width if self.compact else self.formats.loss.width
+
+    @property
+    def loss_columns(self) -> int:
+        """Columns of the loss memory that are in SPRAM."""
+        return self.spram_columns(self.loss_rows, self.loss_word_width) if self.compact else 0
+
+    @property
+    def counter_width(self) -> int:
+        """Bits of the counters of cycles and beats. 32 hold some minutes of the clock of a small
+        part: longer than its longest step."""
+        return 32 if self.compact else 48
 
     def spram_columns(self, depth: int, width: int) -> int:
         """Columns of a memory of parameters, momentum or losses that are in SPRAM.

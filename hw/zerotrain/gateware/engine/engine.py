@@ -13,8 +13,8 @@ from zerotrain.gateware.engine.lane import FIRST_STAGE, WEIGHT_STAGE, takes
 from zerotrain.gateware.engine.lane_group import WORD_STAGE, LaneGroup, broadcast
 from zerotrain.gateware.engine.sequencer import BEAT, CONTROL, Sequencer, for_one_lane
 from zerotrain.gateware.loss.logits import LogitPort
-from zerotrain.gateware.storage.common_memory import LanePort
 from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.storage.store import LanePort, SamplePort
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import LEAST_APART, Result, Source
 from zerotrain.spec.registers import Saturation
@@ -78,7 +78,7 @@ class Engine(wiring.Component):
     sample : Out(signed)
         That word, ``SAMPLE_READ_LATENCY`` = 9 cycles later; lane and row are still for as long.
     common : Out(LanePort(chip))
-        Instead of these three if ``chip.common``: samples and pre-activations.
+        Samples and pre-activations, where they are in a common memory; then these three are idle.
     logits : Out(LogitPort)
         Results for the loss unit.
     merged : In(1)
@@ -101,20 +101,6 @@ class Engine(wiring.Component):
         rows = address_bits(chip.program_depth)
         weights = address_bits(chip.weight_depth)
         inputs = address_bits(chip.sample_rows)
-        own_samples = {
-            "sample_w": In(
-                wiring.Signature(
-                    {
-                        "en": Out(1),
-                        "lane": Out(range(lanes)),
-                        "row": Out(inputs),
-                        "data": Out(f.input.width),
-                    }
-                )
-            ),
-            "sample_read": In(1),
-            "sample": Out(signed(f.input.width)),
-        }
         super().__init__(
             {
                 "start": In(1),
@@ -125,7 +111,10 @@ class Engine(wiring.Component):
                 "program": Out(ReadPort(rows, 64)),
                 "weight": Out(ReadPort(weights, f.weight.width)),
                 "weight_w": Out(WritePort(weights, f.weight.width)),
-                **({"common": Out(LanePort(chip))} if chip.common else own_samples),
+                "sample_w": In(SamplePort(chip)),
+                "sample_read": In(1),
+                "sample": Out(signed(f.input.width)),
+                "common": Out(LanePort(chip)),
                 "logits": Out(LogitPort(chip)),
                 "merged": In(1),
                 "takes_merged": Out(1),

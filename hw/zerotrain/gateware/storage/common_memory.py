@@ -1,46 +1,15 @@
 """One single-port memory for samples, pre-activations and the state of the training."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.storage.memory import address_bits
+from zerotrain.gateware.storage.store import LanePort
 from zerotrain.spec.chip import COMMON_PART, Chip
 
-__all__ = ["CommonMemory", "LanePort"]
-
-
-class LanePort(wiring.Signature):
-    """What the engine reads and writes: samples and pre-activations.
-
-    Parameters
-    ----------
-    chip : Chip
-
-    Members
-    -------
-    row : Out
-        From a register.
-    words : In(ArrayLayout(unsigned(input width), lanes))
-        The row's words, a cycle later, if nothing was written meanwhile.
-    en : Out(1)
-        Write the word of a lane. Those of a row follow one another, lane 0 first.
-    write_row, lane, word : Out
-    """
-
-    def __init__(self, chip: Chip) -> None:
-        rows, width = address_bits(chip.preact_rows), chip.formats.input.width
-        super().__init__(
-            {
-                "row": Out(rows),
-                "words": In(data.ArrayLayout(unsigned(width), chip.lanes)),
-                "en": Out(1),
-                "write_row": Out(rows),
-                "lane": Out(range(chip.lanes)),
-                "word": Out(unsigned(width)),
-            }
-        )
+__all__ = ["CommonMemory"]
 
 
 class CommonMemory(wiring.Component):

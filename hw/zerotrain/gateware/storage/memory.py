@@ -10,7 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.spec.chip import Chip
 
-__all__ = ["ReadPort", "SinglePortMemory", "WritePort", "address_bits", "read_latency"]
+__all__ = [
+    "ReadPort", "SinglePortMemory", "WritePort", "add_memory", "address_bits", "crossing",
+    "read_latency",
+]  # fmt: skip
 
 
 def address_bits(depth: int) -> int:
@@ -19,12 +22,17 @@ def address_bits(depth: int) -> int:
 
 
 def read_latency(chip: Chip) -> int:
-    """Cycles from an address to its word in the memories that units share: 3.
+    """Cycles from an address to its word in the memories that units share.
 
-    The address is registered behind the choice among the units, the word inside the block RAM. On a
-    compact chip neither is, and the latency is 1.
+    The address is registered behind the choice among the units, the word inside the block RAM, on
+    chips where that is so (:func:`crossing`).
     """
-    return 1 if chip.compact else 3
+    return 2 * crossing(chip) + 1
+
+
+def crossing(chip: Chip) -> int:
+    """Registers on the way from a unit to a memory, or back: one, on a compact chip none."""
+    return 0 if chip.compact else 1
 
 
 class ReadPort(wiring.Signature):
@@ -122,3 +130,17 @@ class SinglePortMemory(wiring.Component):
                 self.read.data[columns].eq(read.data),
             ]
         return m
+
+
+def add_memory(
+    m: Module, name: str, width: int, depth: int, columns: int = 0
+) -> tuple[wiring.PureInterface, wiring.PureInterface]:
+    """Add a memory with one write and one read port, which the function returns.
+
+    The lowest ``columns`` bits of its words are in SPRAM: it then reads or writes in a cycle.
+    """
+    if columns:
+        m.submodules[name] = single = SinglePortMemory(width, depth, columns)
+        return single.write, single.read
+    m.submodules[name] = memory = Memory(shape=width, depth=depth, init=[])
+    return memory.write_port(), memory.read_port()

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.storage.memory import ReadPort, SinglePortMemory, WritePort, address_bits
+from zerotrain.gateware.storage.memory import ReadPort, WritePort, add_memory, address_bits
 from zerotrain.spec.chip import Chip
 
 __all__ = ["FACTOR_LATENCY", "WeightMemory", "weight_latency"]
@@ -66,8 +66,8 @@ class WeightMemory(wiring.Component):
         The engine's weights.
     write : In(WritePort)
     left, right : In(ReadPort)
-        The merge unit's factors; on chips with a merge unit. An address in the cycle after a
-        write below ``merge_depth`` is ignored.
+        The merge unit's factors; idle without one. An address in the cycle after a write below
+        ``merge_depth`` is ignored.
     """
 
     banked: Signal
@@ -79,9 +79,7 @@ class WeightMemory(wiring.Component):
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
         bits, word = address_bits(chip.weight_depth), signed(chip.formats.weight.width)
-        factors = {
-            name: In(ReadPort(address_bits(chip.merge_depth), word)) for name in ("left", "right")
-        }
+        factors = ReadPort(address_bits(chip.merge_depth), word)
         super().__init__(
             {
                 "banked": In(1),
@@ -89,7 +87,8 @@ class WeightMemory(wiring.Component):
                 "write_bank": In(1),
                 "read": In(ReadPort(bits, word)),
                 "write": In(WritePort(bits, word)),
-                **(factors if chip.merge_depth else {}),
+                "left": In(factors),
+                "right": In(factors),
             }
         )
 
@@ -101,12 +100,7 @@ class WeightMemory(wiring.Component):
             return m
         width, depth = self._chip.formats.weight.width, self._chip.weight_depth
         columns = self._chip.spram_columns(depth, width) if self._chip.common else 0
-        if columns:
-            m.submodules.words = single = SinglePortMemory(width, depth, columns)
-            r, w = single.read, single.write
-        else:
-            m.submodules.words = words = Memory(shape=signed(width), depth=depth, init=[])
-            r, w = words.read_port(), words.write_port()
+        w, r = add_memory(m, "words", width, depth, columns)
         p1_row = Signal.like(self.read.addr, reset_less=True)
         m.d.sync += p1_row.eq(self.read.addr)
         m.d.comb += [

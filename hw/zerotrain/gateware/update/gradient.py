@@ -97,7 +97,7 @@ class Gradient(wiring.Component):
         # On a compact chip, losses and differences share a memory; they are never read at once.
         word = self._difference if chip.compact else signed(loss)
         losses = address_bits(chip.loss_rows)
-        written = {"difference_w": Out(WritePort(losses, word))} if chip.compact else {}
+        written = {"difference_w": Out(WritePort(losses, word))}
         super().__init__(
             {
                 "start": In(1),

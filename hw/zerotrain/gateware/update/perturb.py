@@ -94,7 +94,7 @@ class Perturb(wiring.Component):
             {
                 "start": In(1),
                 "perturb": In(1),
-                **({"raises": In(1)} if chip.raises else {}),
+                "raises": In(1),
                 "query": In(range(chip.copy_depth)),
                 "n_parameters": In(register("n_parameters").width),
                 "mu": In(register("mu").width),

@@ -98,7 +98,7 @@ class Update(wiring.Component):
                 **{name: sums[name] for name in ("cge", "queries", "baseline", "n_parameters")},
                 **{name: In(register(name).width) for name in _SETTINGS},
                 "busy": Out(1),
-                **{name: sums[name] for name in ("losses", "difference_w") if name in sums},
+                **{name: sums[name] for name in ("losses", "difference_w")},
                 "theta": Out(ReadPort(bits, theta)),
                 "theta_w": Out(WritePort(bits, theta)),
                 "momentum": Out(ReadPort(bits, momentum)),
@@ -120,8 +120,7 @@ class Update(wiring.Component):
         """The gradients' unit, with everything that it needs."""
         m.submodules.gradient = gradient = self._gradient
         wiring.connect(m, gradient.losses, wiring.flipped(self.losses))
-        if self._chip.compact:
-            wiring.connect(m, gradient.difference_w, wiring.flipped(self.difference_w))
+        wiring.connect(m, gradient.difference_w, wiring.flipped(self.difference_w))
         wiring.connect(m, wiring.flipped(self.snapshot), gradient.snapshot)
         m.d.comb += [
             gradient.start.eq(self.start),

@@ -1,0 +1,101 @@
+"""A memory that units and the host share, one of them at a time."""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.storage.memory import (
+    ReadPort,
+    WritePort,
+    add_memory,
+    address_bits,
+    crossing,
+)
+from zerotrain.gateware.storage.window import WindowPort
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.registers import Window
+
+__all__ = ["SharedMemory"]
+
+
+class SharedMemory(wiring.Component):
+    """A memory that is the host's while the chip is idle, otherwise that of one unit at a time.
+
+    Latency: a unit's word is there ``read_latency(chip)`` cycles after its address; all units see
+    it. A word is written a cycle later than told, on a compact chip at once. The host's word comes
+    a cycle later than a unit's: block RAM is slow, and the host has time.
+
+    Parameters
+    ----------
+    chip : Chip
+    window : Window
+        The host's view.
+    width, depth : int
+        Bits of a unit's word, of which the host may see fewer, and words.
+    columns : int
+        The lowest bits of a word, which are in SPRAM.
+    readers, writers : int
+        Units of each kind.
+
+    Members
+    -------
+    idle : In(1)
+    host : In(WindowPort(window))
+    read : In(ReadPort).array(readers)
+        The first that is ``active`` has the port, otherwise the last.
+    active : In(readers)
+        That of the last does not matter.
+    write : In(WritePort).array(writers)
+        They never write at once.
+    """
+
+    idle: Signal
+    host: wiring.PureInterface
+    active: Signal
+    read: list[wiring.PureInterface]
+    write: list[wiring.PureInterface]
+
+    def __init__(
+        self, chip: Chip, window: Window, *, width: int, depth: int, columns: int = 0,
+        readers: int = 1, writers: int = 1,
+    ) -> None:  # fmt: skip
+        self._crossing, self._depth, self._columns = crossing(chip), depth, columns
+        bits = address_bits(depth)
+        super().__init__(
+            {
+                "idle": In(1),
+                "host": In(WindowPort(window)),
+                "active": In(readers),
+                "read": In(ReadPort(bits, width)).array(readers),
+                "write": In(WritePort(bits, width)).array(writers),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        host, steps, width = self.host, self._crossing, len(self.write[0].data)
+        write, read = add_memory(m, "words", width, self._depth, self._columns)
+        m.d.comb += host.granted.eq(self.idle)
+
+        address: Value = self.read[-1].addr
+        for k in reversed(range(len(self.read) - 1)):
+            address = Mux(self.active[k], self.read[k].addr, address)
+        address = Mux(self.idle, host.addr, address)
+        m.d.comb += read.addr.eq(pipe(m, address, steps, "row", reset_less=True))
+        word = pipe(m, Value.cast(read.data), steps, "word", reset_less=True)
+        m.d.comb += [port.data.eq(word) for port in self.read]
+        m.d.comb += host.r_data.eq(pipe(m, word, steps, "held", reset_less=True))
+
+        unit = WritePort(len(write.addr), width).create()
+        for port in self.write:
+            with m.If(port.en):
+                m.d.comb += [unit.en.eq(1), unit.addr.eq(port.addr), unit.data.eq(port.data)]
+        told = Cat(
+            unit.en | host.w_en,
+            Mux(unit.en, unit.addr, host.addr),
+            Mux(unit.en, unit.data, host.w_data),
+        )
+        told = pipe(m, told, steps, "told", reset_less=True)
+        m.d.comb += Cat(write.en, write.addr, write.data).eq(told)
+        return m
