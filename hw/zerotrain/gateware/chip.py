@@ -33,6 +33,7 @@ from zerotrain.gateware.storage.weights import WeightMemory
 from zerotrain.gateware.update.perturb import Perturb
 from zerotrain.gateware.update.update import Update
 from zerotrain.gateware.update.update_serial import SerialUpdate
+from zerotrain.gateware.variants import lane_array
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
@@ -95,7 +96,7 @@ class TrainingChip(wiring.Component):
         m.submodules.bank = bank = RegisterBank(chip)
         m.submodules.controller = controller = Controller(chip)
         m.submodules.perturb = perturb = Perturb(chip)
-        m.submodules.engine = engine = Engine(chip)
+        m.submodules.engine = engine = Engine(chip, lane_array(chip))
         m.submodules.weights = weights = WeightMemory(chip)
         m.submodules.loss = loss = loss_unit(chip)
         update = SerialUpdate(chip) if chip.compact else Update(chip)

@@ -29,7 +29,6 @@ FIRST_STAGE = 4
 
 def lane_control(chip: Chip) -> data.StructLayout:
     """What all lanes are told (see :class:`Lane`)."""
-    subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
             "takes": TAKES,
@@ -40,7 +39,6 @@ def lane_control(chip: Chip) -> data.StructLayout:
             "steps": len(shift_steps(chip.shifts)),
             "result": Result,
         }
-        | subtract
     )
 
 
@@ -95,7 +93,7 @@ class Lane(wiring.Component):
     1. which of them; with environments, the two sums that differences may need;
     2. the operand; the ``weight`` arrives;
     3. multiplication;
-    4. the product; ``first`` arrives, and ``subtract`` where a lane merges for CGE;
+    4. the product; ``first`` and ``subtract`` arrive;
     5. accumulation;
     6. shift;
     7. whether that is too wide;
@@ -123,6 +121,8 @@ class Lane(wiring.Component):
         This lane's memory words.
     control : In
         See above.
+    subtract : In(1)
+        This product is subtracted; only where this lane ``merges`` and the chip's lanes subtract.
     result : Out(signed)
         Requantised sum.
     clamped : Out(1)
@@ -141,6 +141,7 @@ class Lane(wiring.Component):
                 "scratch": In(signed(f.lane_width)),
                 "preact": In(signed(f.lane_width)),
                 "control": In(lane_control(chip)),
+                "subtract": In(1),
                 "result": Out(signed(self.result_width)),
                 "clamped": Out(1),
             }
@@ -182,7 +183,8 @@ class Lane(wiring.Component):
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
         total = Mux(own.first, own.round.as_signed(), acc)
         if self._merges and self._chip.lane_subtracts:
-            m.d.sync += acc.eq(add_or_subtract(total, product, own.subtract))
+            subtract = pipe(m, self.subtract, 1, "subtract", reset_less=True, attrs={"keep": 1})
+            m.d.sync += acc.eq(add_or_subtract(total, product, subtract))
         else:
             m.d.sync += acc.eq(total + product)
 

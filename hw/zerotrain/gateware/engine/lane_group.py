@@ -25,7 +25,6 @@ WORD_STAGE = 4
 
 def broadcast(chip: Chip) -> data.StructLayout:
     """What all groups are told, each field one stage before its use (see :class:`LaneGroup`)."""
-    subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
             "input_row": address_bits(chip.sample_rows),
@@ -42,7 +41,6 @@ def broadcast(chip: Chip) -> data.StructLayout:
             "shift": range(len(chip.shifts)),
             "result": Result,
         }
-        | subtract
     )
 
 
@@ -82,6 +80,8 @@ class LaneGroup(wiring.Component):
     Members
     -------
     beat : In(broadcast(chip))
+    subtract : In(1)
+        For the lane that merges.
     active : In(lanes)
         Lanes that hold samples; the others do not count as clamped.
     sample_en, sample_lane, sample_row, sample_data : In
@@ -102,6 +102,7 @@ class LaneGroup(wiring.Component):
         super().__init__(
             {
                 "beat": In(broadcast(chip)),
+                "subtract": In(1),
                 "active": In(len(lanes)),
                 "sample_en": In(1),
                 "sample_lane": In(range(chip.lanes)),
@@ -178,15 +179,15 @@ class LaneGroup(wiring.Component):
             ]
         m.d.sync += [self.clamped.eq(clamped.any()), self.clamped_0.eq(clamped[0])]
 
-        if chip.lane_subtracts:
-            subtract = own("subtract")
-            m.d.comb += [lane.control.subtract.eq(subtract) for lane in self._lanes]
+        # Only lane 0 ever subtracts: no twin of this register is elsewhere.
+        m.d.comb += self._lanes[0].subtract.eq(
+            pipe(m, self.subtract, 1, "subtract", reset_less=True)
+        )
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
-        written = [(scratch, self.beat.write_scratch | self.beat.write_preact)]
-        if chip.has_environments:
-            written = [(scratch, self.beat.write_scratch), (preact, self.beat.write_preact)]
-        for made, enable in written:
+        enables = {scratch: self.beat.write_scratch}
+        enables[preact] = enables.get(preact, Const(0, 1)) | self.beat.write_preact
+        for made, enable in enables.items():
             m.d.comb += [
                 made.write.eq(enable),
                 made.write_row.eq(self.beat.write_row),

@@ -3,6 +3,8 @@
 Golden model: none; the sequencer only decides in which order exact products are summed.
 """
 
+from dataclasses import dataclass
+
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -22,7 +24,7 @@ from zerotrain.spec.program import (
     loop_offsets,
 )
 
-__all__ = ["BEAT", "CONTROL", "Sequencer", "for_one_lane"]
+__all__ = ["BEAT", "CONTROL", "Pace", "Sequencer", "for_one_lane"]
 
 #: A contraction's control word, in the bit order of ``spec.program.CONTRACT_FIELDS``.
 CONTROL = data.StructLayout({name: width for name, (_, width) in CONTRACT_FIELDS.items()})
@@ -44,6 +46,26 @@ def for_one_lane(control: data.View) -> Value:
     """Whether only lane 0's results are wanted, see :attr:`.spec.program.Contract.single`."""
     copies = (control.result == Result.SCRATCH) & (control.source == Source.CONSTANT)
     return copies | (control.result == Result.WEIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What the unit behind a sequencer asks of it.
+
+    Parameters
+    ----------
+    registers : int
+        Registers, 1 or 0, on the way of a row from a program memory that is far away, and before
+        the address of a level's row.
+    words : int
+        Results of a sum that leave the lanes one after the other: so many cycles lie between the
+        last beat of one sum and that of the next, and ``spec.program.LEAST_APART`` at least, which
+        suffices where only lane 0's is wanted (:func:`for_one_lane`); and the cycle after the last
+        beat of a sum has none. 0: all leave at once.
+    """
+
+    registers: int = 1
+    words: int = 0
 
 
 class Sequencer(wiring.Component):
@@ -68,11 +90,8 @@ class Sequencer(wiring.Component):
         Bits of the four data addresses.
     count_bits : int
         Bits of the counters.
-    words : int
-        Results of a sum that leave the lanes one after the other: so many cycles lie between the
-        last beat of one sum and that of the next, and ``spec.program.LEAST_APART`` at least, which
-        suffices where only lane 0's is wanted (:func:`for_one_lane`); and the cycle after the last
-        beat of a sum has none. 0: all leave at once.
+    pace : Pace
+        How far the program memory is, and how far apart sums are.
     loops : bool
         Programs may have loops; without, a loop is no instruction.
     loop_counters : int
@@ -80,8 +99,6 @@ class Sequencer(wiring.Component):
         operand's may move, in two ways.
     subtracts : bool
         Products may be subtracted; without, all are added.
-    compact : bool
-        For a compact chip: fewer registers.
 
     Attributes
     ----------
@@ -125,13 +142,13 @@ class Sequencer(wiring.Component):
         address_bits: int,
         *,
         count_bits: int,
-        words: int = 0,
+        pace: Pace | None = None,
         loops: bool = True,
         loop_counters: int = MAX_LOOPS,
         subtracts: bool = False,
-        compact: bool = False,
     ) -> None:
-        self._extra = 0 if compact else 1
+        pace = pace or Pace()
+        self._extra = pace.registers
         # From setting the address of a row to the row.
         self._row_latency = 3 + self._extra
         self.issue_latency = self._row_latency + self._extra
@@ -140,7 +157,7 @@ class Sequencer(wiring.Component):
         self._loops = loops
         self._loop_counters = loop_counters
         self._subtracts = subtracts
-        self._words = words
+        self._words = pace.words
         super().__init__(
             {
                 "start": In(1),
