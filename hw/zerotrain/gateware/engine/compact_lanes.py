@@ -9,6 +9,7 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 
 from zerotrain.gateware.arithmetic import add_or_subtract
+from zerotrain.gateware.engine.activation import CODE_BITS
 from zerotrain.gateware.engine.compact_memories import CompactMemories, Leaving, Taken
 from zerotrain.gateware.engine.lane import TAKES, takes
 from zerotrain.gateware.engine.lane_array import LaneArray
@@ -154,7 +155,7 @@ class CompactLanes(LaneArray):
                 )
             ),
         ]
-        return Taken(taken, constant, control.relu)
+        return Taken(taken, constant, control.activation[:CODE_BITS])
 
     def _following(self, m: Module) -> tuple[Value, Value]:
         """The result's address, and whether it completes an evaluation: still for all lanes.

@@ -11,6 +11,7 @@ from amaranth import Array, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 
+from zerotrain.gateware.engine.activation import CODE_BITS, activated, difference, direct
 from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
@@ -31,12 +32,18 @@ class Taken:
         Nothing where there is no beat.
     constant : unsigned
         Is or-ed to the operand: of beats that take a constant, else zero.
-    relu : 1
+    activation : CODE_BITS
+        Code of it.
     """
 
     takes: data.View
     constant: Value
-    relu: Value
+    activation: Value
+
+    def activated(self, word: Value) -> tuple[Value, Value]:
+        """A word, activated if it is a pre-activation, and whether it is zero instead."""
+        code = self.activation & self.takes.preact.replicate(CODE_BITS)
+        return activated(word, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +153,13 @@ class OwnMemories(CompactMemories):
     def operand(self, m: Module, k: int, taken: Taken) -> Value:
         takes, preact = taken.takes, self._activations[k]
         dy = Mux(takes.scratch, self._intermediates[k], 0) | taken.constant.as_signed()
-        active = takes.preact & ~(taken.relu & (preact < 0))
-        rest = Mux(takes.input, self._inputs[k], 0) | Mux(active, preact, 0)
-        return self._bent(m, dy | rest, dy, preact, taken.relu & takes.delta)
-
-    def _bent(self, m: Module, straight: Value, dy: Value, y: Value, bends: Value) -> Value:
-        """The operand of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
+        word, zero = taken.activated(preact)
+        sample = Mux(takes.input, self._inputs[k], 0)
+        straight = dy | sample | Mux(takes.preact & ~zero, word, 0)
         f = self._chip.formats
-        align = f.delta.frac_bits - f.preact.frac_bits
-        aligned = y << align
-        moved = aligned + dy
-        operand = Signal(signed(self._width))
-        with m.If(~bends | ~((y < 0) | (moved < 0))):
-            m.d.comb += operand.eq(straight)
-        with m.Elif(~(y < 0)):
-            m.d.comb += operand.eq(-aligned)
-        with m.Elif(~(moved < 0)):
-            m.d.comb += operand.eq(moved)
-        return operand
+        aligned = preact << (f.delta.frac_bits - f.preact.frac_bits)
+        bends = taken.activation & takes.delta.replicate(CODE_BITS)
+        return difference(direct, aligned, dy, straight, bends)
 
     def write(self, m: Module, lanes: LaneArray, leaving: Leaving) -> None:
         self._store(m, self._scratch, leaving.result == Result.SCRATCH, leaving)
@@ -184,8 +180,9 @@ class SharedMemories(CompactMemories):
     def operand(self, m: Module, k: int, taken: Taken) -> Value:
         takes, word = taken.takes, self._words[k]
         sample = Mux(takes.input, self._inputs[k], 0)
+        word, zero = taken.activated(word)
         # Whether the word counts is one bit.
-        counts = takes.scratch | (takes.preact & ~(taken.relu & (word < 0)))
+        counts = (takes.scratch | takes.preact) & ~zero
         return sample | Mux(counts, word, 0) | taken.constant.as_signed()
 
     def write(self, m: Module, lanes: LaneArray, leaving: Leaving) -> None:
@@ -208,7 +205,8 @@ class CommonMemories(CompactMemories):
 
     def operand(self, m: Module, k: int, taken: Taken) -> Value:
         takes, word = taken.takes, self._words[k]
-        counts = takes.input | (takes.preact & ~(taken.relu & (word < 0)))
+        word, zero = taken.activated(word)
+        counts = (takes.input | takes.preact) & ~zero
         intermediate = Mux(takes.scratch, self._intermediates[k], 0)
         return Mux(counts, word, 0) | intermediate | taken.constant.as_signed()
 

@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, selected
+from zerotrain.gateware.engine.activation import CODE_BITS
 from zerotrain.gateware.engine.lane import TAKES, Lane, lane_control, step_masks, takes
 from zerotrain.gateware.engine.lane_memory import LaneMemory
 from zerotrain.gateware.storage.memory import address_bits
@@ -36,7 +37,7 @@ def broadcast(chip: Chip) -> data.StructLayout:
             "write_scratch": 1,
             "write_preact": 1,
             "write_row": max(address_bits(chip.scratch_rows), address_bits(chip.preact_depth)),
-            "relu": 1,
+            "activation": CODE_BITS,
             "constant_shift": range(chip.formats.lane_width),
             "shift": range(len(chip.shifts)),
             "result": Result,
@@ -59,8 +60,8 @@ class LaneGroup(wiring.Component):
       stage ``WORD_STAGE`` = 4;
     * ``source`` in stage 3, ``weight``, ``first`` and ``subtract`` one stage before those of
       :class:`~zerotrain.gateware.engine.lane.Lane`, counted from ``WORD_STAGE``;
-    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to two before the
-      result;
+    * ``activation``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to two
+      before the result;
     * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result. Rows given one
       cycle later are answered with the written word.
 
@@ -123,7 +124,7 @@ class LaneGroup(wiring.Component):
             return pipe(m, self.beat[name], 1, name, reset_less=True, attrs={"keep": 1})
 
         weight, result = own("weight"), own("result")
-        relu, first = own("relu"), own("first")
+        activation, first = own("activation"), own("first")
         # Decoded here, so that few wires cross the chip. All but the source hold still.
         constant = Signal(f.lane_width, reset_less=True)
         rounding = Signal(chip.acc_width, reset_less=True)
@@ -168,7 +169,7 @@ class LaneGroup(wiring.Component):
                 lane.scratch.eq(scratch.words[k].as_signed()),
                 lane.preact.eq(preact.words[k].as_signed()),
                 lane.control.takes.eq(taken),
-                lane.control.relu.eq(relu),
+                lane.control.activation.eq(activation),
                 lane.control.constant.eq(constant),
                 lane.control.first.eq(first),
                 lane.control.round.eq(rounding),

@@ -116,7 +116,7 @@ class PipelinedLanes(LaneArray):
             told.write_scratch.eq(write_scratch),
             told.write_preact.eq(write_preact),
             told.write_row.eq(targets[self.result_stage - 1]),
-            told.relu.eq(control.relu),
+            told.activation.eq(control.activation),
             told.constant_shift.eq(control.constant_shift),
             told.shift.eq(control.shift),
             told.result.eq(control.result),

@@ -27,8 +27,11 @@ from zerotrain.spec.program import (
 
 __all__ = ["BEAT", "CONTROL", "Pace", "Sequencer", "for_one_lane"]
 
-#: A contraction's control word, in the bit order of ``spec.program.CONTRACT_FIELDS``.
-CONTROL = data.StructLayout({name: width for name, (_, width) in CONTRACT_FIELDS.items()})
+#: A contraction's control word.
+CONTROL = data.FlexibleLayout(
+    max(low + width for low, width in CONTRACT_FIELDS.values()),
+    {name: data.Field(width, low) for name, (low, width) in CONTRACT_FIELDS.items()},
+)
 
 #: What travels down the pipeline with one multiply-accumulate.
 BEAT = data.StructLayout(
