@@ -11,6 +11,7 @@ from zerotrain.gateware.engine.engine import Engine
 from zerotrain.gateware.loss.loss_units import loss_unit
 from zerotrain.gateware.update.perturb import Perturb
 from zerotrain.gateware.update.update import Update
+from zerotrain.gateware.variants import lane_array
 from zerotrain.spec.network import Activation, Layer, Network, dense
 
 __all__ = ["CHIP", "NETWORK", "PLAN", "Units"]
@@ -36,7 +37,7 @@ class Units(wiring.Component):
         self._units: dict[str, Any] = {
             "perturb": Perturb(CHIP),
             "update": Update(CHIP),
-            "engine": Engine(CHIP),
+            "engine": Engine(CHIP, lane_array(CHIP)),
             "loss": loss_unit(CHIP),
         }
         ports: dict[str, Any] = {}

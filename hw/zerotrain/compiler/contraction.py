@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from zerotrain.spec.activations import ACTIVATIONS, Activation
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import (
     CONTRACT_FIELDS,
@@ -101,7 +102,7 @@ class Contract:
     source: Source
     result: Result
     shift: int
-    relu: bool = False
+    activation: Activation = Activation.NONE
     unit_weight: bool = False
     bias: bool = False
     constant_shift: int = 0
@@ -179,9 +180,10 @@ class Contract:
         values = {
             "opcode": Opcode.CONTRACT, "levels": len(levels), "reduce": len(summed),
             "evaluation_level": len(summed) + len(evaluation), "source": self.source,
-            "result": self.result, "relu": self.relu, "unit_weight": self.unit_weight,
-            "bias": self.bias, "shift": list(shifts).index(self.shift),
-            "constant_shift": self.constant_shift, "subtract": self.subtract, "sync": self.sync,
+            "result": self.result, "activation": ACTIVATIONS[self.activation].code,
+            "unit_weight": self.unit_weight, "bias": self.bias,
+            "shift": list(shifts).index(self.shift), "constant_shift": self.constant_shift,
+            "subtract": self.subtract, "sync": self.sync,
         } | loop_fields  # fmt: skip
         counts = [level.count - 1 for level in levels] + [0] * (MAX_LEVELS - len(levels))
         control = 0

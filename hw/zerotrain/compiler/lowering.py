@@ -13,8 +13,9 @@ from typing import TypeAlias
 from zerotrain.compiler.allocator import Allocator
 from zerotrain.compiler.contraction import Contract, Level, Loop
 from zerotrain.compiler.merging import Key, Merging
+from zerotrain.spec.activations import Activation
 from zerotrain.spec.formats import Formats, QFormat
-from zerotrain.spec.network import Activation, Network
+from zerotrain.spec.network import Network
 from zerotrain.spec.program import Result, Source
 
 __all__ = ["Groups", "Lowering", "Operand"]
@@ -30,7 +31,7 @@ class Operand:
     source: Source
     address: int
     fmt: QFormat
-    relu: bool = False
+    activation: Activation = Activation.NONE
 
 
 class Lowering:
@@ -120,8 +121,8 @@ class Lowering:
         """The input vector of a layer."""
         if index == 0:
             return Operand(Source.INPUT, 0, self.formats.input)
-        relu = self.network.layers[index - 1].activation == Activation.RELU
-        return Operand(Source.PREACT, self.preact[index - 1], self.formats.preact, relu)
+        activation = self.network.layers[index - 1].activation
+        return Operand(Source.PREACT, self.preact[index - 1], self.formats.preact, activation)
 
     @staticmethod
     def can_tile(network: Network, index: int, sizes: tuple[int, ...]) -> bool:
@@ -198,7 +199,7 @@ class Lowering:
                         target,
                     ),
                     source=operand.source,
-                    relu=operand.relu,
+                    activation=operand.activation,
                     result=result,
                     bias=bias,
                     constant_shift=operand.fmt.frac_bits if bias else 0,

@@ -7,10 +7,17 @@ from zerotrain.compiler.cge_view import NOWHERE, ROW, Array, View
 from zerotrain.compiler.contraction import Contract, Level, Loop
 from zerotrain.compiler.lowering import Lowering
 from zerotrain.compiler.merging import Key
-from zerotrain.spec.network import Activation
+from zerotrain.spec.activations import Activation, check_differences
+from zerotrain.spec.network import Layer
 from zerotrain.spec.program import Result, Source
 
 __all__ = ["EntryLowering"]
+
+
+def _bending(layer: Layer) -> Activation:
+    """The activation of a layer whose differences are carried on."""
+    check_differences(layer.activation)
+    return layer.activation
 
 
 class EntryLowering(Lowering):
@@ -101,7 +108,7 @@ class EntryLowering(Lowering):
             kept=("class", *entries),
             held=held if self._reaches_logits(index) else loop,
             source=Source.DELTA,
-            relu=view.layer.activation == Activation.RELU,
+            activation=_bending(view.layer),
             result=Result.DLOGIT,
             evaluation_levels=1,
             shift=self.formats.lane_shift(self.formats.delta, self.formats.dlogit),
@@ -136,7 +143,7 @@ class EntryLowering(Lowering):
             kept=(Level(classes, weight=w.i, result=1),),
             start=(w.address, 0, self.preact[index], lifting.first),
             source=Source.DELTA_CONSTANT,
-            relu=layer.activation == Activation.RELU,
+            activation=_bending(layer),
             constant_shift=mu,
             result=Result.DLOGIT,
             evaluation_levels=1,
@@ -184,7 +191,7 @@ class EntryLowering(Lowering):
                     kept=(Level(following.n_outputs - lifting.first, weight=w.i, result=1),),
                     start=(w.address, source, self.preact[index], target),
                     source=Source.DELTA,
-                    relu=layer.activation == Activation.RELU,
+                    activation=_bending(layer),
                     result=Result.DLOGIT if last else Result.SCRATCH,
                     evaluation_levels=1 if last else 0,
                     shift=formats.lane_shift(

@@ -27,7 +27,7 @@ from zerotrain.gateware.storage.batch import TargetMemory
 from zerotrain.gateware.storage.program import ProgramMemory
 from zerotrain.gateware.storage.weights import WeightMemory
 from zerotrain.gateware.update.perturb import Perturb
-from zerotrain.gateware.variants import loss_memory, loss_unit, store, update_unit
+from zerotrain.gateware.variants import lane_array, loss_memory, loss_unit, store, update_unit
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
@@ -82,7 +82,7 @@ class TrainingChip(wiring.Component):
         m.submodules.bank = bank = RegisterBank(chip)
         m.submodules.controller = controller = Controller(chip)
         m.submodules.perturb = perturb = Perturb(chip)
-        m.submodules.engine = engine = Engine(chip)
+        m.submodules.engine = engine = Engine(chip, lane_array(chip))
         m.submodules.loss = loss = loss_unit(chip)
         update = update_unit(chip)
         # A cycle later than told, so that the clock enable comes from a register.

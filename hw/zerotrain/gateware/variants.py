@@ -1,5 +1,14 @@
-"""Which component each choice of a chip stands for. Nowhere else is a choice asked for a class."""
+"""Which class builds what a chip chose: the only place that knows both."""
 
+from zerotrain.gateware.engine.compact_lanes import CompactLanes, row_at_a_time, word_at_a_time
+from zerotrain.gateware.engine.compact_memories import (
+    CommonMemories,
+    CompactMemories,
+    OwnMemories,
+    SharedMemories,
+)
+from zerotrain.gateware.engine.lane_array import LaneArray
+from zerotrain.gateware.engine.pipelined_lanes import PipelinedLanes
 from zerotrain.gateware.loss.loss_units import loss_unit
 from zerotrain.gateware.storage.common_store import CommonStore
 from zerotrain.gateware.storage.separate_store import SeparateStore
@@ -8,30 +17,33 @@ from zerotrain.gateware.storage.store import Store
 from zerotrain.gateware.update.update import Update
 from zerotrain.gateware.update.update_serial import SerialUpdate
 from zerotrain.spec import chip as choices
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Chip, Core
 from zerotrain.spec.registers import windows
 
-__all__ = ["loss_memory", "loss_unit", "store", "update_unit"]
-
-_STORES: dict[choices.Store, type[Store]] = {
-    choices.Store.BLOCKS: SeparateStore,
-    choices.Store.SPRAM: SeparateStore,
-    choices.Store.COMMON: CommonStore,
-}
-_UPDATES: dict[choices.Core, type[Update]] = {
-    choices.Core.PIPELINED: Update,
-    choices.Core.COMPACT: SerialUpdate,
-}
+__all__ = ["lane_array", "loss_memory", "loss_unit", "store", "update_unit"]
 
 
-def store(chip: Chip) -> Store:
-    """Where samples, parameters and momentum are."""
-    return _STORES[chip.store](chip)
+def lane_array(chip: Chip) -> LaneArray:
+    """The lanes of a chip."""
+    if chip.core == Core.PIPELINED:
+        return PipelinedLanes(chip)
+    memories: type[CompactMemories] = SharedMemories
+    if chip.has_environments:
+        memories = OwnMemories
+    if chip.common:
+        memories = CommonMemories
+    logits = word_at_a_time if chip.serial_loss else row_at_a_time
+    return CompactLanes(chip, memories(chip), logits)
 
 
 def update_unit(chip: Chip) -> Update:
     """What turns losses into a step of every parameter."""
-    return _UPDATES[chip.core](chip)
+    return SerialUpdate(chip) if chip.core == Core.COMPACT else Update(chip)
+
+
+def store(chip: Chip) -> Store:
+    """Where samples, parameters and momentum are."""
+    return CommonStore(chip) if chip.store == choices.Store.COMMON else SeparateStore(chip)
 
 
 def loss_memory(chip: Chip) -> SharedMemory:

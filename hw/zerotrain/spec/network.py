@@ -13,17 +13,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from zerotrain.spec.activations import Activation
+
 __all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
 
 #: Order of storage of a TT-core's axes a, i, j, b: by whether it is left of the layer's middle.
 _STORED = {True: (2, 3, 0, 1), False: (2, 0, 3, 1)}
-
-
-class Activation(StrEnum):
-    """What stands between a layer's pre-activation and the next layer."""
-
-    NONE = "none"
-    RELU = "relu"
 
 
 class Loss(StrEnum):

@@ -33,6 +33,8 @@ addresses one of the offsets 1 to 3, auxiliary and result addresses offset 3. A 
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from zerotrain.spec.activations import ACTIVATION_BITS
+
 __all__ = [
     "CONTRACT_FIELDS", "LEAST_APART", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Opcode",
     "Program", "Result", "Source", "loop_offsets",
@@ -66,7 +68,7 @@ class Opcode(IntEnum):
 
 
 class Source(IntEnum):
-    """Where the lanes' operand comes from. ``act`` is ReLU if the ``relu`` bit is set."""
+    """Where the lanes' operand comes from. ``act`` is the control word's activation."""
 
     INPUT = 0  # sample memory [operand]
     SCRATCH = 1  # scratch memory [operand]
@@ -93,7 +95,6 @@ CONTRACT_FIELDS: dict[str, tuple[int, int]] = {
     "evaluation_level": (5, 3),
     "source": (8, 3),
     "result": (11, 3),
-    "relu": (14, 1),
     "unit_weight": (15, 1),
     "bias": (16, 1),
     "loop_last": (17, 1),
@@ -107,6 +108,7 @@ CONTRACT_FIELDS: dict[str, tuple[int, int]] = {
     "loop_level": (35, 2),
     "sync": (37, 1),
     "subtract": (38, 1),
+    "activation": (39, ACTIVATION_BITS),  # code of spec.activations
 }
 
 

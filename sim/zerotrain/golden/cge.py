@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.golden.activations import activate, difference
 from zerotrain.golden.fixed import Flags, Raw, carrier, shift_left
 from zerotrain.golden.tt import (
     Groups,
     TTLayer,
-    activate,
     difference_weights,
     environments,
     layer_forward,
@@ -23,7 +23,7 @@ from zerotrain.golden.tt import (
     unpack,
 )
 from zerotrain.spec.formats import Formats
-from zerotrain.spec.network import Activation, Network
+from zerotrain.spec.network import Network
 from zerotrain.spec.registers import Saturation
 
 __all__ = ["Differences", "ForwardLayer", "cge_forward", "lifting_weights", "output_differences"]
@@ -164,16 +164,8 @@ class _Lift:
 
     def __init__(self, layer: ForwardLayer, w: Raw, formats: Formats, to_logits: bool) -> None:
         self.w = w
-        self.relu = layer.part.layer.activation == Activation.RELU
-        if self.relu:
-            # |dy| is at most `limit`, so Y beyond that acts like `limit`; clipped, it needs no more
-            # bits than dy. The inner clip keeps the shift itself within the carrier.
-            limit = 1 << (formats.delta.width - 1)
-            s = formats.delta.frac_bits - formats.preact.frac_bits
-            clipped = np.clip(layer.y, -(limit >> s) - 1, (limit >> s) + 1)
-            scaled = np.clip(shift_left(clipped, s), -limit, limit)
-            self.minus_y = -scaled
-            self.negative_y = np.minimum(scaled, 0)
+        self.activation = layer.part.layer.activation
+        self.y = shift_left(layer.y, formats.delta.frac_bits - formats.preact.frac_bits)
         self.target = formats.dlogit if to_logits else formats.delta
         self.width = formats.logit.width if to_logits else formats.delta.width
         self.kind = Saturation.LOGIT if to_logits else Saturation.SCRATCH
@@ -181,9 +173,6 @@ class _Lift:
 
     def __call__(self, dy: Raw, outputs: Ints | None, flags: Flags) -> Raw:
         """Differences above.
-
-        With ReLU, ``dh = max(Y + dy, 0) - max(Y, 0) = max(dy, -Y) + min(Y, 0)``: one pass over all
-        entries, and a part that they share.
 
         Parameters
         ----------
@@ -198,11 +187,9 @@ class _Lift:
         n, batch = dy.shape[-2:]
         at = slice(None) if outputs is None else outputs
         w = self.w[:, at] if outputs is None else np.ascontiguousarray(self.w[:, at].swapaxes(0, 1))
-        dh = np.maximum(dy, self.minus_y[at][..., None, :]) if self.relu else dy
+        dh = difference(self.y[at][..., None, :], dy, self.activation)
         acc = w @ dh.reshape(*dh.shape[:2], n * batch)
         acc = acc.reshape(*acc.shape[:2], n, batch)
-        if self.relu:
-            acc += (w @ self.negative_y[at])[..., None, :]
         return flags.requantize(acc, self.shift, self.width, self.kind)
 
 

@@ -11,13 +11,14 @@ from math import prod
 
 import numpy as np
 
+from zerotrain.golden.activations import activate
 from zerotrain.golden.fixed import Flags, Raw, carrier, shift_left
 from zerotrain.spec.formats import Formats, QFormat
-from zerotrain.spec.network import Activation, Layer, Network
+from zerotrain.spec.network import Layer, Network
 from zerotrain.spec.registers import Saturation
 
 __all__ = [
-    "Groups", "TTLayer", "activate", "check_groups", "difference_weights", "environments",
+    "Groups", "TTLayer", "check_groups", "difference_weights", "environments",
     "forward", "layer_forward", "merge", "unpack",
 ]  # fmt: skip
 
@@ -119,11 +120,6 @@ def difference_weights(cores: Sequence[Raw], formats: Formats, flags: Flags) -> 
     acc = _merged_sums(cores, 0, len(cores), formats, flags)[0, :, :, 0]
     weight = formats.weight
     return flags.requantize(acc - acc[0], weight.frac_bits, weight.width, Saturation.MERGE)
-
-
-def activate(y: Raw, activation: Activation) -> Raw:
-    """The activation of pre-activations, in the same format."""
-    return np.maximum(y, 0) if activation == Activation.RELU else y
 
 
 def _apply_group(merged: Raw, v: Raw) -> Raw:

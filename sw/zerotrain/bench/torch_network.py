@@ -3,7 +3,7 @@
 Needs the optional package ``torch``; import this module only where it is installed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,11 @@ from zerotrain.spec.network import Activation, Layer, Network
 __all__ = ["Form", "TorchNetwork"]
 
 Tensor = Any  # torch is not there to check types against
+
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    Activation.NONE: lambda x: x,
+    Activation.RELU: torch.relu,
+}
 
 
 class Form(StrEnum):
@@ -42,13 +47,12 @@ class TorchNetwork:
     def loss(self, theta: Tensor, x: Tensor, labels: Tensor) -> Tensor:
         """Mean loss of a batch: ``theta`` float[d], ``x`` float[batch, n_inputs]."""
         tensors = self._tensors(theta)
-        for index, layer in enumerate(self.network.layers):
+        for layer in self.network.layers:
             tt_cores = [next(tensors) for _ in range(layer.n_tt_cores)]
             x = _apply(layer, tt_cores, x, self.form)
             if layer.bias:
                 x = x + next(tensors)
-            if self.network.layers[index].activation == Activation.RELU:
-                x = torch.relu(x)
+            x = _ACTIVATIONS[layer.activation](x)
         return cross_entropy(x, labels)
 
     def losses(self, thetas: Tensor, x: Tensor, labels: Tensor, *, together: bool) -> Tensor:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.data.mixing import uniform
+from zerotrain.spec.activations import ACTIVATIONS
 from zerotrain.spec.formats import Formats
-from zerotrain.spec.network import Activation, Network
+from zerotrain.spec.network import Network
 
 __all__ = ["initial_parameters"]
 
@@ -17,9 +18,9 @@ def initial_parameters(network: Network, formats: Formats, *key: int) -> NDArray
 
     ``key`` names the random stream.
 
-    The full matrix of a layer has the variance ``gain / n_inputs`` (gain 2 before a ReLU, else 1;
-    He et al. 2015): one entry of it is a sum over ``prod(ranks)`` paths of products of one entry of
-    every TT-core.
+    The full matrix of a layer has the variance ``gain / n_inputs``, with the gain of its activation
+    (He et al. 2015): one entry of it is a sum over ``prod(ranks)`` paths of products of one entry
+    of every TT-core.
     """
     theta = np.zeros(network.n_parameters, np.int64)
     one = 1 << formats.weight.frac_bits
@@ -27,8 +28,7 @@ def initial_parameters(network: Network, formats: Formats, *key: int) -> NDArray
         if block.tt_core is None:
             continue
         layer = network.layers[block.layer]
-        gain = 2.0 if layer.activation == Activation.RELU else 1.0
-        variance = gain / layer.n_inputs / prod(layer.ranks)
+        variance = ACTIVATIONS[layer.activation].gain / layer.n_inputs / prod(layer.ranks)
         spread = (3.0 * variance ** (1 / layer.n_tt_cores)) ** 0.5
         values = np.rint(uniform(block.size, *key, index) * spread * one).astype(np.int64)
         theta[block.slice] = np.clip(values, formats.weight.raw_min, formats.weight.raw_max)

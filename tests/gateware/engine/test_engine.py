@@ -18,6 +18,7 @@ from zerotrain.compiler.planner import chip_for, plan
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.engine.engine import SAMPLE_READ_LATENCY, Engine
 from zerotrain.gateware.storage.weights import weight_latency
+from zerotrain.gateware.variants import lane_array
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
@@ -30,7 +31,7 @@ class Bench(Elaboratable):
 
     def __init__(self, plan: Plan, theta: np.ndarray) -> None:
         self.chip = chip = plan.chip
-        self.engine = Engine(chip)
+        self.engine = Engine(chip, lane_array(chip))
         weights = [int(w) & ((1 << chip.formats.weight.width) - 1) for w in theta]
         self.memories = {
             "program": Memory(shape=64, depth=chip.program_depth, init=plan.program.rows),
@@ -263,7 +264,7 @@ def test_samples_are_read_back() -> None:
     """Every lane of several groups, in the documented time; a beat's row does not disturb."""
     chip = Chip(lanes=20, loss_ways=4, parameter_depth=16, weight_depth=16, sample_depth=4)
     assert len(chip.lane_groups) > 1
-    engine = Engine(chip)
+    engine = Engine(chip, lane_array(chip))
     order = random.Random(1).sample(list(np.ndindex(chip.lanes, chip.sample_rows)), k=60)
 
     async def drive(ctx: SimulatorContext) -> None:

@@ -12,6 +12,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import add_or_subtract, pipe, saturation_parts
+from zerotrain.gateware.engine.activation import CODE_BITS, activated, difference
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
@@ -29,18 +30,16 @@ FIRST_STAGE = 4
 
 def lane_control(chip: Chip) -> data.StructLayout:
     """What all lanes are told (see :class:`Lane`)."""
-    subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
             "takes": TAKES,
-            "relu": 1,
+            "activation": CODE_BITS,
             "constant": chip.formats.lane_width,
             "first": 1,
             "round": chip.acc_width,
             "steps": len(shift_steps(chip.shifts)),
             "result": Result,
         }
-        | subtract
     )
 
 
@@ -95,16 +94,16 @@ class Lane(wiring.Component):
     1. which of them; with environments, the two sums that differences may need;
     2. the operand; the ``weight`` arrives;
     3. multiplication;
-    4. the product; ``first`` arrives, and ``subtract`` where a lane merges for CGE;
+    4. the product; ``first`` and ``subtract`` arrive;
     5. accumulation;
     6. shift;
     7. whether that is too wide;
     8. saturation.
 
-    ``relu``, ``round`` (the rounding constant), ``steps`` (see :func:`shift_steps`) and ``result``
-    hold still from the stage before the words to the one before saturation. A lane has registers of
-    its own for what it is told: most of these bits feed a whole word. They are marked ``keep``, as
-    in :class:`~zerotrain.gateware.engine.lane_group.LaneGroup`.
+    ``activation``, ``round`` (the rounding constant), ``steps`` (see :func:`shift_steps`) and
+    ``result`` hold still from the stage before the words to the one before saturation. A lane has
+    registers of its own for what it is told: most of these bits feed a whole word. They are marked
+    ``keep``, as in :class:`~zerotrain.gateware.engine.lane_group.LaneGroup`.
 
     There is a register before and behind the multiplier and nothing else. The accumulator is exact
     as long as the planner keeps sums within ``acc_width``.
@@ -123,6 +122,8 @@ class Lane(wiring.Component):
         This lane's memory words.
     control : In
         See above.
+    subtract : In(1)
+        This product is subtracted; only where this lane ``merges`` and the chip's lanes subtract.
     result : Out(signed)
         Requantised sum.
     clamped : Out(1)
@@ -141,6 +142,7 @@ class Lane(wiring.Component):
                 "scratch": In(signed(f.lane_width)),
                 "preact": In(signed(f.lane_width)),
                 "control": In(lane_control(chip)),
+                "subtract": In(1),
                 "result": Out(signed(self.result_width)),
                 "clamped": Out(1),
             }
@@ -156,24 +158,29 @@ class Lane(wiring.Component):
         def late(value: Value, name: str) -> Value:
             return pipe(m, value, 1, name, reset_less=True)
 
-        # What the operand is unless a difference bends at zero.
+        # What the operand is unless it is the difference of an activation.
         y = late(self.preact, "p0_preact")
+        word, zero = activated(y, own.activation)
         dy = Mux(own.takes.scratch, late(self.scratch, "p0_scratch"), own.constant)
         p1_straight = Signal(signed(width), reset_less=True)
         m.d.sync += p1_straight.eq(
             dy
             | Mux(own.takes.input, late(self.input, "p0_input"), 0)
-            | Mux(own.takes.preact & ~(own.relu & (y < 0)), y, 0)
+            | Mux(own.takes.preact & ~zero, word, 0)
         )
 
         # Multiplier registers have no reset: only those are absorbed into multiplier blocks.
         p2_weight = Signal(signed(f.weight.width), reset_less=True)
         p2_operand = Signal(signed(width), reset_less=True)
         m.d.sync += p2_weight.eq(self.weight)
+        operand: Value = p1_straight
         if self._chip.has_environments:
-            self._bend(m, p2_operand, p1_straight, dy, y, own.relu & own.takes.delta)
-        else:
-            m.d.sync += p2_operand.eq(p1_straight)
+            aligned = y << (f.delta.frac_bits - f.preact.frac_bits)
+            bends = late(own.activation & own.takes.delta.replicate(CODE_BITS), "p1_bends")
+            operand = difference(
+                lambda value, name: late(value, f"p1_{name}"), aligned, dy, p1_straight, bends
+            )
+        m.d.sync += p2_operand.eq(operand)
 
         p3_prod = Signal(signed(f.weight.width + width), reset_less=True)
         m.d.sync += p3_prod.eq(p2_weight * p2_operand)
@@ -182,7 +189,8 @@ class Lane(wiring.Component):
         acc = Signal(signed(self._chip.acc_width), reset_less=True)
         total = Mux(own.first, own.round.as_signed(), acc)
         if self._merges and self._chip.lane_subtracts:
-            m.d.sync += acc.eq(add_or_subtract(total, product, own.subtract))
+            subtract = pipe(m, self.subtract, 1, "subtract", reset_less=True, attrs={"keep": 1})
+            m.d.sync += acc.eq(add_or_subtract(total, product, subtract))
         else:
             m.d.sync += acc.eq(total + product)
 
@@ -212,37 +220,3 @@ class Lane(wiring.Component):
         m.d.sync += [result.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
         m.d.comb += self.result.eq(result)
         return m
-
-    def _bend(
-        self,
-        m: Module,
-        operand: Signal,
-        straight: Signal,
-        dy: Value,
-        y: Value,
-        bends: Value,
-    ) -> None:
-        """The operand of differences: ``act(Y + dy) - act(Y)``, which fits the word of dy."""
-        f = self._chip.formats
-        width, align = f.lane_width, f.delta.frac_bits - f.preact.frac_bits
-        aligned = Signal(signed(width + align))
-        m.d.comb += aligned.eq(y << align)
-        p1_moved = Signal(signed(width + align + 1), reset_less=True)
-        p1_minus = Signal(signed(width), reset_less=True)
-        p1_negative = Signal(reset_less=True)
-        p1_bends = Signal(reset_less=True)
-        m.d.sync += [
-            p1_moved.eq(aligned + dy),
-            p1_minus.eq(-aligned),
-            p1_negative.eq(y < 0),
-            p1_bends.eq(bends),
-        ]
-        moved_negative = p1_moved < 0
-        with m.If(~p1_bends | ~(p1_negative | moved_negative)):
-            m.d.sync += operand.eq(straight)
-        with m.Elif(~p1_negative):
-            m.d.sync += operand.eq(p1_minus)
-        with m.Elif(~moved_negative):
-            m.d.sync += operand.eq(p1_moved)
-        with m.Else():
-            m.d.sync += operand.eq(0)

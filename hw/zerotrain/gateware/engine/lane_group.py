@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, selected
+from zerotrain.gateware.engine.activation import CODE_BITS
 from zerotrain.gateware.engine.lane import TAKES, Lane, lane_control, step_masks, takes
 from zerotrain.gateware.engine.lane_memory import LaneMemory
 from zerotrain.gateware.storage.memory import address_bits
@@ -25,7 +26,6 @@ WORD_STAGE = 4
 
 def broadcast(chip: Chip) -> data.StructLayout:
     """What all groups are told, each field one stage before its use (see :class:`LaneGroup`)."""
-    subtract = {"subtract": 1} if chip.lane_subtracts else {}
     return data.StructLayout(
         {
             "input_row": address_bits(chip.sample_rows),
@@ -37,12 +37,11 @@ def broadcast(chip: Chip) -> data.StructLayout:
             "write_scratch": 1,
             "write_preact": 1,
             "write_row": max(address_bits(chip.scratch_rows), address_bits(chip.preact_depth)),
-            "relu": 1,
+            "activation": CODE_BITS,
             "constant_shift": range(chip.formats.lane_width),
             "shift": range(len(chip.shifts)),
             "result": Result,
         }
-        | subtract
     )
 
 
@@ -61,8 +60,8 @@ class LaneGroup(wiring.Component):
       stage ``WORD_STAGE`` = 4;
     * ``source`` in stage 3, ``weight``, ``first`` and ``subtract`` one stage before those of
       :class:`~zerotrain.gateware.engine.lane.Lane`, counted from ``WORD_STAGE``;
-    * ``relu``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to two before the
-      result;
+    * ``activation``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to two
+      before the result;
     * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result. Rows given one
       cycle later are answered with the written word.
 
@@ -82,6 +81,8 @@ class LaneGroup(wiring.Component):
     Members
     -------
     beat : In(broadcast(chip))
+    subtract : In(1)
+        For the lane that merges.
     active : In(lanes)
         Lanes that hold samples; the others do not count as clamped.
     sample_en, sample_lane, sample_row, sample_data : In
@@ -102,6 +103,7 @@ class LaneGroup(wiring.Component):
         super().__init__(
             {
                 "beat": In(broadcast(chip)),
+                "subtract": In(1),
                 "active": In(len(lanes)),
                 "sample_en": In(1),
                 "sample_lane": In(range(chip.lanes)),
@@ -122,7 +124,7 @@ class LaneGroup(wiring.Component):
             return pipe(m, self.beat[name], 1, name, reset_less=True, attrs={"keep": 1})
 
         weight, result = own("weight"), own("result")
-        relu, first = own("relu"), own("first")
+        activation, first = own("activation"), own("first")
         # Decoded here, so that few wires cross the chip. All but the source hold still.
         constant = Signal(f.lane_width, reset_less=True)
         rounding = Signal(chip.acc_width, reset_less=True)
@@ -167,7 +169,7 @@ class LaneGroup(wiring.Component):
                 lane.scratch.eq(scratch.words[k].as_signed()),
                 lane.preact.eq(preact.words[k].as_signed()),
                 lane.control.takes.eq(taken),
-                lane.control.relu.eq(relu),
+                lane.control.activation.eq(activation),
                 lane.control.constant.eq(constant),
                 lane.control.first.eq(first),
                 lane.control.round.eq(rounding),
@@ -178,15 +180,15 @@ class LaneGroup(wiring.Component):
             ]
         m.d.sync += [self.clamped.eq(clamped.any()), self.clamped_0.eq(clamped[0])]
 
-        if chip.lane_subtracts:
-            subtract = own("subtract")
-            m.d.comb += [lane.control.subtract.eq(subtract) for lane in self._lanes]
+        # Only lane 0 ever subtracts: no twin of this register is elsewhere.
+        m.d.comb += self._lanes[0].subtract.eq(
+            pipe(m, self.subtract, 1, "subtract", reset_less=True)
+        )
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
-        written = [(scratch, self.beat.write_scratch | self.beat.write_preact)]
-        if chip.has_environments:
-            written = [(scratch, self.beat.write_scratch), (preact, self.beat.write_preact)]
-        for made, enable in written:
+        enables = {scratch: self.beat.write_scratch}
+        enables[preact] = enables.get(preact, Const(0, 1)) | self.beat.write_preact
+        for made, enable in enables.items():
             m.d.comb += [
                 made.write.eq(enable),
                 made.write_row.eq(self.beat.write_row),

@@ -93,7 +93,6 @@ class MergeUnit(wiring.Component):
             count_bits=min(len(self.weight_w.addr), chip.count_width),
             loops=False,
             subtracts=chip.subtracts,
-            compact=chip.compact,
         )
         wiring.connect(m, wiring.flipped(self.program), seq.program)
         m.d.comb += [

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.golden.activations import activate
 from zerotrain.golden.cge import ForwardLayer, lifting_weights
 from zerotrain.golden.fast.environments import left_half, right_half
 from zerotrain.golden.fast.layer import layer_forward, layers_of, merge_groups
@@ -16,7 +17,6 @@ from zerotrain.golden.fast.threads import Task, run_tasks
 from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model
-from zerotrain.golden.tt import activate
 from zerotrain.spec.registers import Saturation
 
 __all__ = ["cge_losses"]

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.golden.activations import activate
 from zerotrain.golden.fast.layer import layer_forward, layers_of, merge_groups
 from zerotrain.golden.fast.losses import evaluation_losses
 from zerotrain.golden.fast.threads import run_tasks
@@ -12,7 +13,6 @@ from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import correct
 from zerotrain.golden.steps import Model
-from zerotrain.golden.tt import activate
 from zerotrain.spec.network import Loss
 
 __all__ = ["evaluate", "forward_losses"]

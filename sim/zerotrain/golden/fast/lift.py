@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.golden.fast.activations import NONE, move, prepared
 from zerotrain.golden.fast.contract import Source, Target, multiply, prepare
 from zerotrain.golden.fast.kernel import kernel
 from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
+from zerotrain.spec.activations import ACTIVATIONS, Activation, check_differences
 from zerotrain.spec.formats import Formats
-from zerotrain.spec.network import Activation
 from zerotrain.spec.registers import Saturation
 
 __all__ = ["Lift"]
@@ -40,12 +41,9 @@ class Lift:
     def __init__(
         self, y: Words, activation: Activation, w: Words, formats: Formats, to_logits: bool
     ) -> None:
-        self.relu = activation == Activation.RELU
-        # Beyond the largest |dy|, Y acts like it: clipped, it needs no more bits than dy.
-        limit = 1 << (formats.delta.width - 1)
-        s = formats.delta.frac_bits - formats.preact.frac_bits
-        clipped = np.clip(y.astype(np.int64), -(limit >> s) - 1, (limit >> s) + 1) << s
-        self.minus_y = np.clip(-clipped, -limit, limit - 1).astype(word_type(formats.delta))
+        check_differences(activation)
+        self.code = ACTIVATIONS[activation].code
+        self.known = prepared(y, activation, formats)
         self.w = w
         self.target = formats.logit if to_logits else formats.delta
         self.kind = Saturation.LOGIT if to_logits else Saturation.SCRATCH
@@ -66,14 +64,14 @@ class Lift:
         -------
         ``[i, n, n_outputs above, batch]``
         """
-        # |dh| <= |dy|, whatever the activation.
+        # |dh| <= |dy|: that was checked.
         source = Source.of(dy)
         w = np.ascontiguousarray(self.w[:, outputs].swapaxes(0, 1))
         matrices, start = prepare(w, source, self.shift)
         out = np.empty((len(outputs), len(dy), len(self.w), dy.shape[2]), word_type(self.target))
         target = Target.of(out[0], len(self.w), self.target)
         if _lift(
-            matrices, start, source, dy, outputs, self.minus_y, self.relu, self.shift, target, out
+            matrices, start, source, dy, outputs, self.known, self.code, self.shift, target, out
         ):
             flags.value |= self.kind
         return out
@@ -81,32 +79,17 @@ class Lift:
 
 @kernel
 def _lift(
-    w: NDArray[Any], start: NDArray[Any], source: Source, dy: Words, outputs: Ints, minus_y: Words,
-    relu: bool, shift: int, target: Target, out: Words,
+    w: NDArray[Any], start: NDArray[Any], source: Source, dy: Words, outputs: Ints,
+    known: NDArray[Any], code: int, shift: int, target: Target, out: Words,
 ) -> bool:  # fmt: skip
     """Whether any result was clamped."""
     clamped, dh = False, dy
-    if relu:
+    if code != NONE:
         dh = np.empty_like(dy)
     x = Source(dh.reshape(-1), source.places, source.stride, source.terms, source.columns)
     for i in range(len(outputs)):
-        if relu:
-            _move(dy, minus_y, outputs[i], dh)
+        if code != NONE:
+            move(code, dy, known, outputs[i], dh)
         to = Target(out[i].reshape(-1), target.places, target.low, target.high)
         clamped |= multiply(w[i], start, x, shift, to)
     return clamped
-
-
-@kernel
-def _move(dy: Words, minus_y: Words, outputs: Ints, out: Words) -> None:
-    """``max(Y + dy, 0) - max(Y, 0)``, without the addition.
-
-    Parameters
-    ----------
-    dy, out : ``[n, outputs, batch]``
-    """
-    for e in range(len(dy)):
-        for o in range(len(outputs)):
-            change, least, moved = dy[e, o], minus_y[outputs[o]], out[e, o]
-            for s in range(len(moved)):
-                moved[s] = max(change[s], least[s]) - max(least[s], 0)
