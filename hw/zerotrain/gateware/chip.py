@@ -24,7 +24,6 @@ from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine.engine import Engine
 from zerotrain.gateware.engine.merge import MergeUnit
-from zerotrain.gateware.loss.loss_units import loss_unit
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
 from zerotrain.gateware.storage.common_memory import CommonMemory
 from zerotrain.gateware.storage.memory import SinglePortMemory, address_bits, read_latency
@@ -32,7 +31,7 @@ from zerotrain.gateware.storage.memory import WritePort as WriteUser
 from zerotrain.gateware.storage.weights import WeightMemory
 from zerotrain.gateware.update.perturb import Perturb
 from zerotrain.gateware.update.update import Update
-from zerotrain.gateware.update.update_serial import SerialUpdate
+from zerotrain.gateware.variants import loss_unit, update_unit
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
@@ -98,7 +97,7 @@ class TrainingChip(wiring.Component):
         m.submodules.engine = engine = Engine(chip)
         m.submodules.weights = weights = WeightMemory(chip)
         m.submodules.loss = loss = loss_unit(chip)
-        update = SerialUpdate(chip) if chip.compact else Update(chip)
+        update = update_unit(chip)
         # A cycle later than told, so that the clock enable comes from a register.
         updates = Signal()
         m.d.sync += updates.eq(controller.update_start)
@@ -395,7 +394,7 @@ class TrainingChip(wiring.Component):
         bank: RegisterBank,
         engine: Engine,
         perturb: Perturb,
-        update: SerialUpdate,
+        update: Update,
         updating: Value,
     ) -> None:
         """The memory of samples, pre-activations, parameters and momentum, and who has it.
