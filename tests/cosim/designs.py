@@ -8,10 +8,8 @@ from amaranth.lib.wiring import In
 
 from zerotrain.compiler.planner import chip_for, plan
 from zerotrain.gateware.engine.engine import Engine
-from zerotrain.gateware.loss.loss_units import loss_unit
 from zerotrain.gateware.update.perturb import Perturb
-from zerotrain.gateware.update.update import Update
-from zerotrain.gateware.variants import lane_array
+from zerotrain.gateware.variants import lane_array, loss_unit, update_unit
 from zerotrain.spec.network import Activation, Layer, Network, dense
 
 __all__ = ["CHIP", "NETWORK", "PLAN", "Units"]
@@ -36,7 +34,7 @@ class Units(wiring.Component):
     def __init__(self) -> None:
         self._units: dict[str, Any] = {
             "perturb": Perturb(CHIP),
-            "update": Update(CHIP),
+            "update": update_unit(CHIP),
             "engine": Engine(CHIP, lane_array(CHIP)),
             "loss": loss_unit(CHIP),
         }

@@ -33,7 +33,23 @@ class Controller(wiring.Component):
     take turns.
 
     The units are spread over the chip: what they are told leaves from registers, and what they tell
-    is registered before anything follows from it. That costs some cycles per pass.
+    is registered before anything follows from it. A unit's ``busy`` rises in the cycle after its
+    ``start``, or never. From the last cycle of a work to the start of what waits for it:
+
+    ================================================ ======
+    perturbing to merging; a section to the next     4
+    pass to pass                                     5
+    evaluation to evaluation                         7
+    preparation to preparation                       6
+    evaluation to preparation, for its bank          7
+    preparation to evaluation, without ``merged``    7
+    of the loss unit, to its next pass               3
+    of the loss unit, to the update                  4
+    ================================================ ======
+
+    The first perturbation starts 4 cycles after ``start``. ``busy`` falls 4 cycles after the last
+    cycle of an update, or of the loss unit in an evaluate step. ``engine_merged`` follows
+    ``merged`` by 3 cycles.
 
     The loss unit works on one pass while the engine is already in the next; the controller opens a
     pass in the loss unit as soon as that is idle, and withholds the loss unit's credits until then.
@@ -60,7 +76,7 @@ class Controller(wiring.Component):
     copy_bank, evaluation_bank : Out(1)
         Banks of the weight memory: of the copy in preparation, of the one under evaluation.
     engine_start, engine_pc, engine_busy, input_base, active_lanes
-        :class:`~zerotrain.gateware.engine.engine.Engine`.
+        :class:`~zerotrain.gateware.engine.engine.Engine`; the lanes a cycle after ``engine_start``.
     engine_merged : Out(1)
         A contraction that waits for merging may begin.
     takes_merged : In(1)

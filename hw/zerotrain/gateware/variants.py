@@ -9,15 +9,19 @@ from zerotrain.gateware.engine.compact_memories import (
 )
 from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.gateware.engine.pipelined_lanes import PipelinedLanes
-from zerotrain.gateware.loss.loss_units import loss_unit
+from zerotrain.gateware.loss.logits import DifferenceSweep, LogitSweep
+from zerotrain.gateware.loss.loss import LossUnit, SoftmaxLoss, SquaredErrorLoss
+from zerotrain.gateware.loss.loss_serial import SerialDifferenceLoss, SerialSoftmaxLoss
 from zerotrain.gateware.storage.common_store import CommonStore
 from zerotrain.gateware.storage.separate_store import SeparateStore
 from zerotrain.gateware.storage.shared import SharedMemory
 from zerotrain.gateware.storage.store import Store
 from zerotrain.gateware.update.update import Update
+from zerotrain.gateware.update.update_pipelined import PipelinedUpdate
 from zerotrain.gateware.update.update_serial import SerialUpdate
 from zerotrain.spec import chip as choices
 from zerotrain.spec.chip import Chip, Core
+from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import windows
 
 __all__ = ["lane_array", "loss_memory", "loss_unit", "store", "update_unit"]
@@ -36,9 +40,25 @@ def lane_array(chip: Chip) -> LaneArray:
     return CompactLanes(chip, memories(chip), logits)
 
 
+def loss_unit(chip: Chip, *, fabric_multiplier: bool = False) -> LossUnit:
+    """The loss unit of a chip.
+
+    Parameters
+    ----------
+    chip : Chip
+    fabric_multiplier : bool
+        Interpolate the softmax without DSP blocks, where the lanes need them all.
+    """
+    if chip.serial_loss:
+        return SerialDifferenceLoss(chip) if chip.has_environments else SerialSoftmaxLoss(chip)
+    unit = SquaredErrorLoss if chip.loss == Loss.MEAN_SQUARED_ERROR else SoftmaxLoss
+    sweep = DifferenceSweep if chip.has_environments else LogitSweep
+    return unit(chip, sweep, fabric_multiplier=fabric_multiplier)
+
+
 def update_unit(chip: Chip) -> Update:
     """What turns losses into a step of every parameter."""
-    return SerialUpdate(chip) if chip.core == Core.COMPACT else Update(chip)
+    return SerialUpdate(chip) if chip.core == Core.COMPACT else PipelinedUpdate(chip)
 
 
 def store(chip: Chip) -> Store:

@@ -11,8 +11,8 @@ from amaranth import Module, signed, unsigned
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.loss.loss import LossUnit
-from zerotrain.gateware.loss.loss_units import loss_unit
 from zerotrain.gateware.storage.memory import read_latency
+from zerotrain.gateware.variants import loss_unit
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import (
     accumulate,

@@ -86,11 +86,10 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
                 raised = np.array(expected[query] + chip.formats.cge_mu)
                 expected[query] = int(flags.saturate(raised, fmt.width, Saturation.PERTURB))
             for signal, value in (
-                (dut.perturb, moving), (dut.query, query), (dut.mu, mu), (dut.start, 1),
+                (dut.perturb, moving), (dut.raises, raises), (dut.query, query), (dut.mu, mu),
+                (dut.start, 1),
             ):  # fmt: skip
                 ctx.set(signal, value)
-            if chip.raises:
-                ctx.set(dut.raises, raises)
             await ctx.tick()
             ctx.set(dut.start, 0)
             cycles, clamped = 0, False

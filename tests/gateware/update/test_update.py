@@ -10,7 +10,7 @@ from amaranth import Module, signed
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.storage.memory import read_latency
-from zerotrain.gateware.update.update import Update
+from zerotrain.gateware.update.update_pipelined import PipelinedUpdate
 from zerotrain.gateware.update.update_serial import SerialUpdate
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
@@ -23,6 +23,8 @@ from zerotrain.spec.step import StepSettings
 
 Attach = Callable[..., Any]
 Draw = Callable[..., Formats]
+
+Unit = type[PipelinedUpdate] | type[SerialUpdate]
 
 PERIOD = 1e-6
 DEPTH = 32
@@ -49,9 +51,9 @@ def draw_settings(rng: Random, chip: Chip) -> StepSettings:
     )
 
 
-@pytest.mark.parametrize("unit", [Update, SerialUpdate])
+@pytest.mark.parametrize("unit", [PipelinedUpdate, SerialUpdate])
 @pytest.mark.parametrize("seed", range(16))
-def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw) -> None:
+def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> None:
     """Drawn steps in a row: parameters, momentum, flags and cycle counts."""
     rng = Random(seed)
     chip = Chip(
@@ -159,7 +161,7 @@ def test_steps(seed: int, unit: type[Update], attach: Attach, draw_formats: Draw
 
 def test_no_parameters() -> None:
     """A step over nothing ends at once instead of running over the whole memory."""
-    dut = Update(Chip(lanes=2))
+    dut = PipelinedUpdate(Chip(lanes=2))
 
     async def testbench(ctx: Any) -> None:
         ctx.set(dut.start, 1)

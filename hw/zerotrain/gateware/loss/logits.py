@@ -14,7 +14,7 @@ from zerotrain.gateware.loss.logit_buffer import LogitBuffer
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import register
 
-__all__ = ["LogitPort", "LogitSweep"]
+__all__ = ["DifferenceSweep", "LogitPort", "LogitSweep"]
 
 
 class LogitPort(wiring.Signature):
@@ -33,7 +33,7 @@ class LogitPort(wiring.Signature):
         One cycle after the others: a word per lane, lane 0 lowest. Into a serial loss unit, with
         the others: the word of one lane, which has a cycle with ``en`` of its own, lane 0 first.
     lane : Out(range(max(2, lanes)))
-        Whose word, into a serial loss unit.
+        Whose word, into a serial loss unit; others ignore it.
     """
 
     def __init__(self, chip: Chip) -> None:
@@ -45,18 +45,15 @@ class LogitPort(wiring.Signature):
                 "index": Out(range(chip.output_depth)),
                 "last": Out(1),
                 "data": Out(words * chip.formats.logit.width),
-                **({"lane": Out(range(max(2, chip.lanes)))} if chip.serial_loss else {}),
+                "lane": Out(range(max(2, chip.lanes))),
             }
         )
 
 
 class LogitSweep(wiring.Component):
-    """Holds evaluations and streams them, ``ways`` lanes at a time, output by output.
+    """Holds base evaluations and streams them, ``ways`` lanes at a time, output by output.
 
-    Two buffers, filled and swept in turns; outputs that an evaluation did not write count as zero.
-    What the loss unit needs of the logits of a base evaluation it hands back word by word
-    (``keep``), and gets it again beside the differences of the evaluations that follow (``kept``).
-    Every way has buffers of its own, beside its lanes.
+    Two buffers, filled and swept in turns. Every way has buffers of its own, beside its lanes.
 
     A group is ``ways`` lanes: group g holds lanes ``g * ways .. g * ways + ways - 1``. With
     ``twice`` every group of a base evaluation comes twice: its outputs for the maximum, then
@@ -109,9 +106,9 @@ class LogitSweep(wiring.Component):
     word : Out(signed(logit.width)) * ways
         Logits, or differences or zero.
     kept : Out(kept_width) * ways
-        What was kept of these lanes' logits.
+        What was kept of these lanes' logits (:class:`DifferenceSweep`).
     keep : In(kept_width) * ways
-        One cycle after a ``valid`` element of a base evaluation: what to keep of it.
+        One cycle after a ``valid`` element of a base evaluation: what to keep of it (likewise).
     """
 
     def __init__(self, chip: Chip, *, twice: bool, outputs_per_row: bool, kept_width: int) -> None:
@@ -154,7 +151,7 @@ class LogitSweep(wiring.Component):
 
         # Buffers that are reserved, those complete, and the kind of each.
         held, ready = Signal(range(3)), Signal(range(3))
-        write_bank, read_bank, base_bank = Signal(), Signal(), Signal(2)
+        write_bank, read_bank = Signal(), Signal()
         arrives, starts, sweep_ends = Signal(), Signal(), Signal()
         m.d.comb += [
             arrives.eq(self.logits.en & self.logits.last),
@@ -168,13 +165,10 @@ class LogitSweep(wiring.Component):
             write_bank.eq(write_bank ^ arrives),
             read_bank.eq(read_bank ^ sweep_ends),
         ]
-        with m.If(arrives):
-            m.d.sync += base_bank.bit_select(write_bank, 1).eq(~self.logits.delta)
+        base, next_base = self._kinds(m, arrives, write_bank, read_bank ^ sweep_ends, starts)
 
         # Stage 0: walk over outputs, then groups. Turns past the last output have no element.
         running, finding, past = Signal(), Signal(), Signal()
-        # Without environments, there are no other evaluations.
-        base = Signal() if chip.has_environments else Const(1, 1)
         output = Signal(len(self.n_outputs))
         group = Signal(range(self._groups))
         remaining = Signal.like(self.active_lanes)
@@ -208,18 +202,12 @@ class LogitSweep(wiring.Component):
             ]  # fmt: skip
             if not self._outputs_per_row:
                 m.d.sync += row.eq(row + 1)
-        next_base = (
-            base_bank.bit_select(read_bank ^ sweep_ends, 1) if chip.has_environments else base
-        )
         with m.If(idle):
             m.d.sync += [
                 running.eq(starts), finding.eq(next_base & self._twice), past.eq(0),
                 output.eq(0), group.eq(0), remaining.eq(self.active_lanes),
                 final_group.eq(self.active_lanes <= ways), row.eq(self.target_row),
             ]  # fmt: skip
-        if chip.has_environments:
-            with m.If(starts):
-                m.d.sync += base.eq(next_base)
 
         # A buffer is written while its evaluation is reserved and read when that is complete.
         index = output[: len(self.index)]
@@ -242,8 +230,7 @@ class LogitSweep(wiring.Component):
         where: list[Value] = [Cat(index, group)]
         for k in range(self.latency + 2):
             where.append(pipe(m, where[-1], 1, f"where_{k}", reset_less=True))
-        if chip.has_environments:
-            self._keep(m, where)
+        self._keep(m, where)
 
         def at_exit(value: Value, name: str, *, control: bool = False) -> Value:
             return pipe(m, value, self.latency, name, reset_less=not control)
@@ -261,13 +248,45 @@ class LogitSweep(wiring.Component):
         ]
         return m
 
+    def _kinds(
+        self, m: Module, arrives: Value, write_bank: Value, read_bank: Value, starts: Value
+    ) -> tuple[Value, Value]:
+        """Whether the evaluation under way is a base evaluation, and the one in ``read_bank``."""
+        return Const(1, 1), Const(1, 1)
+
     def _touched(
         self, m: Module, arriving: Value, place: Value, read_bank: Value, sweep_ends: Value
     ) -> Value:
-        """Whether the evaluation wrote the output at ``place``, one cycle later. Logits are always
-        complete."""
-        if not self._chip.has_environments:
-            return Const(1, 1)
+        """Whether the evaluation wrote the output at ``place``, one cycle later."""
+        return Const(1, 1)
+
+    def _keep(self, m: Module, where: list[Value]) -> None:
+        """What is kept of the logits; ``where[k]`` is the output and group of stage k."""
+
+
+class DifferenceSweep(LogitSweep):
+    """Holds and streams base evaluations, and those of differences that follow them.
+
+    Outputs that an evaluation of differences did not write count as zero. What the loss unit needs
+    of the logits of a base evaluation it hands back word by word (``keep``), and gets it again
+    beside the differences of the evaluations that follow (``kept``).
+    """
+
+    def _kinds(
+        self, m: Module, arrives: Value, write_bank: Value, read_bank: Value, starts: Value
+    ) -> tuple[Value, Value]:
+        base_bank = Signal(2)
+        base = Signal()
+        following = base_bank.bit_select(read_bank, 1)
+        with m.If(arrives):
+            m.d.sync += base_bank.bit_select(write_bank, 1).eq(~self.logits.delta)
+        with m.If(starts):
+            m.d.sync += base.eq(following)
+        return base, following
+
+    def _touched(
+        self, m: Module, arriving: Value, place: Value, read_bank: Value, sweep_ends: Value
+    ) -> Value:
         depth = self._chip.output_depth
         touched = Signal(2 * depth)
         arrived = pipe(m, arriving, 1, "arrived", reset_less=True)
@@ -280,7 +299,6 @@ class LogitSweep(wiring.Component):
         return pipe(m, touched.bit_select(place, 1), 1, "touched", reset_less=True)
 
     def _keep(self, m: Module, where: list[Value]) -> None:
-        """The memory of what is kept; ``where[k]`` is the output and group of stage k."""
         # What is kept arrives with the element, and is handed back a cycle after it. Differences
         # are swept only when a base evaluation has drained: no word is read as it is written.
         # Block RAM is slow to answer: its words are registered.

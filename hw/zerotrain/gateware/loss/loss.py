@@ -34,8 +34,6 @@ class LossUnit(wiring.Component):
     ----------
     chip : Chip
         Lanes, ways, formats, depths.
-    fabric_multiplier : bool
-        Softmax: interpolate without DSP blocks.
 
     Members
     -------
@@ -95,9 +93,8 @@ class LossUnit(wiring.Component):
     saturated: Signal
     busy: Signal
 
-    def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
+    def __init__(self, chip: Chip) -> None:
         self._chip = chip
-        self._fabric = fabric_multiplier
         self._groups = -(-chip.lanes // chip.loss_ways)
         f, rows = chip.formats, range(chip.target_rows)
         evaluations = address_bits(chip.evaluation_depth)
@@ -144,10 +141,26 @@ class SweptLoss(LossUnit):
 
     Throughput: one evaluation of differences in ``chip.loss_cycles(n_outputs)`` cycles. Evaluations
     follow one another without a pause, but none begins before a base evaluation is complete.
+
+    Parameters
+    ----------
+    chip : Chip
+    sweep : type of LogitSweep
+        The walk over the logits: :class:`~zerotrain.gateware.loss.logits.DifferenceSweep` where
+        evaluations of differences follow those of logits.
+    fabric_multiplier : bool
+        Softmax: interpolate without DSP blocks, where the lanes need them all.
     """
 
     #: Most evaluations of which a sweep has begun and the sum over the lanes is not yet complete.
     _in_flight = 31
+
+    def __init__(
+        self, chip: Chip, sweep: type[LogitSweep], *, fabric_multiplier: bool = False
+    ) -> None:
+        super().__init__(chip)
+        self._sweep = sweep
+        self._fabric = fabric_multiplier
 
     @abstractmethod
     def _pass_losses(self, m: Module, sweep: LogitSweep) -> tuple[Value, Value, Value]:
@@ -260,7 +273,7 @@ class SoftmaxLoss(SweptLoss):
 
     def _make_sweep(self) -> LogitSweep:
         width = self._chip.formats.logit.width
-        return LogitSweep(self._chip, twice=True, outputs_per_row=False, kept_width=width)
+        return self._sweep(self._chip, twice=True, outputs_per_row=False, kept_width=width)
 
     def _turns(self) -> Value:
         ways = self._chip.loss_ways
@@ -390,18 +403,20 @@ class SquaredErrorLoss(SweptLoss):
     #: A difference beyond 2**31 (17 fraction bits) saturates every loss.
     _ROOT_WIDTH = 32
 
-    def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
+    def __init__(
+        self, chip: Chip, sweep: type[LogitSweep], *, fabric_multiplier: bool = False
+    ) -> None:
         for name in ("logit", "dlogit"):
             if getattr(chip.formats, name).frac_bits > 17:
                 raise ValueError(
                     f"Mean squared error needs format {name} to have at most 17 fraction bits, "
                     f"got {getattr(chip.formats, name)}"
                 )
-        super().__init__(chip, fabric_multiplier=fabric_multiplier)
+        super().__init__(chip, sweep, fabric_multiplier=fabric_multiplier)
 
     def _make_sweep(self) -> LogitSweep:
         width = self._chip.formats.logit.width + 1
-        return LogitSweep(self._chip, twice=False, outputs_per_row=True, kept_width=width)
+        return self._sweep(self._chip, twice=False, outputs_per_row=True, kept_width=width)
 
     def _turns(self) -> Value:
         return self.n_outputs

@@ -26,8 +26,8 @@ class SoftmaxSums(wiring.Component):
     the same outputs again (``valid``). What is kept of a logit is its distance below the maximum:
     the evaluations of differences that follow need neither logit nor maximum.
 
-    Latency, from an element: ``maximum_hit`` 1 cycle (``find``), ``keep`` 1, ``head`` 3,
-    ``argument`` ``REQUEST``, ``total`` ``LATENCY``.
+    Throughput: an element per cycle. Latency, from an element: ``maximum_hit`` 1 cycle (``find``),
+    ``keep`` 1, ``head`` 3, ``argument`` ``REQUEST`` = 6, ``total`` ``LATENCY`` = 13.
 
     Parameters
     ----------
@@ -192,8 +192,8 @@ class Logarithm(wiring.Component):
 
     Golden model: :func:`zerotrain.golden.loss.log2` and the product with ``LN2`` (bit-exact).
 
-    Throughput: 1 sum/cycle. Latency: ``argument`` after ``LEAD`` cycles, ``result`` after
-    ``latency``.
+    Throughput: 1 sum/cycle. Latency: ``argument`` after ``LEAD`` = 3 cycles, ``result`` after
+    ``latency`` = 10.
 
     Members
     -------

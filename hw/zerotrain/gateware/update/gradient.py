@@ -4,9 +4,10 @@ No perturbation is stored. The generator's state at the beginning of every query
 queries are replayed bit by bit, parameter by parameter.
 """
 
+from abc import abstractmethod
 from enum import IntEnum
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -17,7 +18,7 @@ from zerotrain.gateware.update.lfsr import lfsr_next
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, register
 
-__all__ = ["Gradient"]
+__all__ = ["CompactGradient", "Gradient", "PipelinedGradient"]
 
 
 class _Result(IntEnum):
@@ -26,6 +27,58 @@ class _Result(IntEnum):
     OFFSET = 0
     DIFFERENCE = 1
     GRADIENT = 2
+
+
+class _Walk:
+    """Where the sums are: counters of stage 0, and the term that they ask for in this cycle.
+
+    ``item`` is the query, the term of a sum, or a cycle of a parameter; ``repeat`` counts the terms
+    of a difference; ``evaluation`` is that of the parameter, counted from 1. Settings hold still,
+    and so do counters of parameters for some cycles: what is asked of them is known before.
+    ``final`` tells that ``evaluation`` is that of the last parameter, ``final_query`` that ``item``
+    is the last query, ``due`` that a parameter has had its cycles.
+    """
+
+    def __init__(self, m: Module, chip: Chip, unit: "Gradient", settle: int) -> None:
+        self.mean = ~unit.cge & (unit.baseline == Baseline.MEAN)
+        self.item = Signal(range(max(128, chip.query_depth)))
+        self.repeat = Signal(len(unit.queries))
+        self.evaluation = Signal(range(chip.parameter_depth + 2), init=1)
+        self.issue = Signal()
+        self.first = Signal()
+        self.last = Signal()
+        self.result = Signal(_Result)
+        self.replay = Signal()
+        self.settle = Signal(range(settle + 1))
+        self.final_query = Signal()
+        self.due = Signal()
+        self.final = Signal()
+        self.last_query = Signal.like(unit.queries, reset_less=True)
+        self.last_query_but_one = Signal.like(unit.queries, reset_less=True)
+        self.single_query = Signal(reset_less=True)
+        n_parameters = unit.n_parameters[: len(self.evaluation)]
+        self.some = n_parameters.any()
+        last_but_one = Signal(len(self.evaluation), reset_less=True)
+        self.single = Signal(reset_less=True)
+        self.near_end = Signal(reset_less=True)
+        m.d.sync += [
+            self.last_query.eq(unit.queries - 1),
+            self.last_query_but_one.eq(unit.queries - 2),
+            self.single_query.eq(unit.queries == 1),
+            last_but_one.eq(n_parameters - 1),
+            self.single.eq(n_parameters == 1),
+            self.near_end.eq(self.evaluation == last_but_one),
+        ]
+        m.d.comb += self.replay.eq(~unit.cge & (self.result == _Result.GRADIENT))
+
+    def restart(self, m: Module) -> None:
+        m.d.sync += [self.item.eq(0), self.final_query.eq(self.single_query), self.due.eq(0)]
+
+    def advance(self, m: Module) -> None:
+        m.d.sync += [
+            self.item.eq(self.item + 1),
+            self.final_query.eq(self.item == self.last_query_but_one),
+        ]
 
 
 class Gradient(wiring.Component):
@@ -56,10 +109,9 @@ class Gradient(wiring.Component):
         The registers of these names. At most ``query_depth`` queries.
     busy : Out(1)
     losses : Out(ReadPort)
-        Losses, by evaluation; on a compact chip in words of ``chip.difference_width`` bits.
+        Losses, by evaluation.
     difference_w : Out(WritePort)
-        On a compact chip: differences go to rows of that memory (``chip.loss_rows``), where others
-        have one of their own.
+        Of the same memory, for differences that are kept there (:class:`CompactGradient`).
     snapshot : In(WritePort)
         Generator state at the beginning of each query; written while this unit is idle.
     hold : In(1)
@@ -82,6 +134,7 @@ class Gradient(wiring.Component):
     n_parameters: Signal
     busy: Signal
     losses: wiring.PureInterface
+    difference_w: wiring.PureInterface
     snapshot: wiring.PureInterface
     hold: Signal
     valid: Signal
@@ -94,10 +147,7 @@ class Gradient(wiring.Component):
         self._sum = self._latency + 2
         loss, n = chip.formats.loss.width, chip.query_depth
         self._difference = signed(chip.difference_width)
-        # On a compact chip, losses and differences share a memory; they are never read at once.
-        word = self._difference if chip.compact else signed(loss)
-        losses = address_bits(chip.loss_rows)
-        written = {"difference_w": Out(WritePort(losses, word))}
+        losses, word = address_bits(chip.loss_rows), self._word()
         super().__init__(
             {
                 "start": In(1),
@@ -107,7 +157,7 @@ class Gradient(wiring.Component):
                 "n_parameters": In(register("n_parameters").width),
                 "busy": Out(1),
                 "losses": Out(ReadPort(losses, word)),
-                **written,
+                "difference_w": Out(WritePort(losses, word)),
                 "snapshot": In(WritePort(address_bits(n), chip.lfsr_degree)),
                 "hold": In(1),
                 "valid": Out(1),
@@ -116,168 +166,165 @@ class Gradient(wiring.Component):
             }
         )
 
+    @abstractmethod
+    def _word(self) -> Shape:
+        """A word of the losses' memory."""
+
+    @abstractmethod
+    def _pauses(self, queries: int) -> int:
+        """Cycles between the differences of a step."""
+
+    @abstractmethod
+    def _pause(self, w: _Walk) -> Value:
+        """The sum is to be complete before another term is asked for, in ``Differences``."""
+
+    @abstractmethod
+    def _resume(self, m: Module, w: _Walk) -> None:
+        """Go on after that."""
+
+    @abstractmethod
+    def _row(self, w: _Walk) -> Value:
+        """Row of the losses' memory that a gradient's term is read from."""
+
+    @abstractmethod
+    def _place(self, item: Value) -> Value:
+        """Row of a query's difference."""
+
+    @abstractmethod
+    def _terms(
+        self, m: Module, replay: Value, item: Value, crossing: int
+    ) -> tuple[Value, wiring.PureInterface]:
+        """The word that is added in stage 1, and a write port for differences, by query.
+
+        ``item`` is the query as its memory is told, ``crossing`` cycles after stage 0; the answer
+        is registered as often. ``replay`` tells that the word is a difference.
+        """
+
     def cycles(self, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
         """Cycles that ``busy`` is high."""
         if cge:
             return 1 + self._sum + (n_parameters - 1) * self.CGE_PERIOD + 1 + self._sum
         mean = baseline == Baseline.MEAN
         offset, differences = (queries, queries**2) if mean else (1, queries)
-        if self._chip.compact:
-            differences += (queries - 1) * self._sum
+        differences += self._pauses(queries)
         gradients = (n_parameters - 1) * max(queries, self.RGE_PERIOD) + queries
         return offset + self._sum + differences + self._sum + gradients + self._sum
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        chip = self._chip
-        m.submodules.snapshots = snapshots = Memory(
-            shape=chip.lfsr_degree, depth=chip.query_depth, init=[]
-        )
-        snapshot_r, snapshot_w = snapshots.read_port(), snapshots.write_port()
-        # The row of the first difference, if those are among the losses.
-        behind = chip.query_depth + 1
-        if not chip.compact:
-            m.submodules.differences = differences = Memory(
-                shape=self._difference, depth=chip.query_depth, init=[]
-            )
-            difference_r, difference_w = differences.read_port(), differences.write_port()
-
-        # Stage 0: addresses. `item` is the query, the term of a sum, or a cycle of a parameter.
-        mean = ~self.cge & (self.baseline == Baseline.MEAN)
-        item = Signal(range(max(128, chip.query_depth)))
-        repeat = Signal(len(self.queries))
-        # Evaluation of the parameter, counted from 1.
-        evaluation = Signal(range(chip.parameter_depth + 2), init=1)
-        n_parameters = self.n_parameters[: len(evaluation)]
-        issue, first, last = Signal(), Signal(), Signal()
-        result = Signal(_Result)
-        replay, running = Signal(), Signal()
-        settle = Signal(range(self._sum + 1))
-        final_query = Signal()
-        due = Signal()
-        # Settings hold still, and so do counters of parameters for some cycles: what is asked of
-        # them is known before. `final` tells that `evaluation` is that of the last parameter,
-        # `final_query` that `item` is the last query, `due` that a parameter has had its cycles.
-        last_query = Signal.like(self.queries, reset_less=True)
-        last_query_but_one = Signal.like(self.queries, reset_less=True)
-        single_query = Signal(reset_less=True)
-        last_but_one = Signal(len(evaluation), reset_less=True)
-        single, near_end = Signal(reset_less=True), Signal(reset_less=True)
-        final = Signal()
-        m.d.sync += [
-            last_query.eq(self.queries - 1),
-            last_query_but_one.eq(self.queries - 2),
-            single_query.eq(self.queries == 1),
-            last_but_one.eq(n_parameters - 1),
-            single.eq(n_parameters == 1),
-            near_end.eq(evaluation == last_but_one),
-        ]
-        m.d.comb += replay.eq(~self.cge & (result == _Result.GRADIENT))
-
-        def restart() -> None:
-            m.d.sync += [item.eq(0), final_query.eq(single_query), due.eq(0)]
-
-        def advance() -> None:
-            m.d.sync += [item.eq(item + 1), final_query.eq(item == last_query_but_one)]
-
+        w = _Walk(m, self._chip, self, self._sum)
         # From the first term of a gradient that is to be held until it has been taken.
         held = Signal()
-        with m.If(issue & first & (result == _Result.GRADIENT)):
+        with m.If(w.issue & w.first & (w.result == _Result.GRADIENT)):
             m.d.sync += held.eq(self.hold)
         with m.Elif(~self.hold):
             m.d.sync += held.eq(0)
         with m.FSM() as fsm:
             with m.State("Idle"):
-                restart()
-                m.d.sync += [repeat.eq(0), evaluation.eq(1), settle.eq(0)]
-                with m.If(self.start & n_parameters.any()):
+                w.restart(m)
+                m.d.sync += [w.repeat.eq(0), w.evaluation.eq(1), w.settle.eq(0)]
+                with m.If(self.start & w.some):
                     m.next = "Offset"
             with m.State("Offset"):
-                m.d.sync += final.eq(single)
-                m.d.comb += [
-                    self.losses.addr.eq(item),
-                    result.eq(_Result.OFFSET),
-                    issue.eq(settle == 0),
-                    first.eq(item == 0),
-                    last.eq(~mean | final_query),
-                ]
-                # The offset must be complete before a sum starts from it.
-                with m.If(issue & ~last):
-                    advance()
-                with m.Else():
-                    m.d.sync += settle.eq(settle + 1)
-                with m.If(settle == self._sum):
-                    restart()
-                    m.d.sync += settle.eq(0)
-                    m.next = "Differences"
-                    with m.If(self.cge):
-                        m.next = "Gradients"
+                self._offset(m, w)
             with m.State("Differences"):
-                m.d.comb += [
-                    self.losses.addr.eq(item + ~mean),
-                    result.eq(_Result.DIFFERENCE),
-                    issue.eq(settle == 0),
-                    first.eq(repeat == 0),
-                    last.eq(~mean | (repeat == last_query)),
-                ]
-                # On a compact chip, no loss is read in the cycle in which a difference is written.
-                waits = last if chip.compact else last & final_query
-                with m.If(issue & ~waits):
-                    m.d.sync += repeat.eq(Mux(last, 0, repeat + 1))
-                    with m.If(last):
-                        advance()
-                with m.Else():
-                    m.d.sync += settle.eq(settle + 1)
-                with m.If(settle == self._sum):
-                    restart()
-                    m.next = "Gradients"
-                    if chip.compact:
-                        with m.If(~final_query):
-                            m.d.sync += [settle.eq(0), repeat.eq(0)]
-                            advance()
-                            m.next = "Differences"
+                self._differences(m, w)
             with m.State("Gradients"):
-                # A parameter may need more cycles than there are queries: `item` is past them then.
-                idle_tail = Signal()
-                terms_done = idle_tail | last
-                period = Mux(self.cge, self.CGE_PERIOD, self.RGE_PERIOD)
-                m.d.comb += [
-                    self.losses.addr.eq(
-                        Mux(replay, item + behind, evaluation) if chip.compact else evaluation
-                    ),
-                    result.eq(_Result.GRADIENT),
-                    issue.eq(~idle_tail),
-                    first.eq(item == 0),
-                    last.eq(self.cge | final_query),
-                ]
-                advance()
-                m.d.sync += [due.eq(item >= period - 2), idle_tail.eq(terms_done)]
-                with m.If(terms_done & due & ~held):
-                    restart()
-                    m.d.sync += [idle_tail.eq(0), evaluation.eq(evaluation + 1)]
-                    m.d.sync += final.eq(near_end)
-                with m.If(terms_done & final):
-                    m.d.sync += idle_tail.eq(0)
-                    m.next = "Idle"
+                self._gradients(m, w, held)
+        running = Signal()
+        m.d.comb += running.eq(~fsm.ongoing("Idle"))
+        self._accumulate(m, w, running)
+        return m
+
+    def _offset(self, m: Module, w: _Walk) -> None:
+        """Asks for the terms of the offset."""
+        m.d.sync += w.final.eq(w.single)
+        m.d.comb += [
+            self.losses.addr.eq(w.item),
+            w.result.eq(_Result.OFFSET),
+            w.issue.eq(w.settle == 0),
+            w.first.eq(w.item == 0),
+            w.last.eq(~w.mean | w.final_query),
+        ]
+        # The offset must be complete before a sum starts from it.
+        with m.If(w.issue & ~w.last):
+            w.advance(m)
+        with m.Else():
+            m.d.sync += w.settle.eq(w.settle + 1)
+        with m.If(w.settle == self._sum):
+            w.restart(m)
+            m.d.sync += w.settle.eq(0)
+            m.next = "Differences"
+            with m.If(self.cge):
+                m.next = "Gradients"
+
+    def _differences(self, m: Module, w: _Walk) -> None:
+        """Asks for the terms of every query's difference."""
+        m.d.comb += [
+            self.losses.addr.eq(w.item + ~w.mean),
+            w.result.eq(_Result.DIFFERENCE),
+            w.issue.eq(w.settle == 0),
+            w.first.eq(w.repeat == 0),
+            w.last.eq(~w.mean | (w.repeat == w.last_query)),
+        ]
+        with m.If(w.issue & ~self._pause(w)):
+            m.d.sync += w.repeat.eq(Mux(w.last, 0, w.repeat + 1))
+            with m.If(w.last):
+                w.advance(m)
+        with m.Else():
+            m.d.sync += w.settle.eq(w.settle + 1)
+        with m.If(w.settle == self._sum):
+            w.restart(m)
+            m.next = "Gradients"
+            self._resume(m, w)
+
+    def _gradients(self, m: Module, w: _Walk, held: Value) -> None:
+        """Asks for the terms of every parameter's gradient."""
+        # A parameter may need more cycles than there are queries: `item` is past them then.
+        idle_tail = Signal()
+        terms_done = idle_tail | w.last
+        period = Mux(self.cge, self.CGE_PERIOD, self.RGE_PERIOD)
+        m.d.comb += [
+            self.losses.addr.eq(self._row(w)),
+            w.result.eq(_Result.GRADIENT),
+            w.issue.eq(~idle_tail),
+            w.first.eq(w.item == 0),
+            w.last.eq(self.cge | w.final_query),
+        ]
+        w.advance(m)
+        m.d.sync += [w.due.eq(w.item >= period - 2), idle_tail.eq(terms_done)]
+        with m.If(terms_done & w.due & ~held):
+            w.restart(m)
+            m.d.sync += [idle_tail.eq(0), w.evaluation.eq(w.evaluation + 1)]
+            m.d.sync += w.final.eq(w.near_end)
+        with m.If(terms_done & w.final):
+            m.d.sync += idle_tail.eq(0)
+            m.next = "Idle"
+
+    def _accumulate(self, m: Module, w: _Walk, running: Value) -> None:
+        """Stages 1 to 3: terms, the accumulator, complete sums."""
+        chip = self._chip
+        m.submodules.snapshots = snapshots = Memory(
+            shape=chip.lfsr_degree, depth=chip.query_depth, init=[]
+        )
+        snapshot_r, snapshot_w = snapshots.read_port(), snapshots.write_port()
         # The unit's own memories answer when that of the losses does: address and word are
         # registered as there.
         crossing = self._latency // 2
-        own_item = pipe(m, item[: len(snapshot_r.addr)], crossing, "own_item", reset_less=True)
+        own_item = pipe(m, w.item[: len(snapshot_r.addr)], crossing, "own_item", reset_less=True)
         state = pipe(m, snapshot_r.data, crossing, "state", reset_less=True)
-        term = self.losses.data
-        if not chip.compact:
-            difference = pipe(m, difference_r.data, crossing, "difference", reset_less=True)
-            m.d.comb += difference_r.addr.eq(own_item)
-        m.d.comb += [running.eq(~fsm.ongoing("Idle")), snapshot_r.addr.eq(own_item)]
-        coming = [issue]
+        p1_replay = Signal()
+        term, difference_w = self._terms(m, p1_replay, own_item, crossing)
+        m.d.comb += snapshot_r.addr.eq(own_item)
+        coming = [w.issue]
         for k in range(1, self._latency):
             coming.append(pipe(m, coming[-1], 1, f"coming_{k}"))
-        tags = Cat(first, last, replay, result, item[: len(snapshot_r.addr)])
+        tags = Cat(w.first, w.last, w.replay, w.result, w.item[: len(snapshot_r.addr)])
         tags = pipe(m, tags, self._latency - 1, "tags", reset_less=True)
 
         # Stage 1: the word arrives; the replayed state moves on by one bit. No state is read in the
         # cycle it is written: a round takes longer.
-        p1_issue, p1_first, p1_last, p1_replay = Signal(), Signal(), Signal(), Signal()
+        p1_issue, p1_first, p1_last = Signal(), Signal(), Signal()
         p1_result = Signal(_Result)
         p1_item = Signal.like(snapshot_r.addr, reset_less=True)
         m.d.sync += [
@@ -296,9 +343,6 @@ class Gradient(wiring.Component):
                 snapshot_w.addr.eq(self.snapshot.addr),
                 snapshot_w.data.eq(self.snapshot.data),
             ]
-
-        if not chip.compact:
-            term = Mux(p1_replay, difference, term)
 
         # Stage 2: the accumulator. A sum of differences and a gradient of CGE start at the offset.
         subtract = Mux(p1_replay, ~state[0], p1_result == _Result.OFFSET)
@@ -329,13 +373,78 @@ class Gradient(wiring.Component):
         ]  # fmt: skip
         with m.If(p3_done & (p3_result == _Result.OFFSET)):
             m.d.sync += offset.eq(acc)
-        written = self.difference_w if chip.compact else difference_w
         m.d.comb += [
-            written.en.eq(p3_done & (p3_result == _Result.DIFFERENCE)),
-            written.addr.eq(p3_item + behind if chip.compact else p3_item),
-            written.data.eq(acc),
+            difference_w.en.eq(p3_done & (p3_result == _Result.DIFFERENCE)),
+            difference_w.addr.eq(self._place(p3_item)),
+            difference_w.data.eq(acc),
             self.valid.eq(p3_done & (p3_result == _Result.GRADIENT)),
             self.gradient.eq(acc),
             self.busy.eq(running | Cat(*coming[1:], p1_issue, p2_issue, p3_done).any()),
         ]
-        return m
+
+
+class PipelinedGradient(Gradient):
+    """Keeps the differences in a small memory of its own, so that all follow one another."""
+
+    def _word(self) -> Shape:
+        return signed(self._chip.formats.loss.width)
+
+    def _pauses(self, queries: int) -> int:
+        return 0
+
+    def _pause(self, w: _Walk) -> Value:
+        return w.last & w.final_query
+
+    def _resume(self, m: Module, w: _Walk) -> None:
+        pass
+
+    def _row(self, w: _Walk) -> Value:
+        return w.evaluation
+
+    def _place(self, item: Value) -> Value:
+        return item
+
+    def _terms(
+        self, m: Module, replay: Value, item: Value, crossing: int
+    ) -> tuple[Value, wiring.PureInterface]:
+        m.submodules.differences = differences = Memory(
+            shape=self._difference, depth=self._chip.query_depth, init=[]
+        )
+        read = differences.read_port()
+        difference = pipe(m, read.data, crossing, "difference", reset_less=True)
+        m.d.comb += read.addr.eq(item)
+        return Mux(replay, difference, self.losses.data), differences.write_port()
+
+
+class CompactGradient(Gradient):
+    """Keeps the differences behind the losses, in words of ``chip.difference_width`` bits.
+
+    No loss is read in the cycle in which a difference is written: after each of these, the sum
+    settles.
+    """
+
+    def _word(self) -> Shape:
+        return self._difference
+
+    def _pauses(self, queries: int) -> int:
+        return (queries - 1) * self._sum
+
+    def _pause(self, w: _Walk) -> Value:
+        return w.last
+
+    def _resume(self, m: Module, w: _Walk) -> None:
+        with m.If(~w.final_query):
+            m.d.sync += [w.settle.eq(0), w.repeat.eq(0)]
+            w.advance(m)
+            m.next = "Differences"
+
+    def _row(self, w: _Walk) -> Value:
+        return Mux(w.replay, self._place(w.item), w.evaluation)
+
+    def _place(self, item: Value) -> Value:
+        return item + (self._chip.query_depth + 1)
+
+    def _terms(
+        self, m: Module, replay: Value, item: Value, crossing: int
+    ) -> tuple[Value, wiring.PureInterface]:
+        return self.losses.data, self.difference_w

@@ -48,7 +48,7 @@ class Perturb(wiring.Component):
     perturb : In(1)
         0: plain copy.
     raises : In(1)
-        If ``chip.raises``: a plain copy has parameter ``query`` raised.
+        A plain copy has parameter ``query`` raised.
     query : In(range(copy_depth))
         Of a perturbed copy, where the state before this query is kept.
     n_parameters : In(17)
@@ -88,7 +88,7 @@ class Perturb(wiring.Component):
     def __init__(self, chip: Chip) -> None:
         self._latency = read_latency(chip)
         self._width, self._depth = chip.formats.weight.width, chip.parameter_depth
-        self._raises, self._cge_mu = chip.raises, chip.formats.cge_mu
+        self._cge_mu = chip.formats.cge_mu
         degree, word = chip.lfsr_degree, signed(self._width)
         super().__init__(
             {
@@ -150,10 +150,9 @@ class Perturb(wiring.Component):
         p3_valid = Signal()
         p3_index = Signal(p1_index.shape(), reset_less=True)
         radius = Mux(moves, self.mu, 0)
-        if self._raises:
-            raised = self.raises & (index == self.query)
-            p2_raised = pipe(m, raised, self._latency + 1, "raised", reset_less=True)
-            radius = Mux(p2_raised, self._cge_mu, radius)
+        raised = self.raises & (index == self.query)
+        p2_raised = pipe(m, raised, self._latency + 1, "raised", reset_less=True)
+        radius = Mux(p2_raised, self._cge_mu, radius)
         radius = Cat(radius, Const(0, 1)) ^ p2_subtract.replicate(len(radius) + 1)
         moved = sum_with_carry(p2_theta, radius, p2_subtract)
         p3_moved = Signal(moved.shape(), reset_less=True)

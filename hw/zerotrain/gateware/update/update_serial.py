@@ -3,7 +3,9 @@
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 
 from zerotrain.gateware.arithmetic import limit, saturate, sum_with_carry
+from zerotrain.gateware.update.gradient import CompactGradient
 from zerotrain.gateware.update.update import Update
+from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, UpdateRule
 
 __all__ = ["SerialUpdate"]
@@ -26,6 +28,9 @@ class SerialUpdate(Update):
     #: Of one parameter, besides those of the shifts.
     CYCLES = 27
 
+    def __init__(self, chip: Chip) -> None:
+        super().__init__(chip, CompactGradient(chip))
+
     def cycles(
         self,
         *,
@@ -36,15 +41,14 @@ class SerialUpdate(Update):
         shifts: int = 62,
     ) -> int:
         """Most cycles that ``busy`` is high, with ``shifts`` = gradient and step shift."""
-        gradients = super().cycles(
+        gradients = self._gradient.cycles(
             cge=cge, n_parameters=n_parameters, queries=queries, baseline=baseline
         )
         return gradients + n_parameters * (self.CYCLES + shifts)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        f = self._chip.formats
-        weight_width, width = f.weight.width, f.momentum.width
+        width = self._chip.formats.momentum.width
         gradient = self._sums(m)
         waiting = Signal()
         with m.If(gradient.valid):
@@ -65,35 +69,12 @@ class SerialUpdate(Update):
         decays, multiplies = Signal(), Signal()
         multiplicand = Mux(multiplier[0], Mux(decays, v << 1, v << 9), 0)
         moved = (work + Mux(multiplies, multiplicand, 0)) >> 1
-        whole, half = work[1:].as_signed(), work[0]
 
-        # The adder, and what it found a cycle ago.
-        near = max(width, weight_width) + 2
+        # The adder takes the parameter, or what is kept.
         theta, add_kept = Signal(), Signal()
-        base = Signal(signed(near))
-        other = Signal(signed(near))
-        m.d.comb += [
-            base.eq(Mux(theta, self.theta.data, Mux(add_kept, kept, 0))),
-            other.eq(Mux(add_kept, v, Mux(theta, ~whole, whole))),
-        ]
-        carry = Mux(add_kept, 0, half ^ theta)
-        total = sum_with_carry(base, other, carry)
-        found = Signal(signed(near), reset_less=True)
-        far, far_negative = Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [
-            found.eq(total),
-            # What is far off is clamped whatever is added to it.
-            far.eq(saturate(whole, near - 1)[1] & ~add_kept),
-            far_negative.eq(whole[-1] ^ theta),
-        ]
-        negative = Mux(far, far_negative, found[-1])
-
-        def clamp(to: int) -> tuple[Value, Value]:
-            clamped = far | saturate(found, to)[1]
-            return Mux(clamped, limit(negative, to), found[:to].as_signed()), clamped
-
-        momentum, momentum_clamped = clamp(width)
-        parameter, parameter_clamped = clamp(weight_width)
+        total, (momentum, momentum_clamped), (parameter, parameter_clamped) = self._add(
+            m, work, v, kept, theta, add_kept
+        )
 
         index = Signal(len(self.theta.addr))
         active = Signal()
@@ -184,3 +165,40 @@ class SerialUpdate(Update):
                 m.next = "Idle"
         m.d.comb += active.eq(~fsm.ongoing("Idle"))
         return m
+
+    def _add(
+        self, m: Module, work: Signal, v: Signal, kept: Signal, theta: Signal, add_kept: Signal
+    ) -> tuple[Value, tuple[Value, Value], tuple[Value, Value]]:
+        """The adder, and what it found a cycle ago: as a momentum word and as a parameter, each
+        with a bit that tells whether it was clamped.
+
+        The parameter minus the shifter's value if ``theta``, ``kept + v`` if ``add_kept``, else the
+        value itself.
+        """
+        f = self._chip.formats
+        weight_width, width = f.weight.width, f.momentum.width
+        whole, half = work[1:].as_signed(), work[0]
+        near = max(width, weight_width) + 2
+        base = Signal(signed(near))
+        other = Signal(signed(near))
+        m.d.comb += [
+            base.eq(Mux(theta, self.theta.data, Mux(add_kept, kept, 0))),
+            other.eq(Mux(add_kept, v, Mux(theta, ~whole, whole))),
+        ]
+        carry = Mux(add_kept, 0, half ^ theta)
+        total = sum_with_carry(base, other, carry)
+        found = Signal(signed(near), reset_less=True)
+        far, far_negative = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            found.eq(total),
+            # What is far off is clamped whatever is added to it.
+            far.eq(saturate(whole, near - 1)[1] & ~add_kept),
+            far_negative.eq(whole[-1] ^ theta),
+        ]
+        negative = Mux(far, far_negative, found[-1])
+
+        def clamp(to: int) -> tuple[Value, Value]:
+            clamped = far | saturate(found, to)[1]
+            return Mux(clamped, limit(negative, to), found[:to].as_signed()), clamped
+
+        return total, clamp(width), clamp(weight_width)
