@@ -12,6 +12,7 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, dense
 
 PARAMETERS = {
+    "diabetes": 117,
     "digits": 510,
     "digits-small": 510,
     "mnist-small": 3962,
@@ -35,7 +36,7 @@ def test_preset(name: str) -> None:
     assert config.network.n_parameters == PARAMETERS[name]
     assert config.training is not None
     assert config.training.rge is not None
-    assert (config.training.cge is not None) == config.chip.fixed.get("cge", True)
+    assert (config.training.cge is not None) == (config.chip.fixed.get("cge") != Cge.NONE)
     assert Config.parse(config.to_toml()) == config
 
 

@@ -365,8 +365,8 @@ class Chip:
 
         A way takes an output of one lane per cycle. Where a loss takes logarithms, those of all
         ways follow one another, one per cycle: a single way leaves a cycle between lanes for it,
-        several take at least as many cycles as there are ways. At most two evaluations are under way, so
-        that very short ones also wait for their losses.
+        several take at least as many cycles as there are ways. At most two evaluations are
+        under way, so that very short ones also wait for their losses.
         """
         groups = -(-self.lanes // self.loss_ways)
         if not self.loss.record.exponentials:
