@@ -12,7 +12,7 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, dense
 
 PARAMETERS = {
-    "diabetes": 117,
+    "diabetes": 75,
     "digits": 510,
     "digits-small": 510,
     "mnist-small": 3962,

@@ -34,7 +34,6 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[Row] = []
-        self._metric = ""
 
     @property
     def config_path(self) -> Path:
@@ -63,7 +62,6 @@ class RunFolder:
             path.unlink(missing_ok=True)
         write_atomic(self.config_path, config.to_toml())
         self.rows = []
-        self._metric = metrics_of(config.network.loss)[0].key
 
     def resume(self) -> tuple[Config, Checkpoint]:
         """Read an interrupted run's configuration, checkpoint and log."""
@@ -75,8 +73,8 @@ class RunFolder:
         config = Config.load(self.config_path)
         checkpoint = Checkpoint.load(self.checkpoint_path)
         step = checkpoint.schedule["step"]
-        self._metric = metrics_of(config.network.loss)[0].key
-        self.rows = [row for row in read_log(self.log_path, self._metric) if row.step <= step]
+        metric = metrics_of(config.network.loss)[0]
+        self.rows = [row for row in read_log(self.log_path, metric) if row.step <= step]
         if len(self.rows) != step + 1 or self.rows[-1].digest != checkpoint.digest:
             raise ValueError(
                 f"{self.log_path} does not belong to the checkpoint beside it: expected the "
@@ -86,7 +84,8 @@ class RunFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write log and checkpoint, in this order."""
-        write_atomic(self.log_path, _log_text(self.rows, self._metric))
+        metric = metrics_of(Config.load(self.config_path).network.loss)[0]
+        write_atomic(self.log_path, _log_text(self.rows, metric))
         checkpoint.save(self.checkpoint_path)
 
     def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
@@ -95,16 +94,16 @@ class RunFolder:
         write_atomic(self.summary_path, json.dumps(summary, indent=2) + "\n")
 
 
-def _log_text(rows: Sequence[Row], metric: str) -> str:
+def _log_text(rows: Sequence[Row], metric: Metric) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([metric if f.name == "metric" else f.name for f in fields(Row)])
+    writer.writerow([metric.key if f.name == "metric" else f.name for f in fields(Row)])
     writer.writerows(["" if v is None else v for v in astuple(row)] for row in rows)
     return text.getvalue()
 
 
-def read_log(path: Path, metric: str) -> list[Row]:
-    """The rows of a log file, whose metric has that name."""
+def read_log(path: Path, metric: Metric) -> list[Row]:
+    """The rows of a log file, whose column of measurements has the metric's name."""
 
     def number(text: str) -> float | None:
         return float(text) if text else None
@@ -114,7 +113,7 @@ def read_log(path: Path, metric: str) -> list[Row]:
             return [
                 Row(
                     int(line["step"]), line["phase"], number(line["loss"]),
-                    number(line["step_size"]), number(line[metric]), line["saturation"],
+                    number(line["step_size"]), number(line[metric.key]), line["saturation"],
                     int(line["cycles"]), int(line["beats"]), int(line["loss_stalls"]),
                     line["digest"],
                 )
