@@ -21,8 +21,10 @@ from zerotrain.cli.doctor import examine
 from zerotrain.cli.main import main
 from zerotrain.cli.options import override, select_schedule
 from zerotrain.config.config import Config
+from zerotrain.host.metric import metrics_of
 from zerotrain.host.session import Progress
 from zerotrain.host.trainer import Row
+from zerotrain.spec.losses import Loss
 
 Capture = pytest.CaptureFixture[str]
 SHORT = [
@@ -152,8 +154,8 @@ def test_configuration_file(capsys: Capture, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["train"], "Name either a preset (--preset) or a configuration file (--config), got "
-         "neither; presets are digits, digits-small, mnist-2698, mnist-3962, mnist-3962-fast, "
-         "mnist-8314, mnist-dense-7940, mnist-dense-814090, mnist-small"),
+         "neither; presets are diabetes, digits, digits-small, mnist-2698, mnist-3962, "
+         "mnist-3962-fast, mnist-8314, mnist-dense-7940, mnist-dense-814090, mnist-small"),
         (["plan", "--preset", "digit"], "There is no preset 'digit': did you mean 'digits'?"),
         (["plan", "--preset", "digits", "--board", "icebraker"],
          "Unknown board 'icebraker'; did you mean 'icebreaker'?"),
@@ -361,10 +363,11 @@ def test_bar_on_a_terminal(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with path.open("w") as file:
         console = Console(file=file, force_terminal=True, width=100)
-        with display(console, "test") as observe:
-            for step, accuracy in ((0, 0.1), (1, None), (2, 0.75)):
-                row = Row(step, "cge", 2.0, 0.1, accuracy, "", 0, 0, 0, "")
+        (metric,) = metrics_of(Loss.SOFTMAX_CROSS_ENTROPY)
+        with display(console, "test", metric) as observe:
+            for step, value in ((0, 0.1), (1, None), (2, 0.75)):
+                row = Row(step, "cge", 2.0, 0.1, value, "", 0, 0, 0, "")
                 observe(Progress(row, 3, 65.0))
     text = path.read_text()
-    for part in ("cge", "2/3", "loss 2.000", "test 75.0%", "1:05 left"):
+    for part in ("cge", "2/3", "loss 2.000", "test accuracy 75.0%", "1:05 left"):
         assert part in text

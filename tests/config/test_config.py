@@ -12,6 +12,7 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, dense
 
 PARAMETERS = {
+    "diabetes": 75,
     "digits": 510,
     "digits-small": 510,
     "mnist-small": 3962,
@@ -35,8 +36,7 @@ def test_preset(name: str) -> None:
     assert config.network.n_parameters == PARAMETERS[name]
     assert config.training is not None
     assert config.training.rge is not None
-    chips_cge = config.chip.fixed.get("cge", Cge.ENVIRONMENTS)
-    assert (config.training.cge is not None) == (chips_cge != Cge.NONE)
+    assert (config.training.cge is not None) == (config.chip.fixed.get("cge") != Cge.NONE)
     assert Config.parse(config.to_toml()) == config
 
 

@@ -64,7 +64,7 @@ def compare(
     begin = time.monotonic()
     results = []
     for driver in drivers:
-        driver.load_batch(x, data.labels, 0)
+        driver.load_batch(x, data.targets, 0)
         results.append(driver.step(command, settings, bank=0))
     simulated, golden = results
     assert simulated.losses.tolist() == golden.losses.tolist()

@@ -20,14 +20,14 @@ def test_digits_split() -> None:
     digits = load("digits")
     sizes = [len(part) for part in (digits.training, digits.validation, digits.test)]
     assert sizes == [1150, 287, 360]
-    assert (digits.n_inputs, digits.n_classes) == (64, 10)
+    assert (digits.n_inputs, digits.n_outputs) == (64, 10)
     parts = [digits.training, digits.validation, digits.test]
     rows = [row.tobytes() for part in parts for row in part.x]
     assert len(set(rows)) == 1797  # all images differ, so none is in two parts
     assert min(part.x.min() for part in parts) == 0.0
-    assert set(digits.test.labels.tolist()) == set(range(10))
+    assert set(digits.test.targets.tolist()) == set(range(10))
     # The split never changes: results stay comparable.
-    assert hashlib.sha256(digits.test.labels.tobytes()).hexdigest()[:16] == "4886a8ccf6f181e7"
+    assert hashlib.sha256(digits.test.targets.tobytes()).hexdigest()[:16] == "4886a8ccf6f181e7"
 
 
 def test_every_digits_pixel_is_exact_in_the_input_format() -> None:
@@ -112,7 +112,7 @@ def test_mnist(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_mnist(small_mnist)
     assert [len(p) for p in (data.training, data.validation, data.test)] == [9, 3, 5]
     assert data.n_inputs == 4
-    assert load_mnist(small_mnist / "mnist").test.labels.tolist() == data.test.labels.tolist()
+    assert load_mnist(small_mnist / "mnist").test.targets.tolist() == data.test.targets.tolist()
     monkeypatch.setenv("ZEROTRAIN_DATA", str(small_mnist))
     assert load_mnist().test.x.tolist() == data.test.x.tolist()
     monkeypatch.delenv("ZEROTRAIN_DATA")

@@ -29,9 +29,9 @@ def test_files(mnist: Dataset) -> None:
     assert [part.x.shape for part in parts] == [(55000, 784), (5000, 784), (10000, 784)]
     # The digits of LeCun's test set, in order: 980 zeros, 1135 ones, ...
     counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert np.bincount(mnist.test.labels).tolist() == counts
-    assert mnist.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    everything = np.concatenate([mnist.training.labels, mnist.validation.labels])
+    assert np.bincount(mnist.test.targets).tolist() == counts
+    assert mnist.test.targets[:5].tolist() == [7, 2, 1, 0, 4]
+    everything = np.concatenate([mnist.training.targets, mnist.validation.targets])
     assert np.bincount(everything)[:3].tolist() == [5923, 6742, 5958]
     for part in parts:
         assert part.x.min() == 0 and 0.99 < part.x.max() <= 1
@@ -52,5 +52,5 @@ def test_a_training_begins(mnist: Dataset) -> None:
     losses = [row.loss for row in rows if row.loss is not None]
     assert len(losses) == STEPS
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
-    assert start.accuracy is not None and rows[-1].accuracy is not None
-    assert rows[-1].accuracy > start.accuracy + 0.2
+    assert start.metric is not None and rows[-1].metric is not None
+    assert rows[-1].metric > start.metric + 0.2

@@ -33,12 +33,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder.begin(config)
     with small.trainer() as trainer:
         assert train(Session.of(config), trainer, folder)
-        accuracy = trainer.evaluate_split(small.dataset().test).accuracy
+        test = trainer.measure(small.dataset().test)
         session = Session.of(config)
-        values = summary(
-            session, trainer, ChipKind.GOLDEN, test_accuracy=accuracy, verification=None
-        )
-        folder.finish(values, "small", "test")
+        values = summary(session, trainer, ChipKind.GOLDEN, test=test, verification=None)
+        folder.finish(values, "small", "test", trainer.metric)
         theta = trainer.driver.parameters
     np.save(folder.path / "theta.npy", theta)
     return folder
@@ -49,7 +47,7 @@ def test_a_result_says_what_the_run_did(finished: RunFolder, tmp_path: Path) -> 
     result = Result.load(path)
     values = json.loads(finished.summary_path.read_text())
     assert np.array_equal(result.parameters, np.load(finished.path / "theta.npy"))
-    assert result.accuracy == values["test_accuracy"]
+    assert result.main == values["test_accuracy"] == result.test_correct / result.test_count
     assert (result.steps, result.cge_steps) == (values["steps"], values["cge_steps"])
     training = small.config().training
     assert training is not None and training.rge is not None
@@ -60,7 +58,7 @@ def test_a_result_says_what_the_run_did(finished: RunFolder, tmp_path: Path) -> 
 
     with path.with_suffix(".csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    measured = [row for row in finished.rows if row.accuracy is not None]
+    measured = [row for row in finished.rows if row.metric is not None]
     assert [int(row["step"]) for row in rows] == [row.step for row in measured]
     assert int(rows[-1]["loss_evaluations"]) == result.loss_evaluations
     first = [row.loss for row in finished.rows[1:] if row.step <= measured[1].step]
@@ -70,11 +68,10 @@ def test_a_result_says_what_the_run_did(finished: RunFolder, tmp_path: Path) -> 
 def test_a_result_is_measured_again(finished: RunFolder, tmp_path: Path) -> None:
     data = small.dataset()
     result = Result.load(publish(finished, data, tmp_path))
-    measured = result.evaluate(data.test)
-    assert (measured.correct, measured.count) == (result.test_correct, result.test_count)
+    assert result.agrees(result.measure(data))
     # Other parameters give another loss: the measurement is one.
     changed = replace(result, theta=pack_parameters(result.parameters[::-1]))
-    assert changed.evaluate(data.test).loss != measured.loss
+    assert not changed.agrees(changed.measure(data))
 
 
 def test_published_runs_are_those_of_the_documented_commands() -> None:
@@ -93,9 +90,9 @@ def test_published_runs_are_those_of_the_documented_commands() -> None:
 def test_other_data_is_refused(finished: RunFolder, tmp_path: Path) -> None:
     data = small.dataset()
     wrong = replace(data, test=data.test.take(np.arange(5)))
-    with pytest.raises(ValueError, match=r"^The run's parameters classify \d+ of 5 test samples, "
-                       r"its summary says \d+ of 23: it was made with other data or by another "
-                       r"version$"):  # fmt: skip
+    with pytest.raises(ValueError, match=r"^The run's parameters have accuracy \d+\.\d\d% on 5 "
+                       r"test samples, its summary says 0\.\d+ on 23: it was made with other data "
+                       r"or by another version$"):  # fmt: skip
         publish(finished, wrong, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -107,7 +104,7 @@ def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
     old.begin(small.config())
     with small.trainer() as trainer:
         assert train(Session.of(small.config()), trainer, old)
-    old.finish({}, "small", "test")
+    old.finish({}, "small", "test", trainer.metric)
     with pytest.raises(ValueError, match="is of another version: expected an entry 'groups'"):
         publish(old, small.dataset(), tmp_path)
     config = override(small.config(), ["training.hold_out_validation=true"])
@@ -115,7 +112,7 @@ def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
     folder.begin(config)
     with small.trainer(configuration=config) as trainer:
         assert train(Session.of(config), trainer, folder)
-        folder.finish({}, "small", "validation")
+        folder.finish({}, "small", "validation", trainer.metric)
     with pytest.raises(ValueError, match="held the validation part out"):
         publish(folder, small.dataset(), tmp_path)
 
@@ -131,6 +128,7 @@ def test_table(finished: RunFolder, tmp_path: Path) -> None:
             config=result.config | {"training": training},
             test_correct=correct,
             test_count=200,
+            test_metrics=None,
             cge_steps=20,
             epoch_steps=8,
             evaluations_to_milestone=reached,

@@ -62,10 +62,9 @@ def folder_run(path: Path, cuts: Sequence[int], *changes: str) -> tuple[object, 
             session = Session.of(small.config())
             complete = train(session, trainer, folder, stop=lambda: trainer.step >= cut)  # noqa: B023
             if complete:
-                values = summary(
-                    session, trainer, ChipKind.GOLDEN, test_accuracy=0.5, verification=None
-                )
-                folder.finish(values, "small", "test")
+                test = trainer.measure(small.dataset().test)
+                values = summary(session, trainer, ChipKind.GOLDEN, test=test, verification=None)
+                folder.finish(values, "small", "test", trainer.metric)
                 return end_state(trainer)
     raise AssertionError("the run did not end")
 
@@ -159,10 +158,10 @@ def test_the_loss_falls() -> None:
     ) as trainer:
         first = trainer.begin()
         rows = [row for _ in range(159) if (row := trainer.advance()) is not None]
-    assert first.loss is not None and first.accuracy is not None
-    assert rows[-1].loss is not None and rows[-1].accuracy is not None
+    assert first.loss is not None and first.metric is not None
+    assert rows[-1].loss is not None and rows[-1].metric is not None
     assert rows[-1].loss < 0.6 * first.loss
-    assert rows[-1].accuracy > 0.8
+    assert rows[-1].metric > 0.8
 
 
 def test_counted_work() -> None:
@@ -405,7 +404,7 @@ def test_unsuitable_data_are_refused() -> None:
         dataset = small.dataset()
         with pytest.raises(ValueError, match=r"^Data set small has 6 inputs and 4 classes, network "
                            r"small has 6 inputs and 3 outputs$"):  # fmt: skip
-            Trainer(driver, training, replace(dataset, n_classes=4))
+            Trainer(driver, training, replace(dataset, n_outputs=4))
         with pytest.raises(ValueError, match=r"^The batch has at most the 77 training samples of "
                            r"small, not 78$"):  # fmt: skip
             Trainer(driver, replace(training, batch=78), dataset)

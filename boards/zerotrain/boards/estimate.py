@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from zerotrain.boards.catalogue import Board, Family, Resource
 from zerotrain.spec.chip import Chip, Store
-from zerotrain.spec.network import Loss
 from zerotrain.spec.tables import FINE_BITS
 
 __all__ = ["MemoryNeed", "block_rams", "check_fits", "chip_memories", "fits", "least_resources"]
@@ -102,11 +101,7 @@ def block_rams(family: Family, depth: int, width: int, part: int | None = None) 
 def chip_memories(chip: Chip, family: Family) -> list[MemoryNeed]:
     """The large memories of a chip, as ``zerotrain.gateware.chip`` builds them."""
     f, groups = chip.formats, -(-chip.lanes // chip.loss_ways)
-    target = (
-        f.logit.width
-        if chip.loss == Loss.MEAN_SQUARED_ERROR
-        else max(1, (chip.output_depth - 1).bit_length())
-    )
+    target = chip.loss.record.target_width(f, chip.output_depth)
     whole = [] if chip.compact else [("loss", chip.loss_rows, f.loss.width)]
     for name, depth, width, columns in _single_port_memories(chip):
         if columns < width:

@@ -157,10 +157,10 @@ class Training:
     batch : int
         Samples per step. What is left of an epoch after whole batches is dropped.
     evaluate_every : int
-        Steps between two evaluations of the accuracy.
+        Steps between two measurements of the metric.
     hold_out_validation : bool
-        Train without the validation part of the data and watch the accuracy on it, as one does to
-        choose hyper-parameters; otherwise train with it and watch the accuracy on the test part.
+        Train without the validation part of the data and watch the metric on it, as one does to
+        choose hyper-parameters; otherwise train with it and watch the metric on the test part.
     rge, cge : RgeStage, CgeStage or None
         The stages, in this order; at least one.
     """

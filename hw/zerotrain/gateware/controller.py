@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.storage.memory import address_bits
 from zerotrain.spec.chip import Cge, Chip
-from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import Baseline, Command, register
 
 __all__ = ["Controller"]
@@ -261,7 +260,7 @@ class Controller(wiring.Component):
         """Evaluates one copy after the other, then updates."""
         chip = self._chip
         banks, groups = chip.weight_banks, -(-chip.lanes // chip.loss_ways)
-        target_step = groups if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else groups * self.n_outputs
+        target_step = groups if chip.loss.record.labels else groups * self.n_outputs
 
         second = self.bank & (chip.sample_banks - 1)
 

@@ -14,7 +14,6 @@ from typing import Any
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.files import write_atomic
 from zerotrain.spec.formats import QFormat
-from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import (
     IDENTIFIER,
     REGISTERS,
@@ -57,7 +56,7 @@ def _constants(chip: Chip) -> dict[str, int]:
     """Numbers of the chip by lower-case name, in one fixed order."""
     out = {"identifier": IDENTIFIER, "version": VERSION, "config_hash": chip.config_hash}
     out |= {name: getattr(chip, name) for name in _SIZES}
-    out["loss_softmax"] = int(chip.loss == Loss.SOFTMAX_CROSS_ENTROPY)
+    out["target_is_label"] = int(chip.loss.record.labels)
     for name in chip.formats.to_dict():
         value = getattr(chip.formats, name)
         if isinstance(value, QFormat):

@@ -12,7 +12,7 @@ from typing import Any
 
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
-from zerotrain.spec.network import Loss
+from zerotrain.spec.losses import Loss
 
 __all__ = ["COMMON_PART", "Cge", "Chip", "Core", "Store"]
 
@@ -288,8 +288,8 @@ class Chip:
 
     @property
     def subtracts(self) -> bool:
-        """Whether merging can subtract products: CGE needs that with the softmax loss."""
-        return self.has_environments and self.loss == Loss.SOFTMAX_CROSS_ENTROPY
+        """Whether merging can subtract products: CGE needs that with a shift-invariant loss."""
+        return self.has_environments and self.loss.record.shift_invariant
 
     @property
     def lane_subtracts(self) -> bool:
@@ -299,8 +299,7 @@ class Chip:
     @property
     def serial_loss(self) -> bool:
         """Whether the loss unit takes one output after the other."""
-        softmax = self.loss == Loss.SOFTMAX_CROSS_ENTROPY
-        return self.compact and softmax and self.loss_ways == 1
+        return self.compact and self.loss.record.exponentials and self.loss_ways == 1
 
     @property
     def preact_base(self) -> int:
@@ -390,13 +389,13 @@ class Chip:
     def loss_cycles(self, n_outputs: int) -> int:
         """Cycles that the loss unit needs for each evaluation of CGE, all lanes in use.
 
-        A way takes an output of one lane per cycle. For softmax the logarithms of all ways follow
-        one another, one per cycle: a single way leaves a cycle between lanes for it, several
-        take at least as many cycles as there are ways. At most two evaluations are under way, so
-        that very short ones also wait for their losses.
+        A way takes an output of one lane per cycle. Where a loss takes logarithms, those of all
+        ways follow one another, one per cycle: a single way leaves a cycle between lanes for it,
+        several take at least as many cycles as there are ways. At most two evaluations are
+        under way, so that very short ones also wait for their losses.
         """
         groups = -(-self.lanes // self.loss_ways)
-        if self.loss == Loss.MEAN_SQUARED_ERROR:
+        if not self.loss.record.exponentials:
             return groups * n_outputs
         single = self.loss_ways == 1
         turns = groups * (n_outputs + 1 if single else max(n_outputs, self.loss_ways))

@@ -7,25 +7,18 @@ a TT layer of one TT-core.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from math import prod
 from typing import Any
 
 from numpy.typing import NDArray
 
 from zerotrain.spec.activations import Activation
+from zerotrain.spec.losses import Loss
 
 __all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
 
 #: Order of storage of a TT-core's axes a, i, j, b: by whether it is left of the layer's middle.
 _STORED = {True: (2, 3, 0, 1), False: (2, 0, 3, 1)}
-
-
-class Loss(StrEnum):
-    """Loss of one sample, from the outputs and the target."""
-
-    SOFTMAX_CROSS_ENTROPY = "softmax_cross_entropy"
-    MEAN_SQUARED_ERROR = "mean_squared_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +186,11 @@ class Network:
                 f"The last layer has no activation (the loss takes its outputs), got "
                 f"{self.layers[-1].activation}"
             )
-        if self.loss == Loss.SOFTMAX_CROSS_ENTROPY and self.n_outputs < 2:
+        record = self.loss.record
+        if self.n_outputs < record.least_outputs:
             raise ValueError(
-                f"Softmax cross-entropy needs at least 2 outputs, got {self.n_outputs}"
+                f"{record.title} needs at least {record.least_outputs} outputs, got "
+                f"{self.n_outputs}"
             )
 
     @property
@@ -214,12 +209,12 @@ class Network:
     def relative_logits(self) -> bool:
         """Whether CGE takes what hidden layers change of the logits relative to the first of them
         (docs/numerics.md, section 4)."""
-        return self.loss == Loss.SOFTMAX_CROSS_ENTROPY and self.layers[-1].n_tt_cores > 1
+        return self.loss.record.shift_invariant and self.layers[-1].n_tt_cores > 1
 
     @property
     def n_targets(self) -> int:
         """Target words per sample: a label, or one value per output."""
-        return 1 if self.loss == Loss.SOFTMAX_CROSS_ENTROPY else self.n_outputs
+        return self.loss.record.n_targets(self.n_outputs)
 
     def blocks(self) -> Iterator[ParameterBlock]:
         """Every TT-core and bias in parameter order."""

@@ -183,7 +183,7 @@ def windows(chip: Chip) -> dict[str, Window]:
       B = bits of target_depth, L likewise.
     """
     f = chip.formats
-    target_width = f.logit.width if chip.loss == "mean_squared_error" else _bits(chip.output_depth)
+    target_width = chip.loss.record.target_width(f, chip.output_depth)
     bank = chip.sample_banks - 1
     sizes = [
         ("parameters", chip.parameter_depth, f.weight.width, True, "parameters theta"),
@@ -193,7 +193,7 @@ def windows(chip: Chip) -> dict[str, Window]:
         ("samples", chip.lanes << _bits(chip.sample_depth) + bank, f.input.width, True,
          "input samples"),
         ("targets", chip.loss_ways << _bits(chip.target_depth) + bank, target_width,
-         chip.loss == "mean_squared_error", "labels or target values"),
+         not chip.loss.record.labels, "labels or target values"),
     ]  # fmt: skip
     out: dict[str, Window] = {}
     end = 4 << _bits(len(REGISTERS))

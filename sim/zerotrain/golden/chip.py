@@ -14,7 +14,7 @@ from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, rge_step
 from zerotrain.golden.tt import Groups
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.network import Loss, Network
+from zerotrain.spec.network import Network
 from zerotrain.spec.registers import (
     IDENTIFIER,
     REGISTERS,
@@ -298,7 +298,7 @@ class GoldenChip:
                 )
         x = self._rows("samples", lane, sample_row, chip.sample_depth)
         targets = self._rows("targets", lane % chip.loss_ways, target_row, chip.target_depth)
-        if network.loss == Loss.SOFTMAX_CROSS_ENTROPY:
+        if network.loss.record.labels:
             targets = targets[:, 0]
             if targets.max() >= network.n_outputs:
                 raise ValueError(

@@ -5,6 +5,7 @@ a batch and the evaluations of a step go through in one call. (Short last axes a
 C order: callers with many losses hand in views whose *memory* has the outputs before the samples.)
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from zerotrain.golden.fixed import Flags
 from zerotrain.spec.formats import Formats
+from zerotrain.spec.losses import Loss
 from zerotrain.spec.registers import Saturation
 from zerotrain.spec.tables import EXP2, FINE_BITS, LN2, LN2_BITS, LOG2, LOG2E
 
 __all__ = [
-    "accumulate", "check_squared_error", "correct", "exp2", "fine_logits", "log2", "reference",
-    "softmax_loss", "squared_error_loss",
+    "SAMPLE_LOSSES", "accumulate", "check_squared_error", "correct", "exp2", "fine_logits", "log2",
+    "reference", "softmax_loss", "squared_error_loss",
 ]  # fmt: skip
 
 Ints = NDArray[np.int64]
@@ -164,6 +166,17 @@ def squared_error_loss(z: Ints, targets: Ints, formats: Formats, dz: Ints | None
         d = d + (dz.astype(np.int64) << (17 - formats.dlogit.frac_bits))
     d = np.clip(d, -_ROOT_MAX, _ROOT_MAX)
     return ((d * d) >> 14).sum(axis=-1)
+
+
+#: Losses ``[..., batch]`` of samples: of ``z``, targets, formats, flags, ``dz`` and ``ref``.
+SAMPLE_LOSSES: dict[
+    Loss, Callable[[Ints, Ints, Formats, Flags, Ints | None, Ints | None], Ints]
+] = {
+    Loss.SOFTMAX_CROSS_ENTROPY: softmax_loss,
+    Loss.MEAN_SQUARED_ERROR: lambda z, targets, formats, flags, dz, ref: squared_error_loss(
+        z, targets, formats, dz
+    ),
+}
 
 
 def accumulate(losses: Ints, lanes: int, formats: Formats, flags: Flags) -> Ints:

@@ -17,7 +17,7 @@ from zerotrain.golden.tt import Groups, check_groups, forward
 from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
-from zerotrain.spec.network import Loss, Network
+from zerotrain.spec.network import Network
 from zerotrain.spec.registers import Baseline, Saturation
 from zerotrain.spec.step import StepSettings
 
@@ -108,9 +108,8 @@ def _sample_losses(
     ref: Ints | None = None,
 ) -> Ints:
     """Losses ``[..., batch]`` of logits ``[..., batch, n_outputs]``."""
-    if model.network.loss == Loss.MEAN_SQUARED_ERROR:
-        return loss.squared_error_loss(z, targets, model.formats, dz)
-    return loss.softmax_loss(z, targets, model.formats, flags, dz, ref)
+    compute = loss.SAMPLE_LOSSES[model.network.loss]
+    return compute(z, targets, model.formats, flags, dz, ref)
 
 
 def forward_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
@@ -150,14 +149,13 @@ def evaluate(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) ->
     loss : int
         Summed over the batch, 20 fraction bits.
     correct : int
-        0 for mean squared error.
+        0 where the loss counts none.
     """
     z = forward(model.network, model.formats, model.groups, theta, x, flags)
     losses = _sample_losses(model, z, targets, flags)
     total = loss.accumulate(losses, model.lanes, model.formats, flags)
-    if model.network.loss == Loss.MEAN_SQUARED_ERROR:
-        return int(total), 0
-    return int(total), loss.correct(z, targets)
+    counts = model.network.loss.record.counts_correct
+    return int(total), loss.correct(z, targets) if counts else 0
 
 
 def cge_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:

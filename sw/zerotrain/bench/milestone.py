@@ -45,7 +45,7 @@ def find_milestones(folder: Path = RESULTS, accuracy: float = ACCURACY) -> Itera
     """Published runs of the hybrid schedule that reach the accuracy.
 
     A run is a JSON file with a ``config``, and beside it a CSV file of its curve with the columns
-    ``step``, ``loss_evaluations`` and ``test_accuracy``.
+    ``step``, ``loss_evaluations`` and, if accuracy is its metric, ``test_accuracy``.
     """
     for path in sorted(folder.glob("*.json")):
         values: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +57,11 @@ def find_milestones(folder: Path = RESULTS, accuracy: float = ACCURACY) -> Itera
             continue
         with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
             reached = next(
-                (row for row in csv.DictReader(file) if float(row["test_accuracy"]) >= accuracy),
+                (
+                    row
+                    for row in csv.DictReader(file)
+                    if float(row.get("test_accuracy", 0)) >= accuracy
+                ),
                 None,
             )
         if reached is None:

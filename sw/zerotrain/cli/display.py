@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from zerotrain.host.metric import Metric
 from zerotrain.host.session import Progress
 
 __all__ = ["Display", "display", "duration"]
@@ -33,19 +34,19 @@ class Display(Protocol):
 class _Lines:
     """A line for every evaluation and every change of phase."""
 
-    def __init__(self, console: Console, watched: str) -> None:
-        self._console, self._watched, self._phase = console, watched, ""
+    def __init__(self, console: Console, watched: str, metric: Metric) -> None:
+        self._console, self._watched, self._metric, self._phase = console, watched, metric, ""
 
     def __call__(self, progress: Progress) -> None:
         row = progress.row
-        if row.accuracy is None and row.phase == self._phase:
+        if row.metric is None and row.phase == self._phase:
             return
         self._phase = row.phase
         parts = [f"step {row.step}/{progress.max_steps}", f"{row.phase:8}"]
         if row.loss is not None:
             parts.append(f"loss {row.loss:.4f}")
-        if row.accuracy is not None:
-            parts.append(f"{self._watched} accuracy {row.accuracy:.1%}")
+        if row.metric is not None:
+            parts.append(f"{self._watched} {self._metric.show(row.metric)}")
         if progress.remaining is not None:
             parts.append(f"{duration(progress.remaining)} left")
         self._console.print("  ".join(parts), soft_wrap=True)
@@ -54,15 +55,15 @@ class _Lines:
 class _Bar:
     """One line that is always up to date."""
 
-    def __init__(self, bar: Bar, task: TaskID, watched: str) -> None:
-        self._bar, self._task, self._watched = bar, task, watched
+    def __init__(self, bar: Bar, task: TaskID, watched: str, metric: Metric) -> None:
+        self._bar, self._task, self._watched, self._metric = bar, task, watched, metric
         self._loss = 0.0
-        self._accuracy = ""
+        self._measured = ""
 
     def __call__(self, progress: Progress) -> None:
         row = progress.row
-        if row.accuracy is not None:
-            self._accuracy = f"{self._watched} {row.accuracy:.1%}"
+        if row.metric is not None:
+            self._measured = f"{self._watched} {self._metric.show(row.metric)}"
         if row.loss is not None:
             # Single minibatches are noisy; people want to see the trend.
             self._loss = row.loss if row.step <= 1 else 0.95 * self._loss + 0.05 * row.loss
@@ -72,22 +73,22 @@ class _Bar:
             total=progress.max_steps,
             phase=row.phase,
             loss=f"loss {self._loss:.3f}",
-            accuracy=self._accuracy,
+            measured=self._measured,
             left=f"{duration(progress.remaining)} left",
         )
 
 
 @contextmanager
-def display(console: Console, watched: str) -> Iterator[Display]:
-    """A display that fits the console."""
+def display(console: Console, watched: str, metric: Metric) -> Iterator[Display]:
+    """A display that fits the console, of a metric on the watched part of the data."""
     if not console.is_terminal:
-        yield _Lines(console, watched)
+        yield _Lines(console, watched, metric)
         return
     columns = [
         TextColumn("{task.fields[phase]:8}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[accuracy]}"),
+        TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[measured]}"),
         TextColumn("{task.fields[left]}"),
     ]  # fmt: skip
     with Bar(*columns, console=console) as bar:
-        task = bar.add_task("", total=None, phase="", loss="", accuracy="", left="")
-        yield _Bar(bar, task, watched)
+        task = bar.add_task("", total=None, phase="", loss="", measured="", left="")
+        yield _Bar(bar, task, watched, metric)

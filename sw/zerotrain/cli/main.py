@@ -133,7 +133,7 @@ def evaluate(
     chip: ChipChoice = ChipKind.VERILATED,
     data: Data = None,
 ) -> None:
-    """Measure the accuracy of a run's parameters on the chip."""
+    """Measure a run's parameters on the chip."""
     from zerotrain.cli.train import evaluate_run
 
     evaluate_run(_console(), run_folder, chip, data)

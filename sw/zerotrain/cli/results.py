@@ -19,9 +19,8 @@ def publish_run(console: Console, run: Path, directory: Path, data: Path | None)
     if config.training is None:
         raise ValueError(f"{folder.config_path} has no [training] section: that is no run")
     path = publish(folder, load(config.training.dataset, data), directory)
-    result = Result.load(path)
     console.print(
-        f"Test accuracy {result.accuracy:.2%}, measured again. Result: {path}", soft_wrap=True
+        f"Test {_figures(Result.load(path))}, measured again. Result: {path}", soft_wrap=True
     )
 
 
@@ -38,13 +37,17 @@ def check_results(console: Console, directory: Path, data: Path | None) -> None:
     for result in _load(directory):
         training = result.config["training"]
         name = f"{result.config['name']}, seed {training['seed']}"
-        measured = result.evaluate(load(training["dataset"], data).test)
-        if (measured.correct, measured.count) != (result.test_correct, result.test_count):
+        found = result.measure(load(training["dataset"], data))
+        if not result.agrees(found):
             raise ValueError(
-                f"{name}: expected {result.test_correct} of {result.test_count} correct, measured "
-                f"{measured.correct} of {measured.count}"
+                f"{name}: expected {_figures(result)} of {result.test_count} test samples, "
+                f"measured {found.show(exact=True)} of {found.evaluation.count}"
             )
-        console.print(f"{name}: {measured.correct} of {measured.count}, as published")
+        console.print(f"{name}: {_figures(result)}, as published")
+
+
+def _figures(result: Result) -> str:
+    return ", ".join(m.show(result.values[m.key], exact=True) for m in result.metrics)
 
 
 def _load(directory: Path) -> list[Result]:

@@ -15,6 +15,7 @@ from zerotrain.data import load
 from zerotrain.data.dataset import Dataset
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.metric import Measurement
 from zerotrain.host.session import ChipKind, Session, summary, train
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
@@ -75,13 +76,15 @@ def run_training(
         f"{session.training.batch} samples, in {folder_path}",
         soft_wrap=True,
     )
+    for sentence in dataset.clipping(session.chip.formats):
+        console.print(sentence, soft_wrap=True)
     with session.trainer(kind, dataset, timeout=timeout, announce=console.print) as trainer:
         if checkpoint is None:
             folder.begin(config)
         else:
             trainer.restore(checkpoint)
             console.print(f"Resuming after step {trainer.step}.")
-        with _interruptible() as stop, display(console, watched) as observe:
+        with _interruptible() as stop, display(console, watched, trainer.metric) as observe:
             complete = train(session, trainer, folder, stop=stop.is_set, observe=observe)
         if not complete:
             console.print(
@@ -90,12 +93,12 @@ def run_training(
                 soft_wrap=True,
             )
             return INTERRUPTED
-        accuracy = trainer.evaluate_split(dataset.test).accuracy
+        test = trainer.measure(dataset.test)
         verification = _verify(console, session, dataset, folder) if check else None
-        values = summary(session, trainer, kind, test_accuracy=accuracy, verification=verification)
+        values = summary(session, trainer, kind, test=test, verification=verification)
         title = f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip"
-        folder.finish(values, title, watched)
-        _report(console, trainer, accuracy, folder)
+        folder.finish(values, title, watched, trainer.metric)
+        _report(console, trainer, test, folder)
     if verification is not None:
         console.print(str(verification), soft_wrap=True)
         return 0 if verification.equal else 1
@@ -110,11 +113,11 @@ def _verify(
         return verify(golden, [row.digest for row in folder.rows])
 
 
-def _report(console: Console, trainer: Trainer, accuracy: float, folder: RunFolder) -> None:
+def _report(console: Console, trainer: Trainer, test: Measurement, folder: RunFolder) -> None:
     counters = trainer.counters
     cycles = counters.rge_cycles + counters.cge_cycles
     console.print(
-        f"Test accuracy {accuracy:.1%} after {trainer.step} steps in {counters.seconds:.1f} s"
+        f"Test {test.show()} after {trainer.step} steps in {counters.seconds:.1f} s"
         + (f", {cycles:,} cycles" if cycles else "")
         + f". Curves: {folder.curves_path}",
         soft_wrap=True,
@@ -122,7 +125,7 @@ def _report(console: Console, trainer: Trainer, accuracy: float, folder: RunFold
 
 
 def evaluate_run(console: Console, folder_path: Path, kind: ChipKind, data: Path | None) -> None:
-    """Measure the accuracy of a run's parameters on the chip, on every part of the data."""
+    """Measure a run's parameters on the chip, on every part of the data."""
     folder = RunFolder(folder_path)
     if not folder.checkpoint_path.is_file():
         raise FileNotFoundError(
@@ -134,8 +137,11 @@ def evaluate_run(console: Console, folder_path: Path, kind: ChipKind, data: Path
     with session.trainer(kind, dataset, announce=console.print) as trainer:
         trainer.restore(checkpoint)
         for name in ("training", "validation", "test"):
-            result = trainer.evaluate_split(getattr(dataset, name))
+            found = trainer.measure(getattr(dataset, name))
+            result = found.evaluation
+            counts = trainer.driver.network.loss.record.counts_correct
+            samples = f"{result.correct} of {result.count}" if counts else f"{result.count} samples"
             console.print(
-                f"{name:10}  accuracy {result.accuracy:.2%} ({result.correct} of {result.count})  "
-                f"loss {result.loss / result.count / 2**20:.4f}"
+                f"{name:10}  {found.show(exact=True)} ({samples})  loss {result.mean_loss:.4f}",
+                soft_wrap=True,
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from zerotrain.config.config import nearest
 from zerotrain.data.dataset import Dataset, Split
+from zerotrain.data.diabetes import load_diabetes
 from zerotrain.data.digits import load_digits
 from zerotrain.data.mnist import load_mnist
 
@@ -12,6 +13,7 @@ __all__ = ["DATASETS", "Dataset", "Split", "load"]
 
 #: Loaders by name. They take the directory given by the user, or None.
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
+    "diabetes": lambda directory: load_diabetes(),
     "digits": lambda directory: load_digits(),
     "mnist": load_mnist,
 }

@@ -1,77 +1,152 @@
 """What a data set is, and how its values become the chip's raw integers."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.data.mixing import permutation
-from zerotrain.spec.formats import QFormat
-from zerotrain.spec.network import Loss, Network
+from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.network import Network
 
-__all__ = ["Dataset", "Split", "quantize"]
+__all__ = ["Dataset", "Samples", "Split", "TargetScale", "quantize"]
+
+#: Outliers are clipped; where more than this share of the values is, the format is the wrong one.
+_MOST_CLIPPED = 0.05
+
+
+def _clipped(values: NDArray[np.float64], fmt: QFormat) -> int:
+    """How many values a format does not hold, even rounded."""
+    low, high = fmt.raw_min, fmt.raw_max
+
+    def outside(real: Any) -> Any:
+        raw = np.rint(np.ldexp(real, fmt.frac_bits))
+        return (raw < low) | (raw > high)
+
+    # Data sets are large, and nearly all of them fit.
+    if not values.size or not (outside(values.min()) or outside(values.max())):
+        return 0
+    return int(outside(values).sum())
 
 
 def quantize(values: NDArray[np.float64], fmt: QFormat) -> NDArray[np.int64]:
-    """Nearest raw integers of real values (ties to even).
+    """Nearest raw integers of real values (ties to even), clipped to the format.
 
     Raises
     ------
     ValueError
-        If a value does not fit the format.
+        If more than one in twenty values does not fit the format.
     """
-    raw = np.rint(np.ldexp(values, fmt.frac_bits)).astype(np.int64)
-    if raw.size and (raw.min() < fmt.raw_min or raw.max() > fmt.raw_max):
+    if _clipped(values, fmt) > _MOST_CLIPPED * values.size:
         raise ValueError(
             f"Format {fmt} holds {fmt.raw_min * fmt.resolution:g} to "
             f"{fmt.raw_max * fmt.resolution:g}, the data reach from {values.min():g} to "
             f"{values.max():g}: give the format more integer bits"
         )
-    return raw
+    raw = np.rint(np.ldexp(values, fmt.frac_bits)).astype(np.int64)
+    return np.clip(raw, fmt.raw_min, fmt.raw_max)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples as a chip takes them.
+
+    Attributes
+    ----------
+    x : int64[n, n_inputs]
+        Raw in format ``input``.
+    targets : int64[n] or int64[n, n_outputs]
+        Labels, or values raw in format ``logit``.
+    formats : Formats
+        Of the chip.
+    """
+
+    x: NDArray[np.int64]
+    targets: NDArray[np.int64] = field(repr=False)
+    formats: Formats = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.x)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples ``x`` float64[n, n_inputs] and labels int64[n]."""
+    """Samples ``x`` float64[n, n_inputs], and targets: labels int64[n] or values
+    float64[n, n_outputs]."""
 
     x: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    targets: NDArray[Any]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.x)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the targets are labels."""
+        return self.targets.dtype.kind == "i"
 
     def take(self, index: NDArray[np.int64]) -> "Split":
         """The samples of these indices, in this order."""
-        return Split(self.x[index], self.labels[index])
+        return Split(self.x[index], self.targets[index])
 
     def join(self, other: "Split") -> "Split":
         """These samples, then the other ones."""
-        return Split(np.concatenate([self.x, other.x]), np.concatenate([self.labels, other.labels]))
+        targets = np.concatenate([self.targets, other.targets])
+        return Split(np.concatenate([self.x, other.x]), targets)
+
+    def quantize(self, formats: Formats) -> Samples:
+        """The samples in a chip's formats. Labels are integers already."""
+        x = quantize(self.x, formats.input)
+        targets = self.targets if self.labelled else quantize(self.targets, formats.logit)
+        return Samples(x, targets, formats)
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """What target values mean: ``value * factor + offset[output]``, in ``unit``.
+
+    There is one factor for all outputs, because the chip sums their losses.
+    """
+
+    factor: float = 1.0
+    offset: tuple[float, ...] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set of labelled samples.
+    """Samples and targets in three parts.
 
     ``validation`` is for choosing hyper-parameters. A final run trains on ``training`` and
-    ``validation`` together; ``test`` is for its result only. Samples are images of
-    ``image_shape`` (height, width), row by row.
+    ``validation`` together; ``test`` is for its result only.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Classes, or target values of a sample.
+    image_shape : (int, int) or None
+        Height and width where samples are images, row by row.
+    scale : TargetScale
+        Of target values; labels have none.
     """
 
     name: str
     training: Split
     validation: Split
     test: Split
-    n_classes: int
-    image_shape: tuple[int, int]
+    n_outputs: int
+    image_shape: tuple[int, int] | None = None
+    scale: TargetScale = TargetScale()
 
     @classmethod
     def split(
         cls,
         name: str,
         samples: Split,
-        n_classes: int,
-        image_shape: tuple[int, int],
+        n_outputs: int,
+        image_shape: tuple[int, int] | None = None,
         *,
         test: int,
         validation: int,
@@ -81,23 +156,44 @@ class Dataset:
         order = permutation(len(samples), seed)
         parts = np.split(order, [test, test + validation])
         tests, validations, trainings = (samples.take(np.sort(part)) for part in parts)
-        return cls(name, trainings, validations, tests, n_classes, image_shape)
+        return cls(name, trainings, validations, tests, n_outputs, image_shape)
 
     @property
     def n_inputs(self) -> int:
         return int(self.training.x.shape[1])
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the targets are labels."""
+        return self.training.labelled
+
     def check(self, network: Network) -> None:
         """Raise ``ValueError`` if a network cannot be trained on this data set."""
-        expected = (self.n_inputs, self.n_classes)
-        if (network.n_inputs, network.n_outputs) != expected:
+        outputs = "classes" if self.labelled else "target values"
+        if (network.n_inputs, network.n_outputs) != (self.n_inputs, self.n_outputs):
             raise ValueError(
-                f"Data set {self.name} has {expected[0]} inputs and {expected[1]} classes, "
+                f"Data set {self.name} has {self.n_inputs} inputs and {self.n_outputs} {outputs}, "
                 f"network {network.name} has {network.n_inputs} inputs and {network.n_outputs} "
                 "outputs"
             )
-        if network.loss != Loss.SOFTMAX_CROSS_ENTROPY:
+        if network.loss.record.labels != self.labelled:
+            suitable = [k for k in type(network.loss) if k.record.labels == self.labelled]
             raise ValueError(
-                f"Data set {self.name} has labels, which need the loss "
-                f"{Loss.SOFTMAX_CROSS_ENTROPY}, network {network.name} has {network.loss}"
+                f"Data set {self.name} has {'labels' if self.labelled else 'target values'}, which "
+                f"need the loss {' or '.join(suitable)}, network {network.name} has {network.loss}"
             )
+
+    def clipping(self, formats: Formats) -> Iterator[str]:
+        """A sentence for each kind of values that a chip's formats do not hold all of."""
+        parts = (self.training, self.validation, self.test)
+        kinds = [("inputs", formats.input, [part.x for part in parts])]
+        if not self.labelled:
+            kinds.append(("target values", formats.logit, [part.targets for part in parts]))
+        for name, fmt, values in kinds:
+            count = sum(_clipped(part, fmt) for part in values)
+            if count:
+                yield (
+                    f"{count:,} of {sum(part.size for part in values):,} {name} of {self.name} are "
+                    f"clipped to format {fmt}, which holds {fmt.raw_min * fmt.resolution:g} to "
+                    f"{fmt.raw_max * fmt.resolution:g}."
+                )

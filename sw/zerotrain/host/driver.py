@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.network import Loss, Network
+from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program
 from zerotrain.spec.registers import (
     IDENTIFIER,
@@ -28,6 +28,7 @@ from zerotrain.spec.registers import (
     windows,
 )
 from zerotrain.spec.step import StepSettings
+from zerotrain.spec.tables import FINE_BITS
 
 __all__ = ["ChipError", "Driver", "Evaluation", "StepResult"]
 
@@ -72,15 +73,18 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss summed over ``count`` samples (raw, format ``loss``) and correct predictions."""
+    """Loss summed over ``count`` samples (raw, format ``loss``), correct predictions, and the kinds
+    of values that were clamped."""
 
     loss: int
     correct: int
     count: int
+    saturation: Saturation = Saturation(0)
 
     @property
-    def accuracy(self) -> float:
-        return self.correct / self.count
+    def mean_loss(self) -> float:
+        """Loss of a sample, as a real number."""
+        return self.loss / self.count / 2**FINE_BITS
 
 
 @dataclass(frozen=True)
@@ -295,7 +299,7 @@ class Driver:
             self._idle("With one bank of samples, a batch is loaded")
         _check_range("samples", x, self.windows["samples"])
         _check_range("targets", target_rows, self.windows["targets"])
-        if network.loss == Loss.SOFTMAX_CROSS_ENTROPY and target_rows.max() >= network.n_outputs:
+        if network.loss.record.labels and target_rows.max() >= network.n_outputs:
             raise ValueError(
                 f"Labels are 0 to {network.n_outputs - 1}, the batch has {target_rows.max()}"
             )
@@ -407,14 +411,14 @@ class Driver:
         return self.wait()
 
     def evaluate(self, x: NDArray[np.integer], targets: NDArray[np.integer]) -> Evaluation:
-        """Loss and correct predictions over any number of samples.
+        """Loss, correct predictions and clamped values over any number of samples.
 
         With two banks, the next samples load while the chip works on the last ones. All banks are
         overwritten.
         """
         if not len(x):
             raise ValueError("There is nothing to evaluate: expected at least one sample, got none")
-        loss = correct = 0
+        loss, correct, saturation = 0, 0, Saturation(0)
         size, banks = self.max_batch, self.chip.sample_banks
         turns = -(-len(x) // size)
 
@@ -431,7 +435,8 @@ class Driver:
             result = self.wait()
             loss += int(result.losses[0])
             correct += result.correct
-        return Evaluation(loss, correct, len(x))
+            saturation |= result.saturation
+        return Evaluation(loss, correct, len(x), saturation)
 
     def _idle(self, action: str) -> None:
         if self._running is not None:

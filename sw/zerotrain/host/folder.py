@@ -14,6 +14,7 @@ from typing import Any
 
 from zerotrain.config.config import Config
 from zerotrain.host.checkpoint import Checkpoint
+from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.plots import training_curves
 from zerotrain.host.trainer import Row
 from zerotrain.spec.files import write_atomic
@@ -27,7 +28,7 @@ class RunFolder:
     Attributes
     ----------
     rows : list of Row
-        The log.
+        The log. Its file calls the metric by its name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +73,8 @@ class RunFolder:
         config = Config.load(self.config_path)
         checkpoint = Checkpoint.load(self.checkpoint_path)
         step = checkpoint.schedule["step"]
-        self.rows = [row for row in read_log(self.log_path) if row.step <= step]
+        metric = metrics_of(config.network.loss)[0]
+        self.rows = [row for row in read_log(self.log_path, metric) if row.step <= step]
         if len(self.rows) != step + 1 or self.rows[-1].digest != checkpoint.digest:
             raise ValueError(
                 f"{self.log_path} does not belong to the checkpoint beside it: expected the "
@@ -82,25 +84,26 @@ class RunFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write log and checkpoint, in this order."""
-        write_atomic(self.log_path, _log_text(self.rows))
+        metric = metrics_of(Config.load(self.config_path).network.loss)[0]
+        write_atomic(self.log_path, _log_text(self.rows, metric))
         checkpoint.save(self.checkpoint_path)
 
-    def finish(self, summary: dict[str, Any], title: str, watched: str) -> None:
+    def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
         """Write summary and curves."""
-        write_atomic(self.curves_path, training_curves(self.rows, title, watched))
+        write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
         write_atomic(self.summary_path, json.dumps(summary, indent=2) + "\n")
 
 
-def _log_text(rows: Sequence[Row]) -> str:
+def _log_text(rows: Sequence[Row], metric: Metric) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f.name for f in fields(Row)])
+    writer.writerow([metric.key if f.name == "metric" else f.name for f in fields(Row)])
     writer.writerows(["" if v is None else v for v in astuple(row)] for row in rows)
     return text.getvalue()
 
 
-def read_log(path: Path) -> list[Row]:
-    """The rows of a log file."""
+def read_log(path: Path, metric: Metric) -> list[Row]:
+    """The rows of a log file, whose column of measurements has the metric's name."""
 
     def number(text: str) -> float | None:
         return float(text) if text else None
@@ -110,7 +113,7 @@ def read_log(path: Path) -> list[Row]:
             return [
                 Row(
                     int(line["step"]), line["phase"], number(line["loss"]),
-                    number(line["step_size"]), number(line["accuracy"]), line["saturation"],
+                    number(line["step_size"]), number(line[metric.key]), line["saturation"],
                     int(line["cycles"]), int(line["beats"]), int(line["loss_stalls"]),
                     line["digest"],
                 )

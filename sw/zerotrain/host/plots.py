@@ -1,15 +1,16 @@
-"""Accuracy and loss curves of a run."""
+"""Metric and loss curves of a run."""
 
 import io
 from collections.abc import Sequence
 
+from zerotrain.host.metric import Metric
 from zerotrain.host.trainer import Row
 
 __all__ = ["training_curves"]
 
 
-def training_curves(rows: Sequence[Row], title: str, watched: str) -> bytes:
-    """A PNG with loss and accuracy over the steps, the stages shaded.
+def training_curves(rows: Sequence[Row], title: str, watched: str, metric: Metric) -> bytes:
+    """A PNG with loss and metric over the steps, the stages shaded.
 
     Parameters
     ----------
@@ -18,7 +19,9 @@ def training_curves(rows: Sequence[Row], title: str, watched: str) -> bytes:
     title : str
         Title of the picture.
     watched : str
-        The part of the data whose accuracy was measured, e.g. ``"test"``.
+        The part of the data that was measured, e.g. ``"test"``.
+    metric : Metric
+        What was measured.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -26,15 +29,16 @@ def training_curves(rows: Sequence[Row], title: str, watched: str) -> bytes:
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    measured = [row for row in rows if row.accuracy is not None]
+    measured = [(row.step, row.metric) for row in rows if row.metric is not None]
+    scale = 100 if metric.percent else 1
     upper.plot(
-        [row.step for row in measured],
-        [100 * (row.accuracy or 0.0) for row in measured],
+        [step for step, _ in measured],
+        [scale * value for _, value in measured],
         marker=".",
         color="tab:green",
     )
-    upper.set_ylabel(f"{watched} accuracy, %")
-    upper.set_ylim(0, 100)
+    upper.set_ylabel(f"{watched} {metric.label}")
+    upper.set_ylim(0, 100 if metric.percent else None)
     upper.set_title(title)
     trained = [row for row in rows if row.step > 0 and row.loss is not None]
     steps, losses = [row.step for row in trained], [row.loss or 0.0 for row in trained]

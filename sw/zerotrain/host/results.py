@@ -12,7 +12,7 @@ import json
 import statistics
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,20 +21,22 @@ from numpy.typing import NDArray
 
 from zerotrain.config.config import Config
 from zerotrain.config.training import Training
-from zerotrain.data.dataset import Dataset, Split, quantize
-from zerotrain.host.driver import Driver, Evaluation
+from zerotrain.data.dataset import Dataset
+from zerotrain.host.driver import Driver
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.metric import Measurement, Metric, measure, metrics_of
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.trainer import Row
 from zerotrain.spec.files import write_atomic
+from zerotrain.spec.losses import Loss
 
 __all__ = ["MARKERS", "Result", "insert_table", "load_all", "pack_parameters", "publish", "table"]
 
 #: Test accuracy of the paper's networks of this many parameters, its table 2 and section 4.
 _PAPER = {3962: 0.9664, 8314: 0.9677, 2698: 0.9583}
 
-#: The accuracy that marks a coarse stage's progress in the paper (section 4).
-_MILESTONE = 0.85
+#: Values of a metric that mark a coarse stage's progress: the accuracy is the paper's (section 4).
+_MILESTONES = {"accuracy": 0.85}
 
 #: Lines between which :func:`insert_table` keeps the table of a Markdown page.
 MARKERS = ("<!-- results: zerotrain results --page -->", "<!-- end of results -->")
@@ -55,7 +57,8 @@ class Result:
     loss_evaluations : int
         Losses of a whole batch that all steps took.
     evaluations_to_milestone : int or None
-        The same up to the first measurement of at least 85 % test accuracy.
+        The same up to the first measurement of at least 85 % test accuracy; None where accuracy is
+        not the metric.
     test_correct, test_count : int
         Test samples classified correctly with the final parameters, and test samples.
     saturation : list of str
@@ -64,6 +67,11 @@ class Result:
         Fingerprint of every loss, parameter and momentum word of the run.
     theta : str
         Final raw parameters (:func:`pack_parameters`).
+    test_loss : int or None
+        Raw loss of all test samples. Results that were published before there were other metrics
+        than accuracy have none.
+    test_metrics : dict or None
+        What the network is judged by, by the names of the metrics; likewise.
     """
 
     config: dict[str, Any]
@@ -78,10 +86,31 @@ class Result:
     saturation: list[str]
     running_hash: str
     theta: str
+    test_loss: int | None = None
+    test_metrics: dict[str, float] | None = None
 
     @property
-    def accuracy(self) -> float:
-        return self.test_correct / self.test_count
+    def metrics(self) -> tuple[Metric, ...]:
+        """What the network is judged by."""
+        return metrics_of(Loss(self.config["loss"]))
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The values of the metrics, by their names in files."""
+        if self.test_metrics is not None:
+            return self.test_metrics
+        return {"accuracy": self.test_correct / self.test_count}
+
+    @property
+    def main(self) -> float:
+        """The value of the first metric."""
+        return self.values[self.metrics[0].key]
+
+    def agrees(self, found: Measurement) -> bool:
+        """Whether a measurement of the test part found what is written here."""
+        e = found.evaluation
+        known = self.test_loss is None or self.test_loss == e.loss
+        return known and (self.test_correct, self.test_count) == (e.correct, e.count)
 
     @property
     def title(self) -> str:
@@ -107,20 +136,21 @@ class Result:
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            if set(values) != {f.name for f in fields(cls)}:
+            needed = {f.name for f in fields(cls) if f.default is MISSING}
+            if not needed <= set(values) <= {f.name for f in fields(cls)}:
                 raise ValueError
         except (ValueError, TypeError):
             raise ValueError(f"{path} is not a published result of this version") from None
         return cls(**values)
 
-    def evaluate(self, split: Split) -> Evaluation:
-        """Measure the final parameters on the golden chip."""
+    def measure(self, dataset: Dataset) -> Measurement:
+        """Measure the final parameters with the test part, on the golden chip."""
         groups = tuple(tuple(sizes) for sizes in self.groups)
         session = Session.of(Config.from_dict(self.config), groups)
         chip, bus = session.chip, session.open_bus(ChipKind.GOLDEN)
         driver = Driver.loaded(bus, chip, session.config.network, session.plan.program)
         driver.parameters = self.parameters
-        return driver.evaluate(quantize(split.x, chip.formats.input), split.labels)
+        return measure(driver, dataset.test.quantize(chip.formats), dataset.scale)
 
 
 def pack_parameters(theta: NDArray[np.int64]) -> str:
@@ -148,37 +178,40 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
             f"The run in {folder.path} held the validation part out: results are of runs that "
             "train on it too and are measured on the test part"
         )
-    if "groups" not in summary:
-        raise ValueError(
-            f"{folder.summary_path} is of another version: expected an entry 'groups'; run the "
-            "training again"
-        )
+    for name in ("groups", "test_loss"):
+        if name not in summary:
+            raise ValueError(
+                f"{folder.summary_path} is of another version: expected an entry {name!r}; run "
+                "the training again"
+            )
     counts = list(_evaluations(folder.rows, training, len(checkpoint.theta)))
+    metrics = metrics_of(config.network.loss)
+    mark = _MILESTONES.get(metrics[0].key)
     reached = (
         count
         for count, row in zip(counts, folder.rows, strict=True)
-        if row.accuracy is not None and row.accuracy >= _MILESTONE
+        if mark is not None and row.metric is not None and row.metric >= mark
     )
     samples = len(dataset.training) + len(dataset.validation)
     result = Result(
         config=config.to_dict(), groups=summary["groups"], steps=summary["steps"],
         cge_steps=summary["cge_steps"], epoch_steps=samples // training.batch,
         loss_evaluations=counts[-1], evaluations_to_milestone=next(reached, None),
-        test_correct=round(summary["test_accuracy"] * summary["test_samples"]),
-        test_count=summary["test_samples"], saturation=summary["saturation"],
-        running_hash=checkpoint.digest,
-        theta=pack_parameters(checkpoint.theta),
+        test_correct=summary["test_correct"], test_count=summary["test_samples"],
+        saturation=summary["saturation"], running_hash=checkpoint.digest,
+        theta=pack_parameters(checkpoint.theta), test_loss=summary["test_loss"],
+        test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics},
     )  # fmt: skip
-    measured = result.evaluate(dataset.test)
-    if (measured.correct, measured.count) != (result.test_correct, result.test_count):
+    measured = result.measure(dataset)
+    if not result.agrees(measured):
         raise ValueError(
-            f"The run's parameters classify {measured.correct} of {measured.count} test samples, "
-            f"its summary says {result.test_correct} of {result.test_count}: it was made with "
-            "other data or by another version"
+            f"The run's parameters have {measured.metrics[0].show(measured.main, exact=True)} on "
+            f"{measured.evaluation.count} test samples, its summary says {result.main:.6g} on "
+            f"{result.test_count}: it was made with other data or by another version"
         )
     path = directory / f"{result.title}-seed{training.seed}.json"
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts))
+    write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts, metrics[0]))
     write_atomic(path, json.dumps(asdict(result), indent=1) + "\n")
     return path
 
@@ -194,18 +227,18 @@ def _evaluations(rows: Iterable[Row], training: Training, n_parameters: int) -> 
         yield total
 
 
-def _curve(rows: Sequence[Row], counts: Sequence[int]) -> str:
-    """The rows with an accuracy; the loss is the mean of all steps since the row before."""
+def _curve(rows: Sequence[Row], counts: Sequence[int], metric: Metric) -> str:
+    """The rows with a metric; the loss is the mean of all steps since the row before."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "phase", "loss_evaluations", "loss", "test_accuracy"])
+    writer.writerow(["step", "phase", "loss_evaluations", "loss", f"test_{metric.key}"])
     losses: list[float] = []
     for row, count in zip(rows, counts, strict=True):
         if row.loss is not None:
             losses.append(row.loss)
-        if row.accuracy is not None:
+        if row.metric is not None:
             mean = f"{statistics.fmean(losses):.5f}" if losses else ""
-            writer.writerow([row.step, row.phase, count, mean, f"{row.accuracy:.4f}"])
+            writer.writerow([row.step, row.phase, count, mean, f"{row.metric:.4f}"])
             losses = []
     return text.getvalue()
 
@@ -216,29 +249,39 @@ def load_all(directory: Path) -> list[Result]:
 
 
 def table(results: Sequence[Result]) -> str:
-    """A Markdown table, one row for each network; means and standard deviations over seeds."""
-    lines = [
-        "| network | parameters | seeds | test accuracy | worst | CGE epochs | losses to 85 % | "
-        "paper |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    """Markdown tables, one for each metric, with a row for each network; means and standard
+    deviations over seeds."""
+    tables = []
+    for key in dict.fromkeys(r.metrics[0].key for r in results):
+        tables.append(_table([r for r in results if r.metrics[0].key == key]))
+    return "\n".join(tables)
+
+
+def _table(results: Sequence[Result]) -> str:
+    metric, *others = results[0].metrics
+    head = ["network", "parameters", "seeds", f"test {metric.name}", "worst"]
+    head += [m.name for m in others] + ["CGE epochs"]
+    marked = metric.key in _MILESTONES
+    head += [f"losses to {100 * _MILESTONES[metric.key]:.0f} %", "paper"] if marked else []
+    lines = [head, ["---"] * len(head)]
     for name in dict.fromkeys(r.title for r in results):
         runs = [r for r in results if r.title == name]
         count = len(runs[0].parameters)
-        accuracies = [100 * r.accuracy for r in runs]
-        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
-        epochs = max(r.cge_steps / r.epoch_steps for r in runs)
-        reached = [r.evaluations_to_milestone for r in runs]
-        known = [n for n in reached if n is not None]
-        milestone = f"{max(known):,}" if len(known) == len(reached) else "not reached"
-        seeds = ", ".join(str(r.config["training"]["seed"]) for r in runs)
-        published = _PAPER.get(count) if name == runs[0].config["name"] else None
-        paper = f"{100 * published:.2f} %" if published else ""
-        lines.append(
-            f"| {name} | {count:,} | {seeds} | {statistics.fmean(accuracies):.2f} %{spread} | "
-            f"{min(accuracies):.2f} % | {epochs:.1f} | {milestone} | {paper} |"
-        )
-    return "\n".join(lines) + "\n"
+        values = [r.main for r in runs]
+        row = [name, f"{count:,}", ", ".join(str(r.config["training"]["seed"]) for r in runs)]
+        row += [metric.cell(values), metric.cell([metric.worst(values)])]
+        row += [m.cell([r.values[m.key] for r in runs]) for m in others]
+        row.append(f"{max(r.cge_steps / r.epoch_steps for r in runs):.1f}")
+        if marked:
+            reached = [r.evaluations_to_milestone for r in runs]
+            known = [n for n in reached if n is not None]
+            published = _PAPER.get(count) if name == runs[0].config["name"] else None
+            row.append(f"{max(known):,}" if len(known) == len(reached) else "not reached")
+            row.append(metric.cell([published]) if published else "")
+        lines.append(row)
+    rows = [f"| {' | '.join(cells)} |" for cells in lines]
+    rows[1] = f"|{'|'.join(lines[1])}|"
+    return "\n".join(rows) + "\n"
 
 
 def insert_table(page: str, text: str) -> str:

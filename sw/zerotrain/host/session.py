@@ -16,6 +16,7 @@ from zerotrain.data.dataset import Dataset
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.metric import Measurement
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification
 from zerotrain.spec.bus import Bus
@@ -199,10 +200,11 @@ def summary(
     trainer: Trainer,
     kind: ChipKind,
     *,
-    test_accuracy: float,
+    test: Measurement,
     verification: Verification | None,
 ) -> dict[str, Any]:
-    """What ``summary.json`` holds. Figures that this chip cannot give are null."""
+    """What ``summary.json`` holds: ``test`` of the test part, by the metrics' names, and what the
+    chip counted there. Figures that this chip cannot give are null."""
     counters, lanes = trainer.counters, session.chip.lanes
 
     def use(macs: int, cycles: int) -> float | None:
@@ -219,8 +221,10 @@ def summary(
         "lanes": lanes,
         "config_hash": f"{session.chip.config_hash:#010x}",
         "groups": [list(sizes) for sizes in session.plan.groups],
-        "test_accuracy": test_accuracy,
-        "test_samples": len(trainer.dataset.test),
+        **{f"test_{key}": value for key, value in test.by_key.items()},
+        "test_samples": test.evaluation.count,
+        "test_correct": test.evaluation.correct,
+        "test_loss": test.evaluation.loss,
         "steps": trainer.step,
         "rge_steps": counters.rge_steps,
         "cge_steps": counters.cge_steps,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from zerotrain.config.training import Training
 from zerotrain.data.augment import shift_images
-from zerotrain.data.dataset import Dataset, Split, quantize
+from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.mixing import permutation
 from zerotrain.host.checkpoint import Checkpoint, fingerprint
 from zerotrain.host.digest import RunningHash
-from zerotrain.host.driver import Driver, Evaluation, StepResult
+from zerotrain.host.driver import Driver, StepResult
 from zerotrain.host.initialise import initial_parameters
+from zerotrain.host.metric import Measurement, measure, metrics_of
 from zerotrain.host.schedule import PlannedStep, Schedule
 from zerotrain.spec.chip import Cge
 from zerotrain.spec.lfsr import mix_seed
@@ -57,27 +58,20 @@ class Counters:
 class Row:
     """One line of the log: a step, or the evaluation before the first.
 
-    ``accuracy`` is None where none was measured. ``loss`` is per sample.
+    ``metric`` is that of the run's loss on the watched part of the data, None where it was not
+    measured. ``loss`` is per sample.
     """
 
     step: int
     phase: str
     loss: float | None
     step_size: float | None
-    accuracy: float | None
+    metric: float | None
     saturation: str
     cycles: int
     beats: int
     loss_stalls: int
     digest: str
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Quantized samples."""
-
-    x: NDArray[np.int64]
-    labels: NDArray[np.int64] = field(repr=False)
 
 
 class Trainer:
@@ -109,13 +103,21 @@ class Trainer:
                 "The chip does no CGE (chip.cge = 'none'), the training has a stage "
                 "[training.cge]: train without it, or generate a chip with CGE"
             )
+        for name, stage in (("rge", training.rge), ("cge", training.cge)):
+            if stage is not None and stage.shift and dataset.image_shape is None:
+                raise ValueError(
+                    f"[training.{name}] shift moves images, and the samples of data set "
+                    f"{dataset.name} are none: expected 0, got {stage.shift}"
+                )
         self.driver, self.training, self.dataset = driver, training, dataset
+        self.metric = metrics_of(driver.network.loss, dataset.scale.unit)[0]
         self.schedule = Schedule(training, driver.chip.formats)
         self._step_macs = step_macs or (lambda kind, batch, losses: 0)
         held_out = training.hold_out_validation
         learned = dataset.training if held_out else dataset.training.join(dataset.validation)
-        self._train = self._quantize(learned)
-        self._watch = self._quantize(dataset.validation if held_out else dataset.test)
+        formats = driver.chip.formats
+        self._train = learned.quantize(formats)
+        self._watch = (dataset.validation if held_out else dataset.test).quantize(formats)
         if training.batch > len(learned):
             raise ValueError(
                 f"The batch has at most the {len(learned)} training samples of {dataset.name}, "
@@ -139,17 +141,14 @@ class Trainer:
 
     # Data.
 
-    def _quantize(self, split: Split) -> _Samples:
-        return _Samples(quantize(split.x, self.driver.chip.formats.input), split.labels)
-
     def batch_indices(self, step: int) -> NDArray[np.int64]:
         """Training samples of a step: every epoch all samples in a new order, whole batches."""
         size = self.training.batch
-        per_epoch = len(self._train.labels) // size
+        per_epoch = len(self._train) // size
         epoch, position = divmod(step, per_epoch)
         if self._epoch[0] != epoch:
             key = (self.training.seed, _ORDER_STREAM, epoch)
-            self._epoch = (epoch, permutation(len(self._train.labels), *key))
+            self._epoch = (epoch, permutation(len(self._train), *key))
         return self._epoch[1][position * size : (position + 1) * size]
 
     def _bank(self, step: int, reach: int) -> int:
@@ -159,9 +158,10 @@ class Trainer:
             index = self.batch_indices(step)
             x = self._train.x[index]
             if reach:
-                key = (self.training.seed, _SHIFT_STREAM, step)
-                x = shift_images(x, self.dataset.image_shape, reach, *key)
-            self.driver.load_batch(x, self._train.labels[index], bank)
+                key, shape = (self.training.seed, _SHIFT_STREAM, step), self.dataset.image_shape
+                assert shape is not None
+                x = shift_images(x, shape, reach, *key)
+            self.driver.load_batch(x, self._train.targets[index], bank)
             self._banked[bank] = (step, reach)
         return bank
 
@@ -179,9 +179,9 @@ class Trainer:
         driver.momentum = np.zeros_like(theta)
         driver.lfsr_state = mix_seed(seed, driver.chip.lfsr_degree)
         self._hash_state()
-        evaluation = self._evaluate()
-        loss = evaluation.loss / evaluation.count / 2**20
-        return Row(0, "start", loss, None, evaluation.accuracy, "", 0, 0, 0, self.hash.value)
+        found = self._evaluate()
+        loss = found.evaluation.mean_loss
+        return Row(0, "start", loss, None, found.main, "", 0, 0, 0, self.hash.value)
 
     def checkpoint(self) -> Checkpoint:
         """Everything that :meth:`restore` needs."""
@@ -206,18 +206,17 @@ class Trainer:
     def _hash_state(self) -> None:
         self.hash.state(self.driver.parameters, self.driver.momentum, self.driver.lfsr_state)
 
-    def _evaluate(self) -> Evaluation:
-        """Accuracy on the watched part of the data; evaluating uses all banks."""
+    def _evaluate(self) -> Measurement:
+        """The watched part of the data measured; that uses all banks."""
         self._forget_batches()
-        evaluation = self.driver.evaluate(self._watch.x, self._watch.labels)
-        self.hash.evaluation(evaluation)
-        return evaluation
+        found = measure(self.driver, self._watch, self.dataset.scale)
+        self.hash.evaluation(found.evaluation)
+        return found
 
-    def evaluate_split(self, split: Split) -> Evaluation:
-        """Loss and accuracy on any samples, as the chip measures them; not part of the run."""
+    def measure(self, split: Split) -> Measurement:
+        """Any samples measured on the chip; not part of the run."""
         self._forget_batches()
-        samples = self._quantize(split)
-        return self.driver.evaluate(samples.x, samples.labels)
+        return measure(self.driver, split.quantize(self.driver.chip.formats), self.dataset.scale)
 
     # Steps.
 
@@ -238,14 +237,14 @@ class Trainer:
         self.schedule.record(result.losses, planned)
         self.hash.step(result)
         self._hash_state()
-        accuracy = None
+        metric = None
         if self.step % self.training.evaluate_every == 0 or self.schedule.next() is None:
-            accuracy = self._evaluate().accuracy
+            metric = self._evaluate().main
         self._count(planned, result)
         self.counters.seconds += time.perf_counter() - started
         return Row(
             self.step, planned.phase, self.schedule.mean_loss(result.losses, planned),
-            planned.step_size, accuracy, _flags(result.saturation), result.cycles, result.beats,
+            planned.step_size, metric, _flags(result.saturation), result.cycles, result.beats,
             result.loss_stalls, self.hash.value,
         )  # fmt: skip
 

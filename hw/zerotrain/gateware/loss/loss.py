@@ -12,7 +12,6 @@ from zerotrain.gateware.loss.logits import LogitPort, LogitSweep
 from zerotrain.gateware.loss.softmax import Logarithm, SoftmaxSums
 from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, read_latency
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import register
 from zerotrain.spec.tables import EXP2, LOG2
 
@@ -98,11 +97,7 @@ class LossUnit(wiring.Component):
         self._groups = -(-chip.lanes // chip.loss_ways)
         f, rows = chip.formats, range(chip.target_rows)
         evaluations = address_bits(chip.evaluation_depth)
-        self._target_width = (
-            f.logit.width
-            if chip.loss == Loss.MEAN_SQUARED_ERROR
-            else address_bits(chip.output_depth)
-        )
+        self._target_width = chip.loss.record.target_width(f, chip.output_depth)
         loss = signed(f.loss.width)
         counted = range(chip.target_depth * chip.loss_ways + 1)
         super().__init__(

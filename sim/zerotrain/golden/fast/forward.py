@@ -13,7 +13,6 @@ from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import correct
 from zerotrain.golden.steps import Model
-from zerotrain.spec.network import Loss
 
 __all__ = ["evaluate", "forward_losses"]
 
@@ -71,6 +70,4 @@ def evaluate(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) ->
     """Loss of the batch and number of correct predictions at ``theta [d]``."""
     z = logits(model, theta[None], x, flags)[0]
     loss = _loss(model, z, targets, flags)
-    if model.network.loss == Loss.MEAN_SQUARED_ERROR:
-        return loss, 0
-    return loss, correct(z.T, targets)
+    return loss, correct(z.T, targets) if model.network.loss.record.counts_correct else 0

@@ -4,6 +4,7 @@ Rows hold one word per sample, so that the inner loops run over samples. Nothing
 sums of the samples: memory does not grow with the evaluations.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from zerotrain.golden.fast.words import Words
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import check_squared_error
 from zerotrain.spec.formats import Formats
-from zerotrain.spec.network import Loss
+from zerotrain.spec.losses import Loss
 from zerotrain.spec.registers import Saturation
 from zerotrain.spec.tables import EXP2, FINE_BITS, LN2, LN2_BITS, LOG2, LOG2E
 
@@ -51,21 +52,33 @@ def evaluation_losses(
     targets : int64[batch] (labels) or int64[batch, n_outputs] (raw in ``logit``)
     """
     out = np.empty(dz.shape[:2], np.int64)
-    low, high = formats.loss.raw_min, formats.loss.raw_max
-    z_frac, dz_frac = formats.logit.frac_bits, formats.dlogit.frac_bits
-    if loss == Loss.MEAN_SQUARED_ERROR:
-        check_squared_error(formats)
-        clamped = _squared_errors(
-            z, dz, targets.T, 17 - z_frac, 17 - dz_frac, lanes, low, high, out
-        )
-    else:
-        clamped = _cross_entropies(
-            z, dz, targets, FINE_BITS - z_frac, FINE_BITS - dz_frac, lanes, low, high, _EXP2,
-            _LOG2, out,
-        )  # fmt: skip
-    if clamped:
+    if _EVALUATIONS[loss](formats, lanes, z, dz, targets, out):
         flags.value |= Saturation.LOSS
     return out
+
+
+def _softmax_losses(
+    formats: Formats, lanes: int, z: Words, dz: Words, targets: Ints, out: Ints
+) -> bool:
+    fine, fine_delta = (FINE_BITS - f.frac_bits for f in (formats.logit, formats.dlogit))
+    low, high = formats.loss.raw_min, formats.loss.raw_max
+    return _cross_entropies(z, dz, targets, fine, fine_delta, lanes, low, high, _EXP2, _LOG2, out)
+
+
+def _squared_error_losses(
+    formats: Formats, lanes: int, z: Words, dz: Words, targets: Ints, out: Ints
+) -> bool:
+    check_squared_error(formats)
+    fine, fine_delta = (17 - f.frac_bits for f in (formats.logit, formats.dlogit))
+    low, high = formats.loss.raw_min, formats.loss.raw_max
+    return _squared_errors(z, dz, targets.T, fine, fine_delta, lanes, low, high, out)
+
+
+#: Fill ``out`` with the losses of evaluations, and say whether one was clamped.
+_EVALUATIONS: dict[Loss, Callable[[Formats, int, Words, Words, Ints, Ints], bool]] = {
+    Loss.SOFTMAX_CROSS_ENTROPY: _softmax_losses,
+    Loss.MEAN_SQUARED_ERROR: _squared_error_losses,
+}
 
 
 @kernel
