@@ -90,7 +90,7 @@ class Candidate:
 
 def banks(chip: Chip) -> int:
     """Banks of the weight memory in an RGE step."""
-    return 2 if chip.merge_depth else 1
+    return 1 + chip.has_merge_unit
 
 
 def _compositions(n: int) -> Iterator[tuple[int, ...]]:
@@ -109,7 +109,7 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> list[Candida
     works at the same time; then an eighth of merging counts, as if the lanes waited for it in one
     of eight queries.
     """
-    passes = -(-batch // chip.lanes)
+    passes = chip.layout.passes(batch)
     out = []
     for index, layer in enumerate(network.layers):
         for sizes, tiled in product(_compositions(layer.n_tt_cores), (False, True)):
@@ -119,7 +119,7 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> list[Candida
             if chip.common and len(sizes) == 1 and index < len(network.layers) - 1:
                 continue
             scratch = Allocator()
-            lowering = Lowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
+            lowering = Lowering(network, chip.formats, scratch, merge_unit=chip.has_merge_unit)
             keys = lowering.groups_of(index, sizes)
             lowering.merging.place_factors(keys)
             lowering.merging.place(keys)
@@ -146,14 +146,16 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> list[Candida
 
 
 def cge_candidates(network: Network, chip: Chip, batch: int) -> list[Candidate]:
-    """Every form of every layer's CGE evaluations."""
-    passes = -(-batch // chip.lanes)
-    out = []
+    """Every form of every layer's CGE evaluations; none where the chip has no environments."""
+    out: list[Candidate] = []
+    if not chip.has_environments:
+        return out
+    passes = chip.layout.passes(batch)
     for index, form in product(range(len(network.layers)), CgeForm):
         if form == CgeForm.TILES and not CgeLowering.has_tiles(network, index):
             continue
         scratch = Allocator()
-        lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
+        lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.has_merge_unit)
         lowering.merging.place_factors(lowering.environments())
         lowering.merging.place(lowering.environments())
         code = lowering.layer_differences(index, form)
@@ -221,8 +223,8 @@ def choose(
 
 
 def choose_forms(network: Network, chip: Chip, batch: int) -> CgeForms:
-    """The form of every layer's CGE evaluations."""
+    """The form of every layer's CGE evaluations; none where the chip has no environments."""
     found: list[list[Candidate]] = [[] for _ in network.layers]
     for candidate in cge_candidates(network, chip, batch):
         found[candidate.layer].append(candidate)
-    return tuple(CgeForm(_best(options, chip).form or "") for options in found)
+    return tuple(CgeForm(_best(options, chip).form or "") for options in found if options)

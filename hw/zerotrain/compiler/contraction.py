@@ -20,10 +20,6 @@ from zerotrain.spec.program import (
 
 __all__ = ["Contract", "Level", "Loop", "encode", "overhead"]
 
-#: Cycles without a product at the end of a section, until its last result is written: so many more
-#: than between two contractions, and ``Chip.weight_lead``.
-_END_CYCLES = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -314,9 +310,11 @@ def encode(section: Sequence[Contract | Loop], shifts: Sequence[int]) -> list[in
 
 def overhead(section: Sequence[Contract | Loop], chip: Chip) -> int:
     """Cycles of one run of a section on a chip in which no contraction issues products."""
-    cycles = chip.gap_cycles + _END_CYCLES + chip.weight_lead
+    timing = chip.timing
+    cycles = timing.end_cycles
     for item in section:
         for contract in item.body if isinstance(item, Loop) else (item,):
-            each = chip.gap_cycles + (contract.pauses(chip.lanes) if chip.compact else 0)
+            pauses = contract.pauses(chip.lanes) if timing.results_apart else 0
+            each = timing.gap_cycles + pauses
             cycles += each * (item.runs(contract) if isinstance(item, Loop) else 1)
     return cycles

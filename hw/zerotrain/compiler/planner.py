@@ -43,22 +43,21 @@ def _lower(
         network,
         chip.formats,
         scratch,
-        merge_unit=chip.merge_depth > 0,
+        merge_unit=chip.has_merge_unit,
         preact_base=chip.preact_base,
     )
     merging = lowering.merging
-    environments = lowering.environments() if chip.has_environments else []
+    environments = lowering.environments() if forms else []
     keys = [key for n, sizes in enumerate(groups) for key in lowering.groups_of(n, sizes)]
     merging.place_factors(keys + environments)
     merging.place(keys)
     bank = merging.words
-    if chip.has_environments:
-        merging.place(environments)
+    merging.place(environments)
     sections: dict[Section, Any] = {
         "merge": lowering.merge_groups(groups, tiled),
         "forward": lowering.forward(groups, tiled),
-        "cge_merge": lowering.merge_environments() if chip.has_environments else [],
-        "cge": lowering.coordinates(forms) if chip.has_environments else [],
+        "cge_merge": lowering.merge_arrays(environments),
+        "cge": lowering.coordinates(forms),
     }
     words = {
         "weight_depth": max(banks(chip) * bank, merging.words),
@@ -153,19 +152,17 @@ def plan(
         check_groups(network, groups)
     groups, tiled = choose(network, chip, batch, groups, tiled)
     if forms is None:
-        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
+        forms = choose_forms(network, chip, batch)
     sections, words = _lower(network, chip, groups, tiled, forms)
     program = _program(sections, chip.shifts)
-    passes = -(-batch // chip.lanes)
-    ways = -(-chip.lanes // chip.loss_ways)
     words = {
         "parameter_depth": network.n_parameters,
         **words,
-        "sample_depth": passes * network.n_inputs,
-        "target_depth": passes * ways * network.n_targets,
+        "sample_depth": chip.layout.sample_words(batch, network.n_inputs),
+        "target_depth": chip.layout.target_words(batch, network.n_targets),
         "program_depth": len(program.rows),
         "output_depth": network.n_outputs,
-        "evaluation_depth": network.n_parameters + 1 if chip.cge != Cge.NONE else 1,
+        "evaluation_depth": chip.cge.kind.losses(network.n_parameters),
     }
     for name, need in words.items():
         available = getattr(chip, name)
@@ -257,7 +254,7 @@ def _plan_within(
     def choices(scratch_depth: int) -> dict[str, Any]:
         chip = replace(roomy, scratch_depth=scratch_depth)
         chosen, tiled = choose(network, chip, batch, groups)
-        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
+        forms = choose_forms(network, chip, batch)
         return {"groups": chosen, "tiled": tiled, "forms": forms}
 
     found = plan(network, roomy, batch=batch, **choices(budget))

@@ -248,7 +248,7 @@ class Controller(wiring.Component):
     ) -> None:
         """Evaluates one copy after the other, then updates."""
         chip = self._chip
-        groups = -(-chip.lanes // chip.loss_ways)
+        groups = chip.layout.lanes_per_way
         target_step = groups if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else groups * self.n_outputs
 
         second = self.bank if chip.sample_banks == 2 else Const(0)

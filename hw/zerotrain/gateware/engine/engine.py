@@ -38,16 +38,16 @@ class Engine(wiring.Component):
     * 1: rows of the lanes' memories;
     * 2 to 4: the groups' copies of the rows, memory, words (:class:`~.lane_group.LaneGroup`);
       meanwhile the weight arrives (2), is registered (3) and sent;
-    * from 4 on: the lanes. Results are written ``chip.lane_latency`` stages later, merged weights
+    * from 4 on: the lanes. Results are written ``timing.lane_latency`` stages later, merged weights
       in the last stage, one more.
 
     On a compact chip there are fewer registers on the way, and results come one lane after the
     other; its stages are those of :class:`~.compact_lanes.CompactLanes`.
 
-    The weight memory takes 2 cycles from address to word and ``chip.weight_lead`` more, which the
+    The weight memory takes 2 cycles from address to word and ``timing.weight_lead`` more, which the
     beats and all but the weight's address wait before stage 0.
 
-    A contraction begins when the results of the one before can be read: ``chip.gap_cycles`` from
+    A contraction begins when the results of the one before can be read: ``timing.gap_cycles`` from
     the last beat of one to the first of the next, at least. Weights are the latest to be written
     and the earliest to be read, in stage 1: that is the number of the last stage. Where a merge
     unit writes the weights it is two less, since rows of the lanes' memories may be given in the
@@ -68,7 +68,7 @@ class Engine(wiring.Component):
         Lanes that hold samples; the others may not set saturation flags.
     program, weight : Out(ReadPort)
         Memories; rows as in :class:`~zerotrain.gateware.engine.sequencer.Sequencer`, a weight
-        arrives ``2 + chip.weight_lead`` cycles after its address.
+        arrives ``2 + chip.timing.weight_lead`` cycles after its address.
     weight_w : Out(WritePort)
         The weight memory's write port.
     sample_w : In
@@ -171,7 +171,7 @@ class Engine(wiring.Component):
         ]
 
         # The weight's address goes ahead of everything else.
-        ahead = chip.weight_lead
+        ahead = chip.timing.weight_lead
         weight_row = Mux(seq.beat.bias, seq.address.aux, seq.address.weight)
         m.d.comb += self.weight.addr.eq(weight_row)
         operand = pipe(m, seq.address.operand, ahead, "operand", reset_less=True)
@@ -181,7 +181,7 @@ class Engine(wiring.Component):
         # contraction's first beat, and so for all stages up to that of the results.
         beats, targets = [seq.beat], [seq.address.result]
         word_stage = compact_lanes.WORD_STAGE if chip.compact else WORD_STAGE
-        result_stage = word_stage + chip.lane_latency
+        result_stage = word_stage + chip.timing.lane_latency
         last_stage = result_stage + 1
         for k in range(1 - ahead, last_stage + 1):
             name = f"s{k}" if k > 0 else f"early{-k}"
@@ -194,7 +194,7 @@ class Engine(wiring.Component):
         m.d.comb += self.busy.eq(seq.busy | leaving | Cat(beat.valid for beat in beats).any())
         # One cycle from the beats to this signal, and from it to the next beat those of the
         # sequencer.
-        undrained = beats[: chip.gap_cycles - 1 - (seq.issue_latency + 1)]
+        undrained = beats[: chip.timing.gap_cycles - 1 - (seq.issue_latency + 1)]
         # Fetching a contraction takes longer than to see that it waits for merging.
         drained = Signal()
         m.d.sync += [
@@ -332,7 +332,8 @@ class Engine(wiring.Component):
 
         # Last stage: flags. By now, the next contraction may have begun.
         last = beats[last_stage]
-        late_result = pipe(m, result, last_stage - chip.gap_cycles, "result", reset_less=True)
+        late_stages = last_stage - chip.timing.gap_cycles
+        late_result = pipe(m, result, late_stages, "result", reset_less=True)
         flagged = Signal()
         m.d.comb += flagged.eq(last.valid & last.last)
         clamped = Cat(group.clamped for group in groups).any()

@@ -12,7 +12,6 @@ from zerotrain.gateware.loss.logits import LogitPort, LogitSweep
 from zerotrain.gateware.loss.softmax import Logarithm, SoftmaxSums
 from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, read_latency
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import register
 from zerotrain.spec.tables import EXP2, LOG2
 
@@ -98,14 +97,10 @@ class LossUnit(wiring.Component):
     def __init__(self, chip: Chip, *, fabric_multiplier: bool = False) -> None:
         self._chip = chip
         self._fabric = fabric_multiplier
-        self._groups = -(-chip.lanes // chip.loss_ways)
+        self._groups = chip.layout.lanes_per_way
         f, rows = chip.formats, range(chip.target_rows)
         evaluations = address_bits(chip.evaluation_depth)
-        self._target_width = (
-            f.logit.width
-            if chip.loss == Loss.MEAN_SQUARED_ERROR
-            else address_bits(chip.output_depth)
-        )
+        self._target_width = chip.target_width
         loss = signed(f.loss.width)
         counted = range(chip.target_depth * chip.loss_ways + 1)
         super().__init__(
@@ -142,8 +137,9 @@ class LossUnit(wiring.Component):
 class SweptLoss(LossUnit):
     """Common part of the loss units that take an output of every way in each cycle.
 
-    Throughput: one evaluation of differences in ``chip.loss_cycles(n_outputs)`` cycles. Evaluations
-    follow one another without a pause, but none begins before a base evaluation is complete.
+    Throughput: one evaluation of differences in ``chip.loss_timing.cycles(n_outputs)`` cycles.
+    Evaluations follow one another without a pause, but none begins before a base evaluation is
+    complete.
     """
 
     #: Most evaluations of which a sweep has begun and the sum over the lanes is not yet complete.
@@ -239,7 +235,7 @@ class SweptLoss(LossUnit):
 
     @abstractmethod
     def _turns(self) -> Value:
-        """Cycles per group of the sweep, as in ``chip.loss_cycles``."""
+        """Cycles per group of the sweep, as in ``chip.loss_timing``."""
 
 
 class SoftmaxLoss(SweptLoss):

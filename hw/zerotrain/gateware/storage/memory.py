@@ -8,14 +8,10 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import Chip
 
 __all__ = ["ReadPort", "SinglePortMemory", "WritePort", "address_bits", "read_latency"]
-
-
-def address_bits(depth: int) -> int:
-    """Address bits of a memory of ``depth`` words; at least one."""
-    return max(1, (depth - 1).bit_length())
 
 
 def read_latency(chip: Chip) -> int:
@@ -24,7 +20,7 @@ def read_latency(chip: Chip) -> int:
     The address is registered behind the choice among the units, the word inside the block RAM. On a
     compact chip neither is, and the latency is 1.
     """
-    return 1 if chip.compact else 3
+    return chip.timing.read_latency
 
 
 class ReadPort(wiring.Signature):

@@ -5,6 +5,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from zerotrain.gateware.arithmetic import limit, saturate, sum_with_carry
 from zerotrain.gateware.update.update import Update
 from zerotrain.spec.registers import Baseline, UpdateRule
+from zerotrain.spec.timing import SERIAL_UPDATE_CYCLES
 
 __all__ = ["SerialUpdate"]
 
@@ -24,7 +25,7 @@ class SerialUpdate(Update):
     """
 
     #: Of one parameter, besides those of the shifts.
-    CYCLES = 27
+    CYCLES = SERIAL_UPDATE_CYCLES
 
     def cycles(
         self,
