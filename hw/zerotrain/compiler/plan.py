@@ -194,7 +194,7 @@ class Plan:
         forward = forward_candidates(network, chip, self.batch)
         cge = cge_candidates(network, chip, self.batch)
 
-        def rows(found: list[Candidate], chosen: list[Candidate]) -> list[dict[str, Any]]:
+        def rows(found: tuple[Candidate, ...], chosen: list[Candidate]) -> list[dict[str, Any]]:
             return [
                 {
                     "layer": c.layer,
