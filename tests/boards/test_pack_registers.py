@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -52,12 +53,10 @@ endmodule
 """
 
 
-def netlists(
-    verilog: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[dict[str, Any], dict[str, Any], int]:
+def netlists(verilog: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
     """The module before and after packing, and the number of registers packed."""
-    monkeypatch.setattr(synthesis, "pack_registers", lambda netlist: 0)
-    report = synthesis.synthesise(verilog, "top", BOARD, ignore_collisions=True, work_dir=folder)
+    unpacked = replace(BOARD, family=replace(BOARD.family, pack=lambda netlist: 0))
+    report = synthesis.synthesise(verilog, "top", unpacked, ignore_collisions=True, work_dir=folder)
     netlist = json.loads(report.netlist.read_text())
     before = deepcopy(netlist["modules"]["top"])
     packed = pack_registers(netlist)
@@ -128,9 +127,9 @@ class Simulator:
 
 
 @pytest.mark.parametrize("width", [18, 16, 9])
-def test_multipliers(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multipliers(width: int, tmp_path: Path) -> None:
     text = MULTIPLIERS.format(w=width - 1, p=2 * width - 1)
-    before, after, packed = netlists(text, tmp_path, monkeypatch)
+    before, after, packed = netlists(text, tmp_path)
     cells = [cell for cell in after["cells"].values() if cell["type"] == "MULT18X18D"]
     kinds = sorted(
         (c["parameters"].get("REG_INPUTA_CLK", ""), c["parameters"].get("REG_OUTPUT_CLK", ""))
@@ -149,8 +148,8 @@ def test_multipliers(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert found[0] == found[1], cycle
 
 
-def test_block_rams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, after, packed = netlists(memories(16, 1024, "if (en) e <= other;"), tmp_path, monkeypatch)
+def test_block_rams(tmp_path: Path) -> None:
+    _, after, packed = netlists(memories(16, 1024, "if (en) e <= other;"), tmp_path)
     assert packed == 16
     modes = sorted(
         cell["parameters"].get("REGMODE_B", cell["parameters"].get("REGMODE_A"))
@@ -171,10 +170,10 @@ def test_block_rams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outputs <= driven
 
 
-def test_words_of_two_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_of_two_sides(tmp_path: Path) -> None:
     # Words of 36 bits take the outputs of both sides: all of their registers are packed, or none.
     verilog = memories(36, 512, "e[35:18] <= other[35:18]; if (en) e[17:0] <= other[17:0];")
-    _, after, packed = netlists(verilog, tmp_path, monkeypatch)
+    _, after, packed = netlists(verilog, tmp_path)
     assert packed == 36
     modes = sorted(
         (

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from zerotrain.boards.catalogue import BOARDS, Resource
+from zerotrain.boards.catalogue import BOARDS
 from zerotrain.boards.estimate import check_fits, least_resources
+from zerotrain.boards.family import Resource
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.config.config import Config
 from zerotrain.cosim.build import to_verilog

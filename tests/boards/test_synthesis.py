@@ -11,7 +11,9 @@ import pytest
 from amaranth.hdl import Fragment
 
 from zerotrain.boards import synthesis
-from zerotrain.boards.catalogue import BOARDS, Family, Resource
+from zerotrain.boards.catalogue import BOARDS
+from zerotrain.boards.families import ECP5, ICE40
+from zerotrain.boards.family import Resource
 from zerotrain.boards.harness import HARNESS, component_ports, harness
 from zerotrain.boards.place_and_route import place_and_route
 from zerotrain.boards.synthesis import synthesise
@@ -214,16 +216,16 @@ def test_routing_reaches_a_frequency_and_agrees_with_the_counts(name: str, work_
         # The longest path is what limits the clock; set-up times and clock skew are apart.
         assert path.delay_ns == pytest.approx(1e9 / run.fmax_hz, abs=0.5), seed
         assert re.fullmatch(r"(first|second)\.(ra|rb|product|sum)|[xy]", path.end)
-    site = {Family.ICE40: "ICESTORM_LC", Family.ECP5: "TRELLIS_COMB"}[board.family]
-    counted = Resource.LOGIC if board.family == Family.ICE40 else Resource.LUT
+    site = {ICE40.name: "ICESTORM_LC", ECP5.name: "TRELLIS_COMB"}[board.family.name]
+    counted = Resource.LOGIC if board.family is ICE40 else Resource.LUT
     utilisation = routed.runs[1].utilisation
     used, available = utilisation[site]
     assert available == board.resources[counted]
     # Packing adds cells where carry chains begin and end.
     assert report.used[counted] <= used <= 1.1 * report.used[counted] + 4
-    dsp = {Family.ICE40: "ICESTORM_DSP", Family.ECP5: "MULT18X18D"}[board.family]
+    dsp = {ICE40.name: "ICESTORM_DSP", ECP5.name: "MULT18X18D"}[board.family.name]
     assert utilisation[dsp] == (2, board.resources[Resource.MULTIPLIER])
-    ram = {Family.ICE40: "ICESTORM_RAM", Family.ECP5: "DP16KD"}[board.family]
+    ram = {ICE40.name: "ICESTORM_RAM", ECP5.name: "DP16KD"}[board.family.name]
     assert utilisation.get(ram, (0, board.resources[Resource.BLOCK_RAM])) == (
         0,
         board.resources[Resource.BLOCK_RAM],

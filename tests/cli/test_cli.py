@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from zerotrain.boards.catalogue import Resource, find_board
+from zerotrain.boards.catalogue import find_board
 from zerotrain.boards.estimate import least_resources
+from zerotrain.boards.family import Resource
 from zerotrain.boards.suit import with_board, with_fitting_banks
 from zerotrain.cli.display import display, duration
 from zerotrain.cli.doctor import examine

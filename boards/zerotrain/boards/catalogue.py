@@ -7,30 +7,12 @@ is needed to generate, synthesise or route a chip; a bitstream flow finds pins h
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from enum import StrEnum
 from types import MappingProxyType
 
-__all__ = ["BOARDS", "Board", "Family", "Pin", "Resource", "constraints", "find_board"]
+from zerotrain.boards.families import ECP5, ICE40
+from zerotrain.boards.family import Family, Resource
 
-
-class Family(StrEnum):
-    """FPGA families with an open tool flow that this package drives."""
-
-    ICE40 = "ice40"
-    ECP5 = "ecp5"
-
-
-class Resource(StrEnum):
-    """What a part has a limited number of."""
-
-    LOGIC = "logic cell"  # iCE40: LUT4, carry and flip-flop together
-    LUT = "LUT4"
-    FF = "flip-flop"
-    CARRY = "carry"  # SB_CARRY, or CCU2C of two bits each
-    LUT_RAM = "LUT RAM"  # TRELLIS_DPR16X4 (16 words of 4 bits)
-    MULTIPLIER = "multiplier"  # SB_MAC16 or MULT18X18D
-    BLOCK_RAM = "block RAM"  # SB_RAM40_4K (4 kbit) or DP16KD (18 kbit)
-    SPRAM = "SPRAM"  # SB_SPRAM256KA (256 kbit, single port)
+__all__ = ["BOARDS", "Board", "Pin", "constraints", "find_board"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +79,18 @@ class Board:
     @property
     def multiplier(self) -> str:
         """Cell name of the part's multiplier."""
-        return {Family.ICE40: "SB_MAC16", Family.ECP5: "MULT18X18D"}[self.family]
+        return self.family.multiplier
 
     @property
     def block_ram(self) -> str:
         """Cell name of the part's block RAM."""
-        return {Family.ICE40: "SB_RAM40_4K", Family.ECP5: "DP16KD"}[self.family]
+        return self.family.block_ram
 
 
 _ICEBREAKER = Board(
     name="icebreaker",
     title="1BitSquared iCEBreaker, iCE40UP5K",
-    family=Family.ICE40,
+    family=ICE40,
     part="iCE40UP5K-SG48",
     device="up5k",
     package="sg48",
@@ -141,7 +123,7 @@ def _ulx3s(size: str, luts: int, multipliers: int, block_rams: int, lanes: int) 
     return Board(
         name=f"ulx3s-{size.lower()}",
         title=f"Radiona ULX3S, ECP5 LFE5U-{size}",
-        family=Family.ECP5,
+        family=ECP5,
         part=f"LFE5U-{size}-6BG381C",
         device=f"{size[:-1]}k",
         package="CABGA381",
@@ -218,16 +200,8 @@ def constraints(board: Board, ports: Mapping[str, str]) -> str:
                 f"Board {board.name} names the pins {', '.join(board.pins)}, not {name!r}; "
                 f"see {board.platform} for the others"
             )
-        pin = board.pins[name]
-        if board.family == Family.ICE40:
-            lines.append(f"set_io {port} {pin.site}")
-        else:
-            lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
-            lines.append(f'IOBUF PORT "{port}" IO_TYPE={pin.standard};')
+        pin, family = board.pins[name], board.family
+        lines.append(family.pin.format(port=port, site=pin.site, standard=pin.standard))
         if name == "clk":
-            megahertz = board.clock_hz / 1e6
-            if board.family == Family.ICE40:
-                lines.append(f"set_frequency {port} {megahertz:g}")
-            else:
-                lines.append(f'FREQUENCY PORT "{port}" {megahertz:g} MHZ;')
-    return "".join(f"{line}\n" for line in lines)
+            lines.append(family.clock.format(port=port, megahertz=board.clock_hz / 1e6))
+    return "".join(lines)

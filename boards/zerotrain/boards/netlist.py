@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from zerotrain.boards.catalogue import Family, Resource
+from zerotrain.boards.family import Family, Resource
 
 __all__ = ["count_resources", "logic_cells"]
 
@@ -18,25 +18,14 @@ def count_resources(family: Family, cells: Mapping[str, int]) -> dict[Resource, 
     cells : Mapping
         Number of cells by type.
     """
-    if family == Family.ICE40:
-        return {
-            Resource.LUT: cells.get("SB_LUT4", 0),
-            Resource.FF: sum(n for cell, n in cells.items() if cell.startswith("SB_DFF")),
-            Resource.CARRY: cells.get("SB_CARRY", 0),
-            Resource.MULTIPLIER: cells.get("SB_MAC16", 0),
-            Resource.BLOCK_RAM: sum(n for c, n in cells.items() if c.startswith("SB_RAM40_4K")),
-            Resource.SPRAM: cells.get("SB_SPRAM256KA", 0),
-        }
     return {
-        # A carry cell is two LUTs; a 16 x 4 LUT RAM is four, and blocks two that write it.
-        Resource.LUT: cells.get("LUT4", 0)
-        + 2 * cells.get("CCU2C", 0)
-        + 6 * cells.get("TRELLIS_DPR16X4", 0),
-        Resource.FF: cells.get("TRELLIS_FF", 0),
-        Resource.CARRY: cells.get("CCU2C", 0),
-        Resource.LUT_RAM: cells.get("TRELLIS_DPR16X4", 0),
-        Resource.MULTIPLIER: cells.get("MULT18X18D", 0),
-        Resource.BLOCK_RAM: cells.get("DP16KD", 0) + cells.get("PDPW16KD", 0),
+        resource: sum(
+            weight * n
+            for beginning, weight in weights.items()
+            for cell, n in cells.items()
+            if cell.startswith(beginning)
+        )
+        for resource, weights in family.cells.items()
     }
 
 

@@ -15,24 +15,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from zerotrain.boards.catalogue import Board, Family
-from zerotrain.boards.floorplan import floorplan
+from zerotrain.boards.catalogue import Board
 from zerotrain.boards.synthesis import ResourceReport
 from zerotrain.boards.timing_path import TimingPath, slowest_path
 from zerotrain.boards.tools import ToolError, find_nextpnr, run_tool
 
-__all__ = ["NOT_MODELLED", "RoutedReport", "Run", "place_and_route"]
-
-
-#: What nextpnr's figures leave out, for reports.
-NOT_MODELLED = {
-    Family.ICE40: (
-        "delays into, inside and out of SB_MAC16 and SB_SPRAM256KA (nextpnr has no data on them: a "
-        "path that begins or ends there looks faster than it is)",
-        "uncertainty of the clock",
-    ),
-    Family.ECP5: ("uncertainty of the clock",),
-}
+__all__ = ["RoutedReport", "Run", "place_and_route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +94,7 @@ class RoutedReport:
             "options": list(self.options),
             "target_mhz": self.target_hz / 1e6,
             "median_mhz": round(self.median_hz / 1e6, 2),
-            "not_modelled": list(NOT_MODELLED[self.board.family]),
+            "not_modelled": list(self.board.family.not_modelled),
             "seeds": {
                 str(seed): {
                     "mhz": round(run.fmax_hz / 1e6, 2),
@@ -124,20 +112,13 @@ class RoutedReport:
 
 def _arguments(board: Board, seed: int, target_hz: float, constrained: bool) -> list[str]:
     """Options of one nextpnr run; every file is in the folder it runs in."""
-    flow = {
-        Family.ICE40: ["pcf", "asc", f"seed-{seed}.asc"],
-        Family.ECP5: ["lpf", "textcfg", f"seed-{seed}.config"],
-    }
-    form, output, result = flow[board.family]
+    form, (output, ending) = board.family.constraint_form, board.family.bitstream
     arguments = [
         f"--{board.device}", "--package", board.package, "--json", "netlist.json",
         "--seed", str(seed), "--freq", f"{target_hz / 1e6:g}", "--timing-allow-fail",
-        "--report", f"seed-{seed}.json", f"--{output}", result,
+        "--report", f"seed-{seed}.json", f"--{output}", f"seed-{seed}.{ending}",
+        *board.family.route_options,
     ]  # fmt: skip
-    if board.family == Family.ECP5:
-        # On a nearly full part the default router does not end. This one forgets the clock unless
-        # told: a 64-lane chip that was placed for 98 MHz came out at 77.
-        arguments += ["--router", "router2", "--tmg-ripup"]
     if board.speed_grade:
         arguments += ["--speed", board.speed_grade]
     if constrained:
@@ -208,15 +189,13 @@ def place_and_route(
         raise ValueError("Place and route needs at least one seed, got none")
     report.check()
     board = report.board
-    program, title = find_nextpnr(board.family)
+    program, title = find_nextpnr(board.family.name)
     folder = Path(tempfile.mkdtemp(prefix=f"route-{board.name}-", dir=report.folder))
     netlist = json.loads(report.netlist.read_text())
-    if board.family == Family.ECP5:
-        floorplan(netlist, board.device)
+    board.family.floorplan(netlist, board.device)
     (folder / "netlist.json").write_text(json.dumps(netlist))
     if constraints is not None:
-        form = "pcf" if board.family == Family.ICE40 else "lpf"
-        (folder / f"constraints.{form}").write_text(constraints)
+        (folder / f"constraints.{board.family.constraint_form}").write_text(constraints)
     target = board.clock_hz if target_hz is None else target_hz
     route = partial(
         _route,

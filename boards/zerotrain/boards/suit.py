@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from zerotrain.boards.catalogue import Board, Family
+from zerotrain.boards.catalogue import Board
 from zerotrain.boards.estimate import fits
 from zerotrain.config.config import Config
 
@@ -13,14 +13,13 @@ __all__ = ["with_board", "with_fitting_banks"]
 def with_board(config: Config, board: Board | None, lanes: int | None) -> Config:
     """The configuration with the lanes asked for, by default those that suit the board.
 
-    On iCE40, the lanes merge unless the configuration says otherwise: these parts have no room for
-    a second sequencer and a second bank of weights.
+    On small families, the lanes merge unless the configuration says otherwise.
     """
     values: Any = config.to_dict()
     chosen = lanes if lanes is not None else board.default_lanes if board else None
     if chosen is not None:
         values["chip"]["lanes"] = chosen
-    if board is not None and board.family == Family.ICE40:
+    if board is not None and board.family.lanes_merge:
         values["chip"].setdefault("merge_depth", 0)
     return Config.from_dict(values)
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zerotrain.boards.catalogue import Board, Family, Resource
-from zerotrain.boards.netlist import count_resources, logic_cells
-from zerotrain.boards.pack_registers import pack_registers
+from zerotrain.boards.catalogue import Board
+from zerotrain.boards.family import Resource
+from zerotrain.boards.netlist import count_resources
 from zerotrain.boards.tools import ToolError, run_tool, tool_version
 
 __all__ = ["ResourceReport", "synthesise"]
@@ -122,14 +122,11 @@ class ResourceReport:
 def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool) -> str:
     """Yosys script. File names are relative to the folder it runs in."""
     options = []
-    if board.family == Family.ICE40:
-        # Neither the multipliers nor the large RAMs are used unless asked for.
-        options += ["-device u", "-dsp", "-spram"]
     if ignore_collisions:
         options.append("-no-rw-check")
     if by_module:
         options.append("-noflatten")
-    synth = {Family.ICE40: "synth_ice40", Family.ECP5: "synth_ecp5"}[board.family]
+    command = " ".join([board.family.synthesis, *options])
     return "\n".join(
         [
             "read_verilog design.v",
@@ -137,7 +134,7 @@ def _script(board: Board, top: str, *, ignore_collisions: bool, by_module: bool)
             # `keep`. Yosys heeds that on cells only, and would merge them again.
             "proc",
             "setattr -set keep 1 a:keep %ci1:+[Q] t:$dff %i",
-            f"{synth} {' '.join(options)} -top {top} -json netlist.json",
+            f"{command} -top {top} -json netlist.json",
             "tee -q -o stat.json stat -json",
             "",
         ]
@@ -162,15 +159,16 @@ def _finish(folder: Path, board: Board, top: str, *, by_module: bool) -> dict[st
             for name, value in sorted(names.items())
         }
         cells = {k: n for k, n in cells.items() if k not in names}
-    elif board.family == Family.ECP5:
-        netlist = json.loads((folder / "netlist.json").read_text())
-        cells["TRELLIS_FF"] = cells.get("TRELLIS_FF", 0) - pack_registers(netlist)
+    netlist = json.loads((folder / "netlist.json").read_text())
+    lost = 0 if by_module else board.family.pack(netlist)
+    if lost:
+        (register,) = board.family.cells[Resource.FF]
+        cells[register] -= lost
         (folder / "netlist.json").write_text(json.dumps(netlist))
     used = count_resources(board.family, cells)
-    if Resource.LOGIC in board.resources:
-        netlist = json.loads((folder / "netlist.json").read_text())
+    if board.family.logic_cells is not None:
         used[Resource.LOGIC] = sum(
-            logic_cells(module["cells"])
+            board.family.logic_cells(module["cells"])
             for module in netlist["modules"].values()
             if "blackbox" not in module["attributes"]
         )

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zerotrain.boards.families import FAMILIES
 from zerotrain.boards.harness import INSTANCE
 
 __all__ = ["TimingPath", "register_name", "slowest_path"]
 
 # What Yosys appends to the signal that a cell drives or serves, e.g. ``acc_TRELLIS_FF_Q_12``.
-_CELL = re.compile(
-    r"_(TRELLIS_|LUT4|PFUMX|L6MUX21|CCU2C|DP16KD|PDPW16KD|MULT18X18D|SB_|\$nextpnr).*$"
-)
+_NAMES = [name for family in FAMILIES.values() for name in family.cell_names]
+_CELL = re.compile(rf"_({'|'.join(_NAMES)}|\$nextpnr).*$")
 
 
 def register_name(cell: str) -> str:

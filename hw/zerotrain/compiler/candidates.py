@@ -1,20 +1,34 @@
 """The planner's candidates: ways to go about a layer, what each costs, and which one is chosen."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 from math import log
-from operator import itemgetter
+from operator import attrgetter, itemgetter
+from types import MappingProxyType
 
 from zerotrain.compiler.allocator import Allocator
 from zerotrain.compiler.contraction import overhead
-from zerotrain.compiler.lowering import Groups, Lowering
+from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.lowering_cge import CgeForm, CgeForms, CgeLowering
+from zerotrain.compiler.search import ways
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network
 
-__all__ = ["Candidate", "banks", "cge_candidates", "choose", "choose_forms", "forward_candidates"]
+__all__ = [
+    "DEPTHS", "Candidate", "Choice", "accumulator_width", "banks", "cge_candidates", "choose",
+    "forward_candidates",
+]  # fmt: skip
 
+#: The chip's depth that holds what choices add up to.
+DEPTHS = {
+    "scratch": "scratch_depth", "bank": "weight_depth", "weights": "weight_depth",
+    "factors": "merge_depth", "rows": "program_depth",
+}  # fmt: skip
+#: Rows of a program that end its sections.
+_ENDS = 4
 #: Candidates whose cycles differ by less than this share are as fast as one another.
 TOLERANCE = 0.02
 
@@ -36,6 +50,11 @@ class Candidate:
         Words of lane scratch memory, and of weight memory with all parameters of the network.
     cycles : int
         Forward pass: for one query; CGE: for one step.
+    adds : dict
+        What it adds to what other layers need: words of the ``bank`` (or both) of weights in an RGE
+        step, of all ``weights``, of the merge unit's ``factors``, ``rows`` of the program.
+    largest, terms : int
+        What counters must reach, and most products of a sum.
     """
 
     layer: int
@@ -47,6 +66,9 @@ class Candidate:
     scratch: int
     weights: int
     cycles: int
+    adds: Mapping[str, int] = field(repr=False)
+    largest: int
+    terms: int
 
     @property
     def title(self) -> str:
@@ -61,9 +83,16 @@ class Candidate:
             order = "merged " + "·".join(map(str, self.groups))
         return order + ", tiled" * self.tiled
 
-    def fits(self, chip: Chip) -> bool:
-        """Whether the chip's memories hold it, alone."""
-        return self.scratch <= chip.scratch_depth and self.weights <= chip.weight_depth
+    def fits(self, chip: Chip, room: Mapping[str, int] = MappingProxyType({})) -> bool:
+        """Whether the chip holds it, alone. ``room``: memories of which it may take less, and how
+        many words."""
+        needed = {"scratch": self.scratch, "rows": self.adds["rows"]}
+        return (
+            self.weights <= chip.weight_depth
+            and all(n <= _room(chip, room, name) for name, n in needed.items())
+            and self.largest <= 1 << chip.count_width
+            and accumulator_width(chip.formats, self.terms) <= chip.acc_width
+        )
 
     def rank(self, chip: Chip) -> tuple[int, int, int]:
         """The lower the better: by cycles in steps of the tolerance, then by the memory of all
@@ -76,12 +105,14 @@ class Candidate:
         """Why it was chosen, or another one for the same layer."""
         if self == chosen:
             return "chosen"
-        if not self.fits(chip):
-            if self.scratch > chip.scratch_depth:
-                return f"scratch memory has {chip.scratch_depth}"
+        if self.scratch > chip.scratch_depth:
+            return f"scratch memory has {chip.scratch_depth}"
+        if self.weights > chip.weight_depth:
             return f"weight memory has {chip.weight_depth}"
         slower = self.cycles / chosen.cycles - 1
         if self.rank(chip) < chosen.rank(chip):
+            if not self.fits(chip):
+                return "its program, counters or sums are too large"
             return "does not fit beside the other layers"
         if self.rank(chip)[0] > chosen.rank(chip)[0]:
             return f"{slower:.1%} more cycles"
@@ -90,70 +121,66 @@ class Candidate:
 
 def banks(chip: Chip) -> int:
     """Banks of the weight memory in an RGE step."""
-    return 2 if chip.merge_depth else 1
+    return 1 + chip.has_merge_unit
 
 
-def _compositions(n: int) -> Iterator[tuple[int, ...]]:
-    """Every ordered split of n into positive parts."""
-    if n == 0:
-        yield ()
-    for head in range(1, n + 1):
-        for tail in _compositions(n - head):
-            yield head, *tail
+def accumulator_width(formats: Formats, terms: int) -> int:
+    """Accumulator bits that make every sum of so many products exact, rounding included."""
+    return formats.weight.width + formats.lane_width - 1 + terms.bit_length()
 
 
-def forward_candidates(network: Network, chip: Chip, batch: int) -> list[Candidate]:
-    """Every choice of groups and tiling of every layer.
+@lru_cache(maxsize=32)
+def forward_candidates(network: Network, chip: Chip, batch: int) -> tuple[Candidate, ...]:
+    """The choices of groups and tiling of every layer (:mod:`zerotrain.compiler.search`).
 
     ``cycles``: the layer's share of ``ceil(batch / lanes)`` passes, and merging once. A merge unit
     works at the same time; then an eighth of merging counts, as if the lanes waited for it in one
     of eight queries.
     """
-    passes = -(-batch // chip.lanes)
+    passes, end = chip.layout.passes(batch), chip.timing.end_cycles
     out = []
-    for index, layer in enumerate(network.layers):
-        for sizes, tiled in product(_compositions(layer.n_tt_cores), (False, True)):
-            if tiled and not (chip.loops and Lowering.can_tile(network, index, sizes)):
-                continue
-            # One port does not read a row of samples and write pre-activations at once.
-            if chip.common and len(sizes) == 1 and index < len(network.layers) - 1:
-                continue
-            scratch = Allocator()
-            lowering = Lowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
-            keys = lowering.groups_of(index, sizes)
-            lowering.merging.place_factors(keys)
-            lowering.merging.place(keys)
-            merging = [contract for key in keys for contract in lowering.merging.make(key)]
-            applied = lowering.forward_layer(index, sizes, tiled=tiled)
-            merge_macs = sum(c.beats for c in merging)
-            macs = sum(c.beats for c in applied)
-            once = merge_macs + overhead(merging, chip)
-            applying = passes * (macs + overhead(applied, chip))
+    for index in range(len(network.layers)):
+        shared, found = ways(network, chip, index)
+        for way, tiled in found:
+            once = way.merge_macs + way.merge_pauses + end
+            applying = passes * (way.macs + way.pauses + end)
+            together = max(applying, once) + once // 8
             out.append(
                 Candidate(
                     layer=index,
-                    groups=sizes,
+                    groups=way.sizes,
                     tiled=tiled,
                     form=None,
-                    macs=macs,
-                    merge_macs=merge_macs,
-                    scratch=scratch.peak,
-                    weights=banks(chip) * lowering.merging.words,
-                    cycles=max(applying, once) + once // 8 if chip.merge_depth else applying + once,
+                    macs=way.macs,
+                    merge_macs=way.merge_macs,
+                    scratch=way.words,
+                    weights=banks(chip) * (network.n_parameters + way.merged),
+                    cycles=together if chip.has_merge_unit else applying + once,
+                    adds={
+                        "bank": banks(chip) * (shared.bank + way.bank),
+                        "weights": shared.weights + way.weights,
+                        "factors": chip.has_merge_unit * (shared.factors + way.factors),
+                        "rows": shared.rows + way.rows,
+                    },
+                    largest=way.largest,
+                    terms=way.terms,
                 )
             )
-    return out
+    return tuple(out)
 
 
-def cge_candidates(network: Network, chip: Chip, batch: int) -> list[Candidate]:
-    """Every form of every layer's CGE evaluations."""
-    passes = -(-batch // chip.lanes)
-    out = []
+@lru_cache(maxsize=32)
+def cge_candidates(network: Network, chip: Chip, batch: int) -> tuple[Candidate, ...]:
+    """Every form of every layer's CGE evaluations; none where the chip has no environments."""
+    out: list[Candidate] = []
+    if not chip.has_environments:
+        return ()
+    passes = chip.layout.passes(batch)
     for index, form in product(range(len(network.layers)), CgeForm):
         if form == CgeForm.TILES and not CgeLowering.has_tiles(network, index):
             continue
         scratch = Allocator()
-        lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.merge_depth > 0)
+        lowering = CgeLowering(network, chip.formats, scratch, merge_unit=chip.has_merge_unit)
         lowering.merging.place_factors(lowering.environments())
         lowering.merging.place(lowering.environments())
         code = lowering.layer_differences(index, form)
@@ -169,17 +196,33 @@ def cge_candidates(network: Network, chip: Chip, batch: int) -> list[Candidate]:
                 scratch=scratch.peak,
                 weights=lowering.merging.words,
                 cycles=passes * (macs + overhead(code, chip)),
+                adds={
+                    "bank": 0,
+                    "weights": 0,
+                    "factors": 0,
+                    "rows": sum(item.n_rows for item in code),
+                },  # fmt: skip
+                largest=max(item.largest_count for item in code),
+                terms=max(item.terms for item in code),
             )
         )
-    return out
+    return tuple(out)
 
 
-def _best(found: Sequence[Candidate], chip: Chip) -> Candidate:
-    """The best of those that fit; where none does, the one with the least scratch memory."""
-    fitting = [candidate for candidate in found if candidate.fits(chip)]
-    if not fitting:
-        return min(found, key=lambda candidate: candidate.scratch)
-    return min(fitting, key=lambda candidate: candidate.rank(chip))
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Ways to go about all layers.
+
+    Attributes
+    ----------
+    takes : dict
+        Words that they take, by the names of :data:`DEPTHS`.
+    """
+
+    groups: Groups
+    tiled: tuple[bool, ...]
+    forms: CgeForms
+    takes: Mapping[str, int] = field(compare=False)
 
 
 def choose(
@@ -188,41 +231,75 @@ def choose(
     batch: int,
     groups: Groups | None = None,
     tiled: tuple[bool, ...] | None = None,
-) -> tuple[Groups, tuple[bool, ...]]:
-    """Groups and tiling of every layer's forward pass. What is given is kept."""
-    found: list[list[Candidate]] = [[] for _ in network.layers]
-    for c in forward_candidates(network, chip, batch):
-        if (groups is None or c.groups == groups[c.layer]) and (
-            tiled is None or c.tiled == tiled[c.layer]
-        ):
-            found[c.layer].append(c)
+    forms: CgeForms | None = None,
+    room: Mapping[str, int] = MappingProxyType({}),
+) -> Choice:
+    """Groups and tiling of every layer's forward pass, and the form of its CGE evaluations, if the
+    chip has environments. What is given is kept. ``room``: memories of which they may take
+    less, and how many words."""
+    forward = [
+        c
+        for c in forward_candidates(network, chip, batch)
+        if (groups is None or c.groups == groups[c.layer])
+        and (tiled is None or c.tiled == tiled[c.layer])
+    ]
+    cge = [
+        c for c in cge_candidates(network, chip, batch) if forms is None or c.form == forms[c.layer]
+    ]
+    numbers = range(len(network.layers))
+    found = [[c for c in forward if c.layer == index] for index in numbers]
     for index, options in enumerate(found):
         if not options:
-            cannot = "be tiled with these groups"
-            n_tt_cores = network.layers[index].n_tt_cores
-            if chip.common and (n_tt_cores == 1 or (groups and len(groups[index]) == 1)):
-                cannot = "be applied in one go: the common memory is not read and written at once"
-            raise ValueError(f"Layer {index + 1} cannot {cannot}")
-    chosen = [_best(options, chip) for options in found]
-    # Each layer fits alone. Where they do not fit together, give way where that costs the least.
-    parameters = banks(chip) * network.n_parameters
-    while sum(c.weights - parameters for c in chosen) + parameters > chip.weight_depth:
+            raise ValueError(f"Layer {index + 1} cannot {_refusal(network, chip, index, groups)}")
+    found += [options for index in numbers if (options := [c for c in cge if c.layer == index])]
+    fitting = [[c for c in options if c.fits(chip, room)] for options in found]
+    chosen = [
+        # Where none fits, the one with the least scratch memory.
+        min(options, key=lambda c: c.rank(chip))
+        if options
+        else min(all_, key=attrgetter("scratch"))
+        for options, all_ in zip(fitting, found, strict=True)
+    ]
+    d, unit = network.n_parameters, chip.has_merge_unit
+    taken = {"bank": banks(chip) * d, "weights": d, "factors": unit * d, "rows": _ENDS}
+    for name, words in taken.items():
+        _give_way(chosen, fitting, name, _room(chip, room, name) - words)
+    layers, evaluations = chosen[: len(network.layers)], chosen[len(network.layers) :]
+    return Choice(
+        tuple(c.groups for c in layers),
+        tuple(c.tiled for c in layers),
+        tuple(CgeForm(c.form or "") for c in evaluations),
+        {name: words + sum(c.adds[name] for c in chosen) for name, words in taken.items()}
+        | {"scratch": max(c.scratch for c in chosen)},
+    )
+
+
+def _room(chip: Chip, room: Mapping[str, int], name: str) -> int:
+    """Words that choices may take."""
+    return room.get(name, getattr(chip, DEPTHS[name]))
+
+
+def _refusal(network: Network, chip: Chip, index: int, groups: Groups | None) -> str:
+    """Why nothing is left to choose from."""
+    whole = network.layers[index].n_tt_cores == 1 or (groups and len(groups[index]) == 1)
+    if chip.store.kind.shared and whole:
+        return "be applied in one go: the common memory is not read and written at once"
+    return "be tiled with these groups"
+
+
+def _give_way(
+    chosen: list[Candidate], fitting: Sequence[Sequence[Candidate]], name: str, room: int
+) -> None:
+    """Each choice fits alone. Where they do not fit together into so many words of a memory, give
+    way where that costs the least."""
+    while sum(c.adds[name] for c in chosen) > room:
         smaller = [
-            ((c.cycles - now.cycles) / (now.weights - c.weights), index, c)
+            ((c.cycles - now.cycles) / (now.adds[name] - c.adds[name]), index, c)
             for index, now in enumerate(chosen)
-            for c in found[index]
-            if c.weights < now.weights
+            for c in fitting[index]
+            if c.adds[name] < now.adds[name]
         ]
         if not smaller:
-            break
+            return
         _, index, candidate = min(smaller, key=itemgetter(0))
         chosen[index] = candidate
-    return tuple(c.groups for c in chosen), tuple(c.tiled for c in chosen)
-
-
-def choose_forms(network: Network, chip: Chip, batch: int) -> CgeForms:
-    """The form of every layer's CGE evaluations."""
-    found: list[list[Candidate]] = [[] for _ in network.layers]
-    for candidate in cge_candidates(network, chip, batch):
-        found[candidate.layer].append(candidate)
-    return tuple(CgeForm(_best(options, chip).form or "") for options in found)

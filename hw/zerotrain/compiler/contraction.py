@@ -19,11 +19,11 @@ from zerotrain.spec.program import (
     loop_offsets,
 )
 
-__all__ = ["Contract", "Level", "Loop", "encode", "overhead"]
+__all__ = ["LOOP_ROWS", "Contract", "Level", "Loop", "encode", "overhead", "pause"]
 
-#: Cycles without a product at the end of a section, until its last result is written: so many more
-#: than between two contractions, and ``Chip.weight_lead``.
-_END_CYCLES = 3
+
+#: Rows of a loop besides those of its contractions.
+LOOP_ROWS = 2 + MAX_LOOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,11 @@ class Contract:
         return sum(map(len, self._nest()))
 
     @property
+    def n_rows(self) -> int:
+        """Rows of the program that it takes."""
+        return 4 + self.counters
+
+    @property
     def largest_count(self) -> int:
         """What the counters must reach."""
         return max((level.count for levels in self._nest() for level in levels), default=1)
@@ -242,6 +247,16 @@ class Loop:
         return self.trips * self.body[-1].evaluations
 
     @property
+    def terms(self) -> int:
+        """Most products in one sum."""
+        return max(contract.terms for contract in self.body)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the program that it takes."""
+        return LOOP_ROWS + sum(contract.n_rows for contract in self.body)
+
+    @property
     def largest_count(self) -> int:
         """What the counters must reach, the loop's own and those of its contractions."""
         return max(*self.counts, *(contract.largest_count for contract in self.body))
@@ -316,9 +331,15 @@ def encode(section: Sequence[Contract | Loop], shifts: Sequence[int]) -> list[in
 
 def overhead(section: Sequence[Contract | Loop], chip: Chip) -> int:
     """Cycles of one run of a section on a chip in which no contraction issues products."""
-    cycles = chip.gap_cycles + _END_CYCLES + chip.weight_lead
+    cycles = chip.timing.end_cycles
     for item in section:
         for contract in item.body if isinstance(item, Loop) else (item,):
-            each = chip.gap_cycles + (contract.pauses(chip.lanes) if chip.compact else 0)
-            cycles += each * (item.runs(contract) if isinstance(item, Loop) else 1)
+            runs = item.runs(contract) if isinstance(item, Loop) else 1
+            cycles += runs * pause(contract, chip)
     return cycles
+
+
+def pause(contract: Contract, chip: Chip) -> int:
+    """Cycles of one run of a contraction, and up to the next, in which it issues no products."""
+    timing = chip.timing
+    return timing.gap_cycles + (contract.pauses(chip.lanes) if timing.results_apart else 0)

@@ -166,54 +166,61 @@ class Lowering:
         operand = self.input_of(index)
         operands, code = [operand], []
         hi, done = layer.n_tt_cores, 1
-        # Outputs of a tile are as far apart as there are tiles.
-        apart = prod(layer.out_modes[hi - sizes[-1] :]) if tiled else 1
+        tiles = prod(layer.out_modes[hi - sizes[-1] :]) if tiled else 1
         for size in reversed(sizes):
             lo = hi - size
-            a, b = layer.all_ranks[lo], layer.all_ranks[hi]
-            i, j = prod(layer.out_modes[lo:hi]), prod(layer.in_modes[lo:hi])
-            if tiled and hi == layer.n_tt_cores:
-                i = 1
-            factor = self.merged[Key(index, lo, hi)]
-            rest = prod(layer.in_modes[:lo])
-            step = apart if lo == 0 else 1
-            levels = (
-                Level(a, weight=factor.a, result=1),
-                Level(done, operand=b, aux=step, result=a * step),
-                Level(i, weight=factor.i, aux=done * step, result=done * a * step),
-                Level(rest, operand=j * done * b, result=i * done * a),
-            )
-            target, result, fmt = self._forward_target(index, lo, rest * i * done * a)
-            bias = lo == 0 and layer.bias
-            code.append(
-                Contract(
-                    summed=(
-                        Level(b, weight=factor.b, operand=1),
-                        Level(j, weight=factor.j, operand=done * b),
-                    ),
-                    kept=levels,
-                    start=(
-                        factor.address,
-                        operand.address,
-                        self.bias[index] if bias else 0,
-                        target,
-                    ),
-                    source=operand.source,
-                    activation=operand.activation,
-                    result=result,
-                    bias=bias,
-                    constant_shift=operand.fmt.frac_bits if bias else 0,
-                    evaluation_levels=len(levels) if result == Result.LOGIT else 0,
-                    sync=self._waits(size, tiled=tiled, first=hi == layer.n_tt_cores),
-                    shift=self.formats.lane_shift(operand.fmt, fmt),
-                    comment=f"layer {index + 1} TT-cores {lo + 1}..{hi}: apply",
-                )
-            )
+            contract = self.apply_group(index, (lo, hi), operand, done, tiles)
+            code.append(contract)
             if lo > 0:
-                operand = Operand(Source.SCRATCH, target, self.formats.tt)
+                operand = Operand(Source.SCRATCH, contract.start[3], self.formats.tt)
                 operands.append(operand)
-            hi, done = lo, done * i
+            done *= prod(layer.out_modes[lo:hi]) if hi < layer.n_tt_cores or tiles == 1 else 1
+            hi = lo
         return code, operands
+
+    def apply_group(
+        self, index: int, tt_cores: tuple[int, int], operand: Operand, done: int, tiles: int
+    ) -> Contract:
+        """Apply TT-cores ``lo..hi-1``, merged, to what those behind them have left.
+
+        ``done``: outputs of those, of which a tile has so many. ``tiles``: how many tiles the layer
+        is applied in, one for every output of its rightmost group.
+        """
+        layer, (lo, hi) = self.network.layers[index], tt_cores
+        tiled = tiles > 1
+        a, b = layer.all_ranks[lo], layer.all_ranks[hi]
+        i, j = prod(layer.out_modes[lo:hi]), prod(layer.in_modes[lo:hi])
+        if tiled and hi == layer.n_tt_cores:
+            i = 1
+        factor = self.merged[Key(index, lo, hi)]
+        rest = prod(layer.in_modes[:lo])
+        # Outputs of a tile are as far apart as there are tiles.
+        step = tiles if lo == 0 else 1
+        levels = (
+            Level(a, weight=factor.a, result=1),
+            Level(done, operand=b, aux=step, result=a * step),
+            Level(i, weight=factor.i, aux=done * step, result=done * a * step),
+            Level(rest, operand=j * done * b, result=i * done * a),
+        )
+        target, result, fmt = self._forward_target(index, lo, rest * i * done * a)
+        bias = lo == 0 and layer.bias
+        return Contract(
+            summed=(
+                Level(b, weight=factor.b, operand=1),
+                Level(j, weight=factor.j, operand=done * b),
+            ),
+            kept=levels,
+            start=(factor.address, operand.address, self.bias[index] if bias else 0, target),
+            source=operand.source,
+            activation=operand.activation,
+            result=result,
+            bias=bias,
+            constant_shift=operand.fmt.frac_bits if bias else 0,
+            evaluation_levels=len(levels) if result == Result.LOGIT else 0,
+            sync=self._waits(hi - lo, tiled=tiled, first=hi == layer.n_tt_cores),
+            shift=self.formats.lane_shift(operand.fmt, fmt),
+            comment=f"layer {index + 1} TT-cores {lo + 1}..{hi}: apply",
+        )
 
     def _waits(self, size: int, *, tiled: bool, first: bool) -> bool:
         """Whether the application of a group waits for an announcement (:meth:`merge_groups`)."""

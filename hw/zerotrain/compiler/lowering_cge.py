@@ -3,6 +3,7 @@
 The names of indices are those of :mod:`zerotrain.compiler.cge_view`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
@@ -66,9 +67,9 @@ class CgeLowering(EntryLowering):
                 keys.append(self.lifting(index))
         return keys
 
-    def merge_environments(self) -> list[Contract]:
+    def merge_arrays(self, keys: Iterable[Key]) -> list[Contract]:
         """Merge what the environments need besides the groups."""
-        return [contract for key in self.environments() for contract in self.merging.make(key)]
+        return [contract for key in keys for contract in self.merging.make(key)]
 
     def coordinates(self, forms: CgeForms) -> list[Contract | Loop]:
         """After the base loss, every parameter's evaluation in parameter order."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from zerotrain.compiler.candidates import Candidate, cge_candidates, forward_candidates
 from zerotrain.compiler.contraction import Contract, Loop, overhead
@@ -20,11 +20,14 @@ StepKind = Literal["evaluate", "rge", "cge"]
 STEP_KINDS: tuple[StepKind, ...] = ("evaluate", "rge", "cge")
 Section = Literal["merge", "forward", "cge_merge", "cge"]
 SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
-#: What a step runs once per pass, and what once per copy of the parameters; CGE with environments.
-SECTIONS_OF: dict[StepKind, tuple[tuple[Section, ...], tuple[Section, ...]]] = {
-    "evaluate": (("forward",), ("merge",)),
-    "rge": (("forward",), ("merge",)),
-    "cge": (("forward", "cge"), ("merge", "cge_merge")),
+_Sections: TypeAlias = tuple[tuple[Section, ...], tuple[Section, ...]]
+#: What a step runs once per pass, and what once per copy of the parameters.
+_LOSSES: _Sections = (("forward",), ("merge",))
+#: The same of a CGE step.
+_CGE_SECTIONS: dict[Cge, _Sections] = {
+    Cge.NONE: _LOSSES,
+    Cge.FORWARD: _LOSSES,
+    Cge.ENVIRONMENTS: (("forward", "cge"), ("merge", "cge_merge")),
 }
 
 
@@ -91,50 +94,38 @@ class Plan:
     @property
     def step_kinds(self) -> tuple[StepKind, ...]:
         """Kinds of steps that the chip does."""
-        return STEP_KINDS if self.chip.cge != Cge.NONE else STEP_KINDS[:-1]
+        return STEP_KINDS[: 2 + self.chip.cge.kind.steps]
 
     def beats(self, section: Section) -> int:
         """Multiply-accumulates per lane of one run of a section."""
         return sum(item.beats for item in self.sections[section])
 
     def _loss_wait(self, section: Section) -> int:
-        """Cycles of one run in which the engine waits for the loss unit.
-
-        A loss is computed next to the products of the following evaluation, but by a serial unit.
-        """
-        n_outputs, serial = self.network.n_outputs, self.chip.serial_loss
-        loss = (self.chip.serial_loss_cycles if serial else self.chip.loss_cycles)(n_outputs)
-        wait = 0
+        """Cycles of one run in which the engine waits for the loss unit."""
+        timing, n_outputs, wait = self.chip.loss_timing, self.network.n_outputs, 0
         for item in self.sections[section]:
             last = item.body[-1] if isinstance(item, Loop) else item
             if last.result == Result.DLOGIT:
-                # A serial unit does one evaluation at a time.
-                wait += max(0, item.evaluations * loss - (0 if serial else item.beats))
+                wait += timing.wait(n_outputs, evaluations=item.evaluations, beats=item.beats)
         return wait
 
-    def _update_cycles(self, kind: StepKind, queries: int) -> int:
-        """Cycles of updating one parameter; on compact chips with shifts of 16 bits in all."""
-        least = {"evaluate": 0, "rge": max(queries, 10), "cge": 7}[kind]
-        return max(least, 27 + 16) if self.chip.compact and least else least
+    def _loss_delay(self, passes: int, copies: int, evaluating: int, preparing: int) -> int:
+        """Cycles in which the loss unit delays the next pass, or the next copy's first."""
+        timing, n_outputs, forward = (
+            self.chip.loss_timing, self.network.n_outputs, evaluating // passes
+        )  # fmt: skip
+        waits = (passes - 1) * timing.between_passes(n_outputs, work=forward)
+        before_copy = timing.between_passes(n_outputs, work=forward + preparing // copies)
+        return copies * (waits + before_copy)
 
-    def _serial_wait(self, passes: int, copies: int, evaluating: int, preparing: int) -> int:
-        """Cycles in which a serial loss unit delays the next pass, or the next copy's first."""
-        if not self.chip.serial_loss:
-            return 0
-        loss, forward = self.chip.serial_loss_cycles(self.network.n_outputs), evaluating // passes
-        waits = copies * (passes - 1) * max(0, loss - forward)
-        return waits + copies * max(0, loss - forward - preparing // copies)
-
-    def _sections_of(self, kind: StepKind) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
-        return SECTIONS_OF["rge" if kind == "cge" and self.chip.raises else kind]
+    def _sections_of(self, kind: StepKind) -> _Sections:
+        return _CGE_SECTIONS[self.chip.cge] if kind == "cge" else _LOSSES
 
     def copies(self, kind: StepKind, queries: int = 8, baseline: Baseline = Baseline.MEAN) -> int:
         """Copies of the parameters that a step evaluates by a forward pass each."""
         if kind == "rge":
             return queries + (baseline == Baseline.BASE)
-        if kind == "cge" and not self.chip.has_environments:
-            return self.network.n_parameters + 1
-        return 1
+        return self.chip.cge.kind.copies(self.network.n_parameters) if kind == "cge" else 1
 
     def step_cost(
         self,
@@ -147,7 +138,7 @@ class Plan:
         """MACs and estimated cycles of one step."""
         batch = self.batch if batch is None else batch
         lanes, d = self.chip.lanes, self.network.n_parameters
-        passes = -(-batch // lanes)
+        passes = self.chip.layout.passes(batch)
         copies = self.copies(kind, queries, baseline)
         run, _ = self._sections_of(kind)
         beats = sum(self.beats(section) for section in run)
@@ -159,9 +150,9 @@ class Plan:
             "idle_lanes": copies * passes * beats - products,
             "fetching": copies * fetching,
             "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run)
-            + self._serial_wait(passes, copies, passes * beats + fetching, preparing),
+            + self._loss_delay(passes, copies, passes * beats + fetching, preparing),
             "preparing": preparing,
-            "updating": d * self._update_cycles(kind, queries),
+            "updating": d * self.chip.timing.update_cycles(kind, queries),
         }
         return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
 
@@ -171,9 +162,9 @@ class Plan:
 
     def _preparing(self, kind: StepKind, passes: int, copies: int) -> tuple[int, int]:
         """Cycles of preparing copies while the lanes wait, and while they work."""
-        d, gap = self.network.n_parameters, self.chip.gap_cycles
+        d, gap = self.network.n_parameters, self.chip.timing.gap_cycles
         _, merging = self._sections_of(kind)
-        if not self.chip.merge_depth:
+        if not self.chip.has_merge_unit:
             macs = sum(self.beats(section) for section in merging)
             fetching = self._fetching(merging)
             return copies * (d + macs + fetching), 0
@@ -181,9 +172,8 @@ class Plan:
         overlap = Overlap(self.sections["merge"], self.sections["forward"], d, passes, gap, factors)
         waiting = overlap.evaluated(copies) - copies * passes * overlap.forward_cycles
         total = copies * overlap.preparing_cycles
-        if kind == "cge" and self.chip.has_environments:
-            more = Overlap(self.sections["cge_merge"], (), 0, 1, gap, factors).preparing_cycles
-            total += more
+        for section in merging[1:]:
+            total += Overlap(self.sections[section], (), 0, 1, gap, factors).preparing_cycles
             # The coordinates of the first pass wait for everything.
             waiting += max(0, total - waiting - overlap.forward_cycles)
         return waiting, total - waiting
@@ -193,19 +183,18 @@ class Plan:
         counters. With environments, those of a CGE step share one run of the program."""
         run, merging = self._sections_of(kind)
         macs = batch * sum(self.beats(section) for section in run)
-        if not self.chip.merge_depth:
+        if not self.chip.has_merge_unit:
             macs += sum(self.beats(section) for section in merging)
-        shared = kind == "cge" and self.chip.has_environments
-        return macs if shared else losses * macs
+        return macs * (self.copies(kind) if kind == "cge" else losses)
 
     def candidates(self) -> dict[str, list[dict[str, Any]]]:
         """What the planner chose from for every layer, as plain values with the reason of each
         choice: for the ``forward`` pass, and for ``cge`` if the chip does that by environments."""
         network, chip = self.network, self.chip
         forward = forward_candidates(network, chip, self.batch)
-        cge = cge_candidates(network, chip, self.batch) if chip.has_environments else []
+        cge = cge_candidates(network, chip, self.batch)
 
-        def rows(found: list[Candidate], chosen: list[Candidate]) -> list[dict[str, Any]]:
+        def rows(found: tuple[Candidate, ...], chosen: list[Candidate]) -> list[dict[str, Any]]:
             return [
                 {
                     "layer": c.layer,
@@ -233,7 +222,7 @@ class Plan:
             for layer in self.network.layers
         )
         costs = {kind: self.step_cost(kind) for kind in self.step_kinds}
-        cge_passes = self.copies("cge") if self.chip.cge != Cge.NONE else 1
+        cge_passes = self.copies("cge")
         return {
             "network": self.network.to_dict(),
             "parameters": self.network.n_parameters,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from zerotrain.compiler.allocator import Allocator
-from zerotrain.compiler.candidates import banks, choose, choose_forms
+from zerotrain.compiler.candidates import DEPTHS, Choice, accumulator_width, banks, choose
 from zerotrain.compiler.contraction import Loop, encode
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.lowering_cge import CgeForms, CgeLowering
@@ -30,8 +30,6 @@ _KINDS = ("cge", "core", "store", "sample_banks", "loops")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
-#: Words of the merge unit's copy of the weights, at most: half of the largest weight memory.
-_MOST_FACTORS = 1 << 15
 
 
 def _lower(
@@ -43,22 +41,21 @@ def _lower(
         network,
         chip.formats,
         scratch,
-        merge_unit=chip.merge_depth > 0,
+        merge_unit=chip.has_merge_unit,
         preact_base=chip.preact_base,
     )
     merging = lowering.merging
-    environments = lowering.environments() if chip.has_environments else []
+    environments = lowering.environments() if forms else []
     keys = [key for n, sizes in enumerate(groups) for key in lowering.groups_of(n, sizes)]
     merging.place_factors(keys + environments)
     merging.place(keys)
     bank = merging.words
-    if chip.has_environments:
-        merging.place(environments)
+    merging.place(environments)
     sections: dict[Section, Any] = {
         "merge": lowering.merge_groups(groups, tiled),
         "forward": lowering.forward(groups, tiled),
-        "cge_merge": lowering.merge_environments() if chip.has_environments else [],
-        "cge": lowering.coordinates(forms) if chip.has_environments else [],
+        "cge_merge": lowering.merge_arrays(environments),
+        "cge": lowering.coordinates(forms),
     }
     words = {
         "weight_depth": max(banks(chip) * bank, merging.words),
@@ -87,18 +84,24 @@ def _program(sections: dict[Section, Any], shifts: Sequence[int]) -> Program:
 
 def _longest_sum(sections: dict[Section, Any]) -> int:
     """Most products in one sum."""
-    return max(
-        contract.terms
-        for items in sections.values()
-        for item in items
-        for contract in (item.body if isinstance(item, Loop) else (item,))
-    )
+    return max(item.terms for items in sections.values() for item in items)
 
 
-def _acc_width(formats: Formats, sections: dict[Section, Any]) -> int:
-    """Accumulator bits that make every sum exact, its rounding constant included."""
-    product_bits = formats.weight.width + formats.lane_width - 1
-    return product_bits + _longest_sum(sections).bit_length()
+class _TooSmall(ValueError):
+    """A chip's depth does not hold what was chosen; another choice may need less."""
+
+    def __init__(self, network: Network, chip: Chip, name: str, need: int) -> None:
+        self.name, available = name, getattr(chip, name)
+        super().__init__(
+            f"Network {network.name} does not fit the chip: {name} is {available}, "
+            f"needed are {need} ({need - available} too few)"
+        )
+
+
+def _check_depths(network: Network, chip: Chip, words: dict[str, int]) -> None:
+    for name, need in words.items():
+        if need > getattr(chip, name):
+            raise _TooSmall(network, chip, name, need)
 
 
 def check_groups(network: Network, groups: Groups) -> None:
@@ -151,29 +154,41 @@ def plan(
         )
     if groups is not None:
         check_groups(network, groups)
-    groups, tiled = choose(network, chip, batch, groups, tiled)
-    if forms is None:
-        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
+    # What no choice changes, before any is looked for.
+    fixed = {
+        "parameter_depth": network.n_parameters,
+        "sample_depth": chip.layout.sample_words(batch, network.n_inputs),
+        "target_depth": chip.layout.target_words(batch, network.n_targets),
+        "output_depth": network.n_outputs,
+        "evaluation_depth": chip.cge.kind.losses(network.n_parameters),
+    }
+    _check_depths(network, chip, fixed)
+    choice = choose(network, chip, batch, groups, tiled, forms)
+    refusal: _TooSmall | None = None
+    room: dict[str, int] = {}
+    while True:
+        try:
+            return _planned(network, chip, batch, choice, fixed)
+        except _TooSmall as error:
+            refusal = refusal or error
+            name = error.name
+        # It takes more than it was known to. So the next best is looked for, which takes less.
+        room |= {k: choice.takes[k] - 1 for k, depth in DEPTHS.items() if depth == name}
+        found = choose(network, chip, batch, groups, tiled, forms, room)
+        if found == choice:
+            raise refusal
+        choice = found
+
+
+def _planned(
+    network: Network, chip: Chip, batch: int, choice: Choice, fixed: dict[str, int]
+) -> Plan:
+    """The plan that follows from a choice, if the chip holds it."""
+    groups, tiled, forms = choice.groups, choice.tiled, choice.forms
     sections, words = _lower(network, chip, groups, tiled, forms)
     program = _program(sections, chip.shifts)
-    passes = -(-batch // chip.lanes)
-    ways = -(-chip.lanes // chip.loss_ways)
-    words = {
-        "parameter_depth": network.n_parameters,
-        **words,
-        "sample_depth": passes * network.n_inputs,
-        "target_depth": passes * ways * network.n_targets,
-        "program_depth": len(program.rows),
-        "output_depth": network.n_outputs,
-        "evaluation_depth": network.n_parameters + 1 if chip.cge != Cge.NONE else 1,
-    }
-    for name, need in words.items():
-        available = getattr(chip, name)
-        if need > available:
-            raise ValueError(
-                f"Network {network.name} does not fit the chip: {name} is {available}, "
-                f"needed are {need} ({need - available} too few)"
-            )
+    words = fixed | words | {"program_depth": len(program.rows)}
+    _check_depths(network, chip, words)
     for item in (item for items in sections.values() for item in items):
         if isinstance(item, Loop):
             item.check(chip.loop_counters)
@@ -183,10 +198,11 @@ def plan(
             f"Network {network.name} does not fit the chip: its program counts to {largest}, "
             f"counters of {chip.count_width} bits to {1 << chip.count_width}"
         )
-    needed = _acc_width(chip.formats, sections)
+    longest = _longest_sum(sections)
+    needed = accumulator_width(chip.formats, longest)
     if needed > chip.acc_width:
         raise ValueError(
-            f"Sums of {_longest_sum(sections)} products need {needed}-bit accumulators, the chip "
+            f"Sums of {longest} products need {needed}-bit accumulators, the chip "
             f"has {chip.acc_width} bits"
         )
     return Plan(network, chip, groups, tiled, forms, program, sections, words, batch)
@@ -215,10 +231,10 @@ def chip_for(
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
     """
     formats = formats or Formats()
-    environments = overrides.get("cge", Cge.ENVIRONMENTS) == Cge.ENVIRONMENTS
-    compact = overrides.get("core") == Core.COMPACT
-    ways = max(min(2, lanes), lanes // 8) if environments else max(1, lanes // 32)
-    if compact:
+    cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
+    core = Core(overrides.get("core", Core.PIPELINED)).kind
+    ways = max(min(2, lanes), lanes // 8) if cge.environments else max(1, lanes // 32)
+    if core.serial:
         ways = 1
     limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
     roomy = Chip(
@@ -233,17 +249,17 @@ def chip_for(
         **limits,
     )
     found = _plan_within(network, roomy, batch, groups, overrides)
-    may_have_unit = overrides.get("merge_depth", 0 if compact else _MOST_FACTORS)
-    if may_have_unit and network.n_parameters <= _MOST_FACTORS:
-        unit = replace(roomy, parameter_depth=_MOST_FACTORS, merge_depth=_MOST_FACTORS)
+    most = core.most_factors
+    if overrides.get("merge_depth", most) and network.n_parameters <= most:
+        unit = replace(roomy, parameter_depth=most, merge_depth=most)
         with_unit = _plan_within(network, unit, batch, groups, overrides)
         if overrides.get("merge_depth") or _pays(with_unit, found, queries):
             found = with_unit
     depths = {name: max(2, need) for name, need in found.words.items()}
     depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
-    least = 32 if compact else 40
-    depths["acc_width"] = max(least, _acc_width(formats, found.sections))
+    longest = _longest_sum(found.sections)
+    depths["acc_width"] = max(core.least_acc_width, accumulator_width(formats, longest))
     return replace(roomy, **(depths | overrides))
 
 
@@ -255,10 +271,8 @@ def _plan_within(
     budget = overrides.get("scratch_depth", max(2, _SCRATCH_WORDS // roomy.lanes))
 
     def choices(scratch_depth: int) -> dict[str, Any]:
-        chip = replace(roomy, scratch_depth=scratch_depth)
-        chosen, tiled = choose(network, chip, batch, groups)
-        forms = choose_forms(network, chip, batch) if chip.has_environments else ()
-        return {"groups": chosen, "tiled": tiled, "forms": forms}
+        choice = choose(network, replace(roomy, scratch_depth=scratch_depth), batch, groups)
+        return {"groups": choice.groups, "tiled": choice.tiled, "forms": choice.forms}
 
     found = plan(network, roomy, batch=batch, **choices(budget))
     need = found.words["scratch_depth"]

@@ -50,6 +50,9 @@ from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 
 __all__ = ["ChipOptions", "Config", "nearest", "preset_names"]
 
+#: Samples of a step where no training says how many.
+_BATCH = 32
+
 _T = TypeVar("_T")
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
 
@@ -291,12 +294,16 @@ class Config:
         entry = resources.files("zerotrain.config.presets") / f"{name}.toml"
         return cls.parse(entry.read_text(encoding="utf-8"), f"preset {name}")
 
+    @property
+    def batch(self) -> int:
+        """Samples of a step, for which memories are sized and programs planned."""
+        return self.training.batch if self.training else _BATCH
+
     def build_chip(self, groups: Groups | None = None) -> Chip:
         """The chip that this configuration describes; with the planner's groups or the given."""
-        batch = self.training.batch if self.training else 32
         rge = self.training.rge if self.training else None
         queries = rge.queries if rge else 16
-        return self.chip.build(self.network, batch=batch, queries=queries, groups=groups)
+        return self.chip.build(self.network, batch=self.batch, queries=queries, groups=groups)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; :meth:`from_dict` reads them back to an equal configuration."""

@@ -246,7 +246,7 @@ class TrainingChip(wiring.Component):
 
     def _count(self, m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
         """Cycle, beat and stall counters of the step."""
-        width = self._chip.counter_width
+        width = self._chip.core.kind.counter_width
         cycles, beats, stalls = Signal(width), Signal(width), Signal(32)
         m.d.comb += [bank.cycles.eq(cycles), bank.beats.eq(beats), bank.loss_stalls.eq(stalls)]
         beat = pipe(m, engine.beat, 1, "beat")

@@ -259,7 +259,7 @@ class Controller(wiring.Component):
     ) -> None:
         """Evaluates one copy after the other, then updates."""
         chip = self._chip
-        banks, groups = chip.weight_banks, -(-chip.lanes // chip.loss_ways)
+        banks, groups = chip.weight_banks, chip.layout.lanes_per_way
         target_step = groups if chip.loss.record.labels else groups * self.n_outputs
 
         second = self.bank & (chip.sample_banks - 1)

@@ -69,6 +69,6 @@ def store(chip: Chip) -> Store:
 def loss_memory(chip: Chip) -> SharedMemory:
     """Losses of all evaluations; for the update unit and the loss unit."""
     return SharedMemory(
-        chip, windows(chip)["losses"], width=chip.loss_word_width, depth=chip.loss_rows,
+        chip, windows(chip)["losses"], width=chip.loss_word, depth=chip.loss_rows,
         columns=chip.loss_columns, readers=2, writers=2,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Any
 
+from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.files import write_atomic
 from zerotrain.spec.formats import QFormat
@@ -46,10 +47,6 @@ _ENUMS: dict[str, type[IntEnum] | type[IntFlag]] = {
     "baseline": Baseline,
     "update": UpdateRule,
 }
-
-
-def _bits(n: int) -> int:
-    return max(1, (n - 1).bit_length())
 
 
 def _constants(chip: Chip) -> dict[str, int]:
@@ -158,7 +155,7 @@ def _window_lines(window: Window) -> list[str]:
 
 def _layout_functions(chip: Chip) -> list[str]:
     """C functions for the windows whose word order is not the obvious one."""
-    sample_bits, target_bits = _bits(chip.sample_depth), _bits(chip.target_depth)
+    sample_bits, target_bits = address_bits(chip.sample_depth), address_bits(chip.target_depth)
     bank_bits = chip.sample_banks - 1
     return [
         "/* Byte offset of one input of one sample: sample s of a batch is in lane s % lanes of",
@@ -178,7 +175,7 @@ def _layout_functions(chip: Chip) -> list[str]:
         "{",
         "    uint32_t lane = sample % ZEROTRAIN_LANES, pass = sample / ZEROTRAIN_LANES;",
         "    uint32_t way = lane % ZEROTRAIN_LOSS_WAYS;",
-        f"    uint32_t per_way = {-(-chip.lanes // chip.loss_ways)}u;",
+        f"    uint32_t per_way = {chip.layout.lanes_per_way}u;",
         "    uint32_t row = (pass * per_way + lane / ZEROTRAIN_LOSS_WAYS) * n_targets + target;",
         f"    uint32_t word = (way << {target_bits + bank_bits}) | (bank << {target_bits}) | row;",
         "    return ZEROTRAIN_TARGETS_BASE + 4u * word;",

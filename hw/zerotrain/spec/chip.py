@@ -10,9 +10,12 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from zerotrain.spec.batch import BatchLayout
+from zerotrain.spec.choices import Cge, Core, Place, Store
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
-from zerotrain.spec.losses import Loss
+from zerotrain.spec.network import Loss
+from zerotrain.spec.timing import LossTiming, SerialLossTiming, SweptLossTiming, Timing
 
 __all__ = ["COMMON_PART", "Cge", "Chip", "Core", "Store"]
 
@@ -21,29 +24,6 @@ COMMON_PART = 4
 
 #: Most lanes of a group: 18 words of any width fill whole columns of ECP5's 18-bit block RAM.
 _GROUP_LANES = 18
-
-
-class Cge(StrEnum):
-    """How a chip does CGE steps."""
-
-    NONE = "none"
-    FORWARD = "forward"
-    ENVIRONMENTS = "environments"
-
-
-class Core(StrEnum):
-    """What the lanes and what stands around them are made for."""
-
-    PIPELINED = "pipelined"
-    COMPACT = "compact"
-
-
-class Store(StrEnum):
-    """Where samples, pre-activations and the state of the training are."""
-
-    BLOCKS = "blocks"
-    SPRAM = "spram"
-    COMMON = "common"
 
 
 def _power_of_two(n: int) -> bool:
@@ -215,12 +195,12 @@ class Chip:
     @property
     def has_environments(self) -> bool:
         """Whether the chip does CGE by environments."""
-        return self.cge == Cge.ENVIRONMENTS
+        return self.cge.kind.environments
 
     @property
     def raises(self) -> bool:
         """Whether the chip does CGE by forward passes at raised parameters."""
-        return self.cge == Cge.FORWARD
+        return self.cge.kind.raises
 
     @property
     def compact(self) -> bool:
@@ -228,12 +208,35 @@ class Chip:
 
     @property
     def common(self) -> bool:
-        return self.store == Store.COMMON
+        return self.store.kind.shared
+
+    @property
+    def has_merge_unit(self) -> bool:
+        """Whether a unit of its own merges, into a second bank; otherwise the lanes do."""
+        return self.merge_depth > 0
+
+    @property
+    def timing(self) -> Timing:
+        """Times of the engine, of shared memories and of the update."""
+        return Timing.of(self.core, lanes=self.lanes, merge_unit=self.has_merge_unit)
+
+    @property
+    def loss_timing(self) -> LossTiming:
+        """Times of the loss unit."""
+        if self.serial_loss:
+            return SerialLossTiming.of(lanes=self.lanes, environments=self.has_environments)
+        exponentials = self.loss.record.exponentials
+        return SweptLossTiming(self.layout.lanes_per_way, self.loss_ways, exponentials)
+
+    @property
+    def layout(self) -> BatchLayout:
+        """Where the samples of a batch are."""
+        return BatchLayout(self.lanes, self.loss_ways, self.sample_banks)
 
     @property
     def copy_depth(self) -> int:
         """Most perturbed copies of a step: queries, or parameters that are raised."""
-        return max(self.query_depth, self.parameter_depth if self.raises else 0)
+        return max(self.query_depth, self.cge.kind.copies(self.parameter_depth) - 1)
 
     @property
     def lane_groups(self) -> list[list[int]]:
@@ -245,41 +248,19 @@ class Chip:
         return [lanes[k : k + _GROUP_LANES] for k in range(0, self.lanes, _GROUP_LANES)]
 
     @property
-    def lane_latency(self) -> int:
-        """Cycles from the memory words of a lane's last product to its result; on a compact chip,
-        to that of lane 0."""
-        return 5 if self.compact else 9
-
-    @property
-    def gap_cycles(self) -> int:
-        """Cycles without a product between two contractions, until the second can read what the
-        first wrote (``gateware/engine``): two more where that may be weights, and on a compact
-        chip the result of the last lane. Fetching goes on meanwhile; this hides the steps of a
-        loop, and its start but for two cycles."""
-        if self.compact:
-            return self.lane_latency + 1 + self.lanes
-        return (3 if self.merge_depth else 5) + self.lane_latency
-
-    @property
     def shifts(self) -> tuple[int, ...]:
         """Every right shift that a program for this chip can ask for, ascending."""
         return self.formats.shifts if self.has_environments else self.formats.forward_shifts
 
     @property
-    def weight_lead(self) -> int:
-        """Cycles by which the address of a weight goes ahead of its product's other addresses: two
-        banks of weights lie all over a large part."""
-        return 3 if self.merge_depth else 0
-
-    @property
     def weight_banks(self) -> int:
         """Banks of weights: with a merge unit, one is prepared while the lanes use the other."""
-        return 2 if self.merge_depth else 1
+        return 1 + self.has_merge_unit
 
     @property
     def sequencers(self) -> int:
         """Sequencers that read the program: the lanes', and the merge unit's."""
-        return 2 if self.merge_depth else 1
+        return 1 + self.has_merge_unit
 
     @property
     def sample_rows(self) -> int:
@@ -288,7 +269,7 @@ class Chip:
 
     @property
     def subtracts(self) -> bool:
-        """Whether merging can subtract products: CGE needs that with a shift-invariant loss."""
+        """Whether merging can subtract products: CGE needs that with the softmax loss."""
         return self.has_environments and self.loss.record.shift_invariant
 
     @property
@@ -299,16 +280,21 @@ class Chip:
     @property
     def serial_loss(self) -> bool:
         """Whether the loss unit takes one output after the other."""
-        return self.compact and self.loss.record.exponentials and self.loss_ways == 1
+        return self.core.kind.serial and self.loss.record.exponentials and self.loss_ways == 1
+
+    @property
+    def preact_place(self) -> Place:
+        """Which memory pre-activations are in. Without environments, no operand takes a word of
+        intermediates and a pre-activation at once: they then need no memory of their own."""
+        return Place.OWN if self.has_environments else self.store.kind.preact
 
     @property
     def preact_base(self) -> int:
-        """Row of the first pre-activation. Without environments, no operand takes a word of
-        intermediates and a pre-activation at once: pre-activations then are in the same memory,
-        behind the others, or behind the samples if all that is in one memory (``common``)."""
-        if self.has_environments:
-            return 0
-        return self.sample_rows if self.common else self.scratch_depth
+        """Row of the first pre-activation, behind what else is in its memory."""
+        before = {
+            Place.OWN: 0, Place.SCRATCH: self.scratch_depth, Place.COMMON: self.sample_rows
+        }  # fmt: skip
+        return before[self.preact_place]
 
     @property
     def preact_rows(self) -> int:
@@ -318,7 +304,7 @@ class Chip:
     @property
     def scratch_rows(self) -> int:
         """Rows of the scratch memory."""
-        return self.scratch_depth if self.has_environments or self.common else self.preact_rows
+        return self.preact_rows if self.preact_place == Place.SCRATCH else self.scratch_depth
 
     @property
     def training_base(self) -> int:
@@ -337,14 +323,18 @@ class Chip:
 
     @property
     def loop_counters(self) -> int:
-        """Counters of a loop. Forward passes tile one index; environments need all that a loop can
-        have."""
-        return 4 if self.has_environments else 1
+        """Counters of a loop."""
+        return self.cge.kind.loop_counters
 
     @property
     def target_rows(self) -> int:
         """Target words per loss way, of all banks."""
         return self.sample_banks * self.target_depth
+
+    @property
+    def target_width(self) -> int:
+        """Bits of a target word: a label, or a value in the format of the logits."""
+        return self.loss.record.target_width(self.formats, self.output_depth)
 
     @property
     def difference_width(self) -> int:
@@ -356,59 +346,24 @@ class Chip:
     def loss_rows(self) -> int:
         """Rows of the loss memory. On a compact chip, the update of an RGE step keeps the
         differences of its losses there, from row ``query_depth + 1`` on."""
-        rows = 2 * self.query_depth + 1 if self.compact else 0
-        return max(self.evaluation_depth, rows)
+        with_differences = self.core.kind.keeps_differences * (2 * self.query_depth + 1)
+        return max(self.evaluation_depth, with_differences)
 
     @property
-    def loss_word_width(self) -> int:
-        """Bits of a word of the loss memory: of a loss, or of the differences kept there too."""
-        return self.difference_width if self.compact else self.formats.loss.width
+    def loss_word(self) -> int:
+        """Bits of a row of the loss memory."""
+        kept = self.core.kind.keeps_differences
+        return self.difference_width if kept else self.formats.loss.width
 
     @property
     def loss_columns(self) -> int:
-        """Columns of the loss memory that are in SPRAM."""
-        return self.spram_columns(self.loss_rows, self.loss_word_width) if self.compact else 0
-
-    @property
-    def counter_width(self) -> int:
-        """Bits of the counters of cycles and beats. 32 hold some minutes of the clock of a small
-        part: longer than its longest step."""
-        return 32 if self.compact else 48
+        """Columns of the loss memory that are in SPRAM: where differences make it a large one."""
+        kept = self.core.kind.keeps_differences
+        return self.spram_columns(self.loss_rows, self.loss_word) if kept else 0
 
     def spram_columns(self, depth: int, width: int) -> int:
-        """Columns of a memory of parameters, momentum or losses that are in SPRAM.
-
-        A block RAM has 256 rows: what fits there saves nothing. There are few SPRAMs, 16 columns
-        each, so that at most 8 columns that are left over are in block RAM.
-        """
-        if self.store == Store.BLOCKS or depth <= 256:
-            return 0
-        rest = width % 16
-        return width - rest if rest <= 8 else width
-
-    def loss_cycles(self, n_outputs: int) -> int:
-        """Cycles that the loss unit needs for each evaluation of CGE, all lanes in use.
-
-        A way takes an output of one lane per cycle. Where a loss takes logarithms, those of all
-        ways follow one another, one per cycle: a single way leaves a cycle between lanes for it,
-        several take at least as many cycles as there are ways. At most two evaluations are
-        under way, so that very short ones also wait for their losses.
-        """
-        groups = -(-self.lanes // self.loss_ways)
-        if not self.loss.record.exponentials:
-            return groups * n_outputs
-        single = self.loss_ways == 1
-        turns = groups * (n_outputs + 1 if single else max(n_outputs, self.loss_ways))
-        latency = 36 + (n_outputs if single else 0)
-        return max(turns, (turns + latency) // 2)
-
-    def serial_loss_cycles(self, n_outputs: int) -> int:
-        """Most cycles that a serial loss unit needs for an evaluation of a pass: of an output, 2
-        for the maximum and 17 for its exponential, or 23 where that is shifted far; the logarithm
-        takes 62. With environments, exponentials are shifted further, and the logarithm begins
-        further up."""
-        output, logarithm = (36, 100) if self.has_environments else (25, 62)
-        return self.lanes * (output * n_outputs + logarithm) + 4
+        """Columns of a memory of parameters, momentum or losses that are in SPRAM."""
+        return self.store.kind.spram_columns(depth, width)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

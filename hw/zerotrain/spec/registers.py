@@ -8,7 +8,8 @@ running step does not use can be written at any time.
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-from zerotrain.spec.chip import Cge, Chip
+from zerotrain.spec.batch import address_bits
+from zerotrain.spec.chip import Chip
 
 __all__ = [
     "IDENTIFIER", "REGISTERS", "VERSION", "Baseline", "Command", "Error", "Register", "Saturation",
@@ -30,7 +31,7 @@ class Command(IntEnum):
 
 def commands(chip: Chip) -> tuple[Command, ...]:
     """The commands that a chip knows."""
-    return tuple(c for c in Command if c and (chip.cge != Cge.NONE or c != Command.CGE))
+    return tuple(c for c in Command if c and (c != Command.CGE or chip.cge.kind.steps))
 
 
 class Status(IntFlag):
@@ -163,11 +164,6 @@ class Window:
     doc: str
 
 
-def _bits(n: int) -> int:
-    """Address bits of n items."""
-    return max(1, (n - 1).bit_length())
-
-
 def windows(chip: Chip) -> dict[str, Window]:
     """Every window of a chip, by name.
 
@@ -183,22 +179,21 @@ def windows(chip: Chip) -> dict[str, Window]:
       B = bits of target_depth, L likewise.
     """
     f = chip.formats
-    target_width = chip.loss.record.target_width(f, chip.output_depth)
-    bank = chip.sample_banks - 1
+    layout = chip.layout
     sizes = [
         ("parameters", chip.parameter_depth, f.weight.width, True, "parameters theta"),
         ("momentum", chip.parameter_depth, f.momentum.width, True, "momentum words"),
         ("program", 2 * chip.program_depth, 32, False, "contraction program"),
         ("losses", chip.evaluation_depth, f.loss.width, True, "loss of every evaluation"),
-        ("samples", chip.lanes << _bits(chip.sample_depth) + bank, f.input.width, True,
+        ("samples", layout.bus_words(chip.lanes, chip.sample_depth), f.input.width, True,
          "input samples"),
-        ("targets", chip.loss_ways << _bits(chip.target_depth) + bank, target_width,
-         not chip.loss.record.labels, "labels or target values"),
+        ("targets", layout.bus_words(chip.loss_ways, chip.target_depth),
+         chip.target_width, not chip.loss.record.labels, "labels or target values"),
     ]  # fmt: skip
     out: dict[str, Window] = {}
-    end = 4 << _bits(len(REGISTERS))
+    end = 4 << address_bits(len(REGISTERS))
     for name, words, width, signed, doc in sizes:
-        size = 4 << _bits(words)
+        size = 4 << address_bits(words)
         base = -(-end // size) * size
         out[name] = Window(name, base, words, width, signed, doc)
         end = base + size

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, rge_step
 from zerotrain.golden.tt import Groups
+from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Network
 from zerotrain.spec.registers import (
@@ -149,7 +150,7 @@ class GoldenChip:
         if window.name not in depths:
             return np.ones(count, np.bool_)
         depth = depths[window.name]
-        return np.arange(first, first + count) % _bank_words(depth) < depth
+        return np.arange(first, first + count) % (1 << address_bits(depth)) < depth
 
     def _note_missing(self, backed: NDArray[np.bool_]) -> None:
         if not backed.all():
@@ -281,12 +282,11 @@ class GoldenChip:
                 f"A step has 1 pass or more and 1 to {chip.lanes} lanes in the last pass, not "
                 f"{r['passes']} and {r['last_lanes']}"
             )
-        batch = (r["passes"] - 1) * chip.lanes + r["last_lanes"]
-        lane, turn = np.arange(batch)[:, None] % chip.lanes, np.arange(batch)[:, None] // chip.lanes
-        per_way = -(-chip.lanes // chip.loss_ways)
-        sample_row = turn * network.n_inputs + np.arange(network.n_inputs)
-        target_row = turn * per_way + lane // chip.loss_ways
-        target_row = target_row * network.n_targets + np.arange(network.n_targets)
+        layout = chip.layout
+        batch = layout.batch(r["passes"], r["last_lanes"])
+        sample = np.arange(batch)[:, None]
+        sample_row = layout.sample_row(sample, network.n_inputs) + np.arange(network.n_inputs)
+        target_row = layout.target_row(sample, network.n_targets) + np.arange(network.n_targets)
         for name, row, depth in (
             ("sample", sample_row, chip.sample_depth),
             ("target", target_row, chip.target_depth),
@@ -296,8 +296,8 @@ class GoldenChip:
                     f"A batch of {batch} needs {row.max() + 1} rows of the {name} memory, which "
                     f"has {depth} ({name}_depth)"
                 )
-        x = self._rows("samples", lane, sample_row, chip.sample_depth)
-        targets = self._rows("targets", lane % chip.loss_ways, target_row, chip.target_depth)
+        x = self._rows("samples", layout.lane(sample), sample_row, chip.sample_depth)
+        targets = self._rows("targets", layout.way(sample), target_row, chip.target_depth)
         if network.loss.record.labels:
             targets = targets[:, 0]
             if targets.max() >= network.n_outputs:
@@ -308,11 +308,5 @@ class GoldenChip:
 
     def _rows(self, name: str, lane: Ints, row: Ints, depth: int) -> Ints:
         """Words of one bank of samples or targets: lane (or way) and row of each."""
-        banks = self.chip.sample_banks
-        bank = self._registers["bank"] if banks == 2 else 0
-        return self._memories[name][(banks * lane + bank) * _bank_words(depth) + row]
-
-
-def _bank_words(depth: int) -> int:
-    """Words of the address range of one bank of samples or targets."""
-    return 1 << max(1, (depth - 1).bit_length())
+        bank = self._registers["bank"] * (self.chip.sample_banks - 1)
+        return self._memories[name][self.chip.layout.bus_word(lane, bank, depth) + row]

@@ -6,8 +6,9 @@ from typing import Any
 from zerotrain.bench.routing import find_routed
 from zerotrain.bench.simulation import Simulated
 from zerotrain.bench.workload import KINDS, Workload, epoch_samples
-from zerotrain.boards.catalogue import Board, Resource
+from zerotrain.boards.catalogue import Board
 from zerotrain.boards.estimate import check_fits, least_resources
+from zerotrain.boards.family import Resource
 from zerotrain.compiler.plan import StepKind
 
 __all__ = ["chip_report", "step_cycles"]

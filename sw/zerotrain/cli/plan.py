@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from zerotrain.boards.catalogue import BOARDS, Board, Resource
+from zerotrain.boards.catalogue import BOARDS, Board
 from zerotrain.boards.estimate import check_fits, least_resources
+from zerotrain.boards.family import Resource
 from zerotrain.host.session import Session
 from zerotrain.spec.chip import Cge
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from zerotrain.boards.catalogue import Board
 from zerotrain.boards.estimate import check_fits
 from zerotrain.boards.harness import HARNESS, component_ports, harness
-from zerotrain.boards.place_and_route import NOT_MODELLED, RoutedReport, place_and_route
+from zerotrain.boards.place_and_route import RoutedReport, place_and_route
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
@@ -83,4 +83,4 @@ def _print(console: Console, routed: RoutedReport) -> None:
     sites = routed.runs[routed.best_seed].utilisation
     used = ", ".join(f"{name} {n} of {of}" for name, (n, of) in sites.items() if n)
     console.print(f"Sites used: {used}.")
-    console.print(f"Not modelled: {'; '.join(NOT_MODELLED[board.family])}.")
+    console.print(f"Not modelled: {'; '.join(board.family.not_modelled)}.")

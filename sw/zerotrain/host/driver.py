@@ -205,13 +205,12 @@ class Driver:
     @property
     def max_batch(self) -> int:
         """Samples that one bank of the sample and target memories holds."""
-        chip = self.chip
-        per_way = -(-chip.lanes // chip.loss_ways)
-        passes = min(
-            chip.sample_depth // self.network.n_inputs,
-            chip.target_depth // (per_way * self.network.n_targets),
+        return self.chip.layout.max_batch(
+            sample_depth=self.chip.sample_depth,
+            target_depth=self.chip.target_depth,
+            n_inputs=self.network.n_inputs,
+            n_targets=self.network.n_targets,
         )
-        return passes * chip.lanes
 
     def load_program(self, program: Program) -> None:
         """Write a contraction program and the first row of each of its sections."""
@@ -306,20 +305,18 @@ class Driver:
         for lane in range(min(chip.lanes, len(x))):
             address = self._row_address("samples", chip.sample_depth, lane, bank)
             self.bus.write(address, x[lane :: chip.lanes].ravel())
-        passes, per_way = -(-len(x) // chip.lanes), -(-chip.lanes // chip.loss_ways)
-        # Lane l of pass p: way l % loss_ways, row (p * per_way + l // loss_ways) * n_targets.
-        padded = np.zeros((passes, per_way * chip.loss_ways, network.n_targets), np.int64)
-        sample = np.arange(len(x))
-        padded[sample // chip.lanes, sample % chip.lanes] = target_rows
-        by_way = padded.reshape(passes, per_way, chip.loss_ways, network.n_targets)
+        layout, n_targets = chip.layout, network.n_targets
+        words = np.zeros((chip.loss_ways, layout.target_words(len(x), n_targets)), np.int64)
+        sample = np.arange(len(x))[:, None]
+        row = layout.target_row(sample, n_targets) + np.arange(n_targets)
+        words[layout.way(sample), row] = target_rows
         for way in range(chip.loss_ways):
             address = self._row_address("targets", chip.target_depth, way, bank)
-            self.bus.write(address, by_way[:, :, way].ravel())
+            self.bus.write(address, words[way])
         self._batches[bank] = len(x)
 
     def _row_address(self, name: str, depth: int, lane: int, bank: int) -> int:
-        bits = max(1, (depth - 1).bit_length())
-        return self.windows[name].base + 4 * ((self.chip.sample_banks * lane + bank) << bits)
+        return self.windows[name].base + 4 * self.chip.layout.bus_word(lane, bank, depth)
 
     def _check_bank(self, bank: int) -> None:
         banks = self.chip.sample_banks
@@ -355,10 +352,10 @@ class Driver:
                 f"The chip holds {self.chip.evaluation_depth} losses per step "
                 f"(evaluation_depth), this step has {evaluations}"
             )
-        passes = -(-batch // self.chip.lanes)
+        layout = self.chip.layout
         values = {
-            "passes": passes,
-            "last_lanes": batch - (passes - 1) * self.chip.lanes,
+            "passes": layout.passes(batch),
+            "last_lanes": layout.last_lanes(batch),
             "bank": bank,
         }
         words = [int(values.get(n, getattr(settings, n, 0))) for n in _STEP_REGISTERS]

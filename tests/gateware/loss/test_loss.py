@@ -313,7 +313,7 @@ def test_one_after_the_other(seed: int, cge: bool, attach: Attach, draw_formats:
     found, found_hits, clamped, written = simulate(case, attach, seed=seed, gaps=False)
     assert (found, found_hits, clamped) == (losses, hits, bool(flags & Saturation.LOSS))
     filling = case.n_outputs * case.chip.lanes + 2
-    evaluation = filling + case.chip.serial_loss_cycles(case.n_outputs)
+    evaluation = filling + case.chip.loss_timing.cycles(case.n_outputs)
     assert written[-1] <= len(written) * evaluation
 
 
@@ -432,7 +432,7 @@ def test_rate(lanes: int, ways: int, n_outputs: int, loss: Loss, attach: Attach)
     case.passes = [draw_evaluations(rng, case.chip, n_outputs, [False] + [True] * 14)]
     found, _, _, written = simulate(case, attach, gaps=False)
     assert found == case.golden()[0]
-    expected = case.chip.loss_cycles(n_outputs)
+    expected = case.chip.loss_timing.cycles(n_outputs)
     steady = np.diff(written)[4:-2]
     # The writes of the test take one cycle per touched output, plus the reservation.
     assert steady.mean() <= expected

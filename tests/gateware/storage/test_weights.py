@@ -9,10 +9,10 @@ from amaranth.sim import Simulator
 from zerotrain.gateware.storage.weights import (
     FACTOR_LATENCY,
     WeightMemory,
-    segments,
     weight_latency,
 )
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.memories import segments
 
 
 @pytest.mark.parametrize(

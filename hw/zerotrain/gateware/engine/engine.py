@@ -33,10 +33,10 @@ class Engine(wiring.Component):
     * 2: the weight arrives;
     * the rest is the lanes' (:class:`~.lane_array.LaneArray`).
 
-    The weight memory takes 2 cycles from address to word and ``chip.weight_lead`` more, which the
+    The weight memory takes 2 cycles from address to word and ``timing.weight_lead`` more, which the
     beats and all but the weight's address wait before stage 0.
 
-    A contraction begins when the results of the one before can be read: ``chip.gap_cycles`` from
+    A contraction begins when the results of the one before can be read: ``timing.gap_cycles`` from
     the last beat of one to the first of the next, at least. Weights are the latest to be written
     and the earliest to be read, in stage 1: that is the number of the last stage. Where a merge
     unit writes the weights it is two less, since rows of the lanes' memories may be given in the
@@ -59,7 +59,7 @@ class Engine(wiring.Component):
         Lanes that hold samples; the others may not set saturation flags.
     program, weight : Out(ReadPort)
         Memories; rows as in :class:`~zerotrain.gateware.engine.sequencer.Sequencer`, a weight
-        arrives ``2 + chip.weight_lead`` cycles after its address.
+        arrives ``2 + chip.timing.weight_lead`` cycles after its address.
     weight_w, sample_w, sample_read, sample, common, logits, saturation
         Those of the lanes, see :class:`~.lane_array.LaneArray`.
     merged : In(1)
@@ -145,7 +145,7 @@ class Engine(wiring.Component):
         ]
 
         # The weight's address goes ahead of everything else.
-        ahead = chip.weight_lead
+        ahead = chip.timing.weight_lead
         weight_row = Mux(seq.beat.bias, seq.address.aux, seq.address.weight)
         m.d.comb += self.weight.addr.eq(weight_row)
         for stream in ("operand", "aux", "result"):
@@ -164,7 +164,7 @@ class Engine(wiring.Component):
 
         # One cycle from the beats to this signal, and from it to the next beat those of the
         # sequencer.
-        undrained = beats[: chip.gap_cycles - 1 - (seq.issue_latency + 1)]
+        undrained = beats[: chip.timing.gap_cycles - 1 - (seq.issue_latency + 1)]
         # Fetching a contraction takes longer than to see that it waits for merging.
         drained = Signal()
         m.d.sync += [
@@ -181,7 +181,7 @@ class Engine(wiring.Component):
         """The control word of stage 0, and that of stage 1. Each holds still until the next
         contraction's first beat, and so for all stages up to that of the results."""
         issued = seq.control
-        if self._chip.weight_lead:
+        if self._chip.timing.weight_lead:
             issued = Signal(CONTROL, reset_less=True)
             with m.If(seq.beat.valid):
                 m.d.sync += issued.eq(seq.control)

@@ -87,7 +87,7 @@ class Lane(wiring.Component):
     """Select, multiply, accumulate, requantise.
 
     One product per cycle; those of a sum follow one another without a pause. The result of a sum is
-    in ``result`` ``chip.lane_latency`` = 9 cycles after the words of its last product were
+    in ``result`` ``timing.lane_latency`` = 9 cycles after the words of its last product were
     presented. Stages:
 
     0. words arrive; ``takes``, ``constant`` (zero where the operand has none);

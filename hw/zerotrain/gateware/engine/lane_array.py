@@ -40,8 +40,8 @@ class LaneArray(wiring.Component, ABC):
     differ in the stage in which they do it.
 
     Stages are those of a beat; stage k is k cycles after its addresses left the sequencer. The
-    first result of a beat's sum is there in stage ``word_stage + chip.lane_latency``. ``stages``
-    beats are on their way at most.
+    first result of a beat's sum is there in stage ``word_stage + chip.timing.lane_latency``.
+    ``stages`` beats are on their way at most.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class LaneArray(wiring.Component, ABC):
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
-        self.result_stage = self.word_stage + chip.lane_latency
+        self.result_stage = self.word_stage + chip.timing.lane_latency
         self.stages = self.result_stage + 2
         f, bits, rows = chip.formats, operand_bits(chip), address_bits(chip.sample_rows)
         super().__init__(

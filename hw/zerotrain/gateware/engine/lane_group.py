@@ -65,7 +65,7 @@ class LaneGroup(wiring.Component):
     * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result. Rows given one
       cycle later are answered with the written word.
 
-    Results are there ``chip.lane_latency`` stages after ``WORD_STAGE``, ``clamped`` one later.
+    Results are there ``timing.lane_latency`` stages after ``WORD_STAGE``, ``clamped`` one later.
 
     No word that is used was read in the cycle in which it was written: contractions are kept apart,
     and the host does not read samples while it writes them.

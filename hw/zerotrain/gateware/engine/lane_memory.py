@@ -7,12 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.storage.memory import address_bits
+from zerotrain.spec.memories import PART_LANES
 
 __all__ = ["LaneMemory"]
-
-#: Lanes whose words have block RAM and address registers of their own: words of any even width of
-#: nine lanes fill whole blocks of ECP5's.
-_PART = 9
 
 
 class LaneMemory(wiring.Component):
@@ -68,7 +65,7 @@ class LaneMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        part = self._lanes if self._apart else _PART
+        part = self._lanes if self._apart else PART_LANES
         words: list[Value] = []
         for first in range(0, self._lanes, part):
             words.append(self._part(m, first, min(first + part, self._lanes)))

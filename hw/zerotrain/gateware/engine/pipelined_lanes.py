@@ -125,7 +125,7 @@ class PipelinedLanes(LaneArray):
 
     def _flags(self, m: Module, groups: list[LaneGroup]) -> None:
         """Flags, in the last stage. By now, the next contraction may have begun."""
-        last, behind = self.beats[-1], self.stages - 1 - self._chip.gap_cycles
+        last, behind = self.beats[-1], self.stages - 1 - self._chip.timing.gap_cycles
         result = pipe(m, self.control.result, behind, "result", reset_less=True)
         flagged = Signal()
         m.d.comb += flagged.eq(last.valid & last.last)

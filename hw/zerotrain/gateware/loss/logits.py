@@ -116,7 +116,7 @@ class LogitSweep(wiring.Component):
         self._twice = twice
         self._outputs_per_row = outputs_per_row
         self._kept_width = kept_width
-        self._groups = -(-chip.lanes // chip.loss_ways)
+        self._groups = chip.layout.lanes_per_way
         self._buffers = [LogitBuffer(chip, self._groups) for _ in range(chip.loss_ways)]
         self.latency = self._buffers[0].latency
         rows = range(chip.target_rows)

@@ -94,10 +94,10 @@ class LossUnit(wiring.Component):
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
-        self._groups = -(-chip.lanes // chip.loss_ways)
+        self._groups = chip.layout.lanes_per_way
         f, rows = chip.formats, range(chip.target_rows)
         evaluations = address_bits(chip.evaluation_depth)
-        self._target_width = chip.loss.record.target_width(f, chip.output_depth)
+        self._target_width = chip.target_width
         loss = signed(f.loss.width)
         counted = range(chip.target_depth * chip.loss_ways + 1)
         super().__init__(
@@ -134,8 +134,9 @@ class LossUnit(wiring.Component):
 class SweptLoss(LossUnit):
     """Common part of the loss units that take an output of every way in each cycle.
 
-    Throughput: one evaluation of differences in ``chip.loss_cycles(n_outputs)`` cycles. Evaluations
-    follow one another without a pause, but none begins before a base evaluation is complete.
+    Throughput: one evaluation of differences in ``chip.loss_timing.cycles(n_outputs)`` cycles.
+    Evaluations follow one another without a pause, but none begins before a base evaluation is
+    complete.
 
     Parameters
     ----------
@@ -247,7 +248,7 @@ class SweptLoss(LossUnit):
 
     @abstractmethod
     def _turns(self) -> Value:
-        """Cycles per group of the sweep, as in ``chip.loss_cycles``."""
+        """Cycles per group of the sweep, as in ``chip.loss_timing``."""
 
 
 class SoftmaxLoss(SweptLoss):

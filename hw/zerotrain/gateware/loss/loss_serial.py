@@ -101,7 +101,7 @@ class SerialSoftmaxLoss(LossUnit):
     The buffer of logits is one word wide, and so is what the engine writes. The engine waits until
     an evaluation is done.
 
-    Cycles: at most ``chip.serial_loss_cycles(n_outputs)`` for a pass with all lanes in use.
+    Cycles: at most ``chip.loss_timing.cycles(n_outputs)`` for a pass with all lanes in use.
     """
 
     #: Kinds of words that the buffer holds: logits.

@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import Chip
 
 __all__ = [
@@ -16,23 +17,18 @@ __all__ = [
 ]  # fmt: skip
 
 
-def address_bits(depth: int) -> int:
-    """Address bits of a memory of ``depth`` words; at least one."""
-    return max(1, (depth - 1).bit_length())
-
-
 def read_latency(chip: Chip) -> int:
     """Cycles from an address to its word in the memories that units share.
 
     The address is registered behind the choice among the units, the word inside the block RAM, on
     chips where that is so (:func:`crossing`).
     """
-    return 2 * crossing(chip) + 1
+    return chip.timing.read_latency
 
 
 def crossing(chip: Chip) -> int:
     """Registers on the way from a unit to a memory, or back: one, on a compact chip none."""
-    return 0 if chip.compact else 1
+    return chip.timing.read_latency // 2
 
 
 class ReadPort(wiring.Signature):

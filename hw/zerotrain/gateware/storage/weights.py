@@ -8,30 +8,17 @@ from amaranth.lib.wiring import In
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.storage.memory import ReadPort, WritePort, add_memory, address_bits
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.memories import segments
 
 __all__ = ["FACTOR_LATENCY", "WeightMemory", "weight_latency"]
 
-#: Words of ECP5's block RAM at 16 to 18 bits.
-_BLOCK = 1024
 #: Cycles from the address of a factor to its word.
 FACTOR_LATENCY = 4
 
 
 def weight_latency(chip: Chip) -> int:
     """Cycles from the address of a weight to its word."""
-    return 2 + chip.weight_lead
-
-
-def segments(depth: int) -> list[int]:
-    """Depths of the memories that a large one is made of, each a power of two of blocks but the
-    last. In those, block RAM holds a few bits of all words, and none is multiplexed; between them,
-    the leading address bits decide. It takes no more blocks than one memory of full words."""
-    blocks, parts = -(-depth // _BLOCK), []
-    while blocks:
-        parts.append(_BLOCK << (blocks.bit_length() - 1))
-        blocks -= parts[-1] // _BLOCK
-    parts[-1] -= sum(parts) - depth
-    return parts
+    return 2 + chip.timing.weight_lead
 
 
 class WeightMemory(wiring.Component):

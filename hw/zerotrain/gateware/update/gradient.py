@@ -17,6 +17,7 @@ from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits,
 from zerotrain.gateware.update.lfsr import lfsr_next
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, register
+from zerotrain.spec.timing import CGE_PERIOD, RGE_PERIOD
 
 __all__ = ["CompactGradient", "Gradient", "PipelinedGradient"]
 
@@ -124,8 +125,7 @@ class Gradient(wiring.Component):
     """
 
     #: Least cycles between two parameters, see :class:`~zerotrain.gateware.update.update.Update`.
-    CGE_PERIOD = 7
-    RGE_PERIOD = 10
+    CGE_PERIOD, RGE_PERIOD = CGE_PERIOD, RGE_PERIOD
 
     start: Signal
     cge: Signal

@@ -7,6 +7,7 @@ from zerotrain.gateware.update.gradient import CompactGradient
 from zerotrain.gateware.update.update import Update
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, UpdateRule
+from zerotrain.spec.timing import SERIAL_UPDATE_CYCLES
 
 __all__ = ["SerialUpdate"]
 
@@ -26,7 +27,7 @@ class SerialUpdate(Update):
     """
 
     #: Of one parameter, besides those of the shifts.
-    CYCLES = 27
+    CYCLES = SERIAL_UPDATE_CYCLES
 
     def __init__(self, chip: Chip) -> None:
         super().__init__(chip, CompactGradient(chip))
