@@ -97,7 +97,7 @@ class RegisterBank(wiring.Component):
 
     Latency, counted in cycles from the first with ``cyc & stb`` to the one with ``ack``: 1 for
     writes and ``READ_LATENCY + 4`` for reads (on a compact chip one less), so a word takes 2 cycles
-    to write and 12 to read. A setting is on its output 3 cycles after that first cycle.
+    to write and 14 to read. A setting is on its output 3 cycles after that first cycle.
 
     Parameters
     ----------
