@@ -291,12 +291,16 @@ class Config:
         entry = resources.files("zerotrain.config.presets") / f"{name}.toml"
         return cls.parse(entry.read_text(encoding="utf-8"), f"preset {name}")
 
+    @property
+    def batch(self) -> int:
+        """Samples of a step that chip and program are planned for."""
+        return self.training.batch if self.training else 32
+
     def build_chip(self, groups: Groups | None = None) -> Chip:
         """The chip that this configuration describes; with the planner's groups or the given."""
-        batch = self.training.batch if self.training else 32
         rge = self.training.rge if self.training else None
         queries = rge.queries if rge else 16
-        return self.chip.build(self.network, batch=batch, queries=queries, groups=groups)
+        return self.chip.build(self.network, batch=self.batch, queries=queries, groups=groups)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; :meth:`from_dict` reads them back to an equal configuration."""

@@ -45,8 +45,7 @@ class Session:
     def of(cls, config: Config, groups: Groups | None = None) -> "Session":
         """Plan a configuration, without building anything; ``groups`` where they are given."""
         chip = config.build_chip(groups)
-        batch = config.training.batch if config.training else chip.lanes
-        return cls(config, chip, plan(config.network, chip, batch=batch, groups=groups))
+        return cls(config, chip, plan(config.network, chip, batch=config.batch, groups=groups))
 
     @property
     def training(self) -> Training:
