@@ -7,15 +7,14 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Network
 from zerotrain.spec.step import StepSettings
 
-from .plain.fixed import Format
 from .plain.steps import Plain
 
 __all__ = ["plain_formats", "plain_model", "plain_settings"]
 
 
-def plain_formats(formats: Formats) -> dict[str, Format]:
+def plain_formats(formats: Formats) -> dict[str, tuple[int, int]]:
     values = {field.name: getattr(formats, field.name) for field in fields(formats)}
-    return {k: Format(v.width, v.frac_bits) for k, v in values.items() if isinstance(v, QFormat)}
+    return {k: (v.width, v.frac_bits) for k, v in values.items() if isinstance(v, QFormat)}
 
 
 def plain_model(

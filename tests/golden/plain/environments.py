@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from .fixed import LOGIT, MERGE, SCRATCH, Format, Tensor, contract
+from .fixed import LOGIT, MERGE, SCRATCH, Tensor, contract
 from .layer import Layer
 
 Differences = dict[int, int]  # by output, where they are not zero
@@ -10,30 +10,25 @@ Differences = dict[int, int]  # by output, where they are not zero
 
 def environments(layer: Layer, x: Sequence[int], mu_shift: int) -> list[Tensor]:
     """``mu * E_k`` of every TT-core."""
-    f, v, d, h = layer.f, layer.inputs(x), layer.d, layer.h
-    sums: dict[int, tuple[Tensor, Format]] = {}
+    fixed, v, d, h = layer.fixed, layer.inputs(x), layer.d, layer.h
+    sums: dict[int, tuple[Tensor, str]] = {}
     if d == 1:
-        one = {index: value << f["weight"].frac for index, value in v.values.items()}
+        one = {index: value << fixed.frac["weight"] for index, value in v.values.items()}
         sums[0] = Tensor(v.axes, one), layer.source
     else:
         acc, source = contract(layer.merge(h, d), v), layer.source
         for k in range(h - 1, 0, -1):
-            right, source = layer.to_tt(acc, source), f["tt"]
+            right, source = fixed.rescaled(acc, source, "tt", SCRATCH), "tt"
             sums[k] = contract(layer.merge(0, k), right), source
             acc = contract(layer.cores[k], right)
         sums[0] = acc, source
         acc, source = contract(layer.merge(0, h), v), layer.source
         for k in range(h, d - 1):
-            left, source = layer.to_tt(acc, source), f["tt"]
+            left, source = fixed.rescaled(acc, source, "tt", SCRATCH), "tt"
             sums[k] = contract(left, layer.merge(k + 1, d)), source
             acc = contract(layer.cores[k], left)
         sums[d - 1] = acc, source
-    out = []
-    for k in range(d):
-        acc, source = sums[k]
-        shift = layer.shift(source, f["delta"]) + mu_shift
-        out.append(layer.rounding.requantized(acc, shift, f["delta"].width, SCRATCH))
-    return out
+    return [fixed.rescaled(*sums[k], "delta", SCRATCH, mu_shift) for k in range(d)]
 
 
 def entry_differences(layer: Layer, x: Sequence[int], mu_shift: int) -> Iterator[Differences]:
@@ -49,30 +44,28 @@ def entry_differences(layer: Layer, x: Sequence[int], mu_shift: int) -> Iterator
                 where = at | dict(zip(axes, rest, strict=True))
                 dy[layer.outputs.index(tuple(where[axis] for axis in layer.names("i")))] = value
             yield dy
-    for i in range(len(layer.bias or ())):
-        yield {i: 1 << (layer.f["delta"].frac - mu_shift)}
+    for i in range(len(layer.bias)):
+        yield {i: 1 << (layer.fixed.frac["delta"] - mu_shift)}
 
 
 def relative_weights(layer: Layer) -> Tensor:
     """``W'``."""
-    sums, weight = layer.merged_sums(0, layer.d), layer.f["weight"]
-    less = {}
+    sums, less = layer.merged_sums(0, layer.d), {}
     for index, acc in sums.values.items():
         first = (0 if axis[0] == "i" else k for axis, k in zip(sums.axes, index, strict=True))
         less[index] = acc - sums.values[tuple(first)]
-    return layer.rounding.requantized(Tensor(sums.axes, less), weight.frac, weight.width, MERGE)
+    return layer.fixed.rescaled(Tensor(sums.axes, less), "weight", "weight", MERGE)
 
 
 def lift(layer: Layer, upper: Layer, w: Tensor, y: Sequence[int], dy: Differences) -> Differences:
     """The differences of layer l+1's outputs from those of layer l's pre-activations."""
-    s, dh = layer.f["delta"].frac - layer.f["preact"].frac, {}
+    dh, s = {}, layer.fixed.frac["delta"] - layer.fixed.frac["preact"]
     for i, value in dy.items():
-        moved = layer.activate((y[i] << s) + value) - layer.activate(y[i] << s)
-        dh[upper.columns[i]] = moved
-    target, flag = (layer.f["dlogit"], LOGIT) if upper.last else (layer.f["delta"], SCRATCH)
+        before = y[i] << s
+        dh[upper.columns[i]] = layer.activate(before + value) - layer.activate(before)
+    target, flag = ("dlogit", LOGIT) if upper.last else ("delta", SCRATCH)
     sums = contract(w, Tensor(upper.names("j"), dh))
-    shift = layer.shift(layer.f["delta"], target)
-    lifted = layer.rounding.requantized(sums, shift, target.width, flag)
+    lifted = layer.fixed.rescaled(sums, "delta", target, flag)
     return dict(enumerate(lifted.listed(upper.names("i"))))
 
 
@@ -81,8 +74,7 @@ def output_differences(
     mu_shift: int, *, softmax: bool,
 ) -> Iterator[list[int]]:  # fmt: skip
     """``dz`` of every parameter, from the inputs and pre-activations of all layers."""
-    last = layers[-1]
-    dlogit, delta, width = last.f["dlogit"], last.f["delta"], last.f["logit"].width
+    fixed = layers[-1].fixed
     above = [
         relative_weights(layer) if softmax and layer.last and layer.d >= 2
         else layer.merge(0, layer.d)
@@ -90,12 +82,9 @@ def output_differences(
     ]  # fmt: skip
     for n, layer in enumerate(layers):
         for dy in entry_differences(layer, xs[n], mu_shift):
-            dz = dy
             for k in range(n, len(above)):
-                dz = lift(layers[k], layers[k + 1], above[k], ys[k], dz)
+                dy = lift(layers[k], layers[k + 1], above[k], ys[k], dy)
             if layer.last:
-                shift = last.shift(delta, dlogit)
-                for c, value in dy.items():
-                    acc = value << last.f["weight"].frac
-                    dz[c] = last.rounding.requantize(acc, shift, width, LOGIT)
-            yield [dz.get(c, 0) for c in range(len(ys[-1]))]
+                sums = {c: value << fixed.frac["weight"] for c, value in dy.items()}
+                dy = {c: fixed.rescale(acc, "delta", "dlogit", LOGIT) for c, acc in sums.items()}
+            yield [dy.get(c, 0) for c in range(len(ys[-1]))]

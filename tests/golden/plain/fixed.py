@@ -1,22 +1,14 @@
 """Section 1: rounding, saturation, flags; and tensors of integers."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
 
 Axes = tuple[str, ...]
 Index = tuple[int, ...]
 
 PERTURB, MERGE, SCRATCH, PREACT, LOGIT, LOSS, GRADIENT, PARAMETER = (1 << bit for bit in range(8))
-
-
-class Format(NamedTuple):
-    """Bits, sign included, and fraction bits."""
-
-    width: int
-    frac: int
 
 
 def round_half_up(acc: int, shift: int) -> int:
@@ -57,21 +49,28 @@ def contract(left: Tensor, right: Tensor) -> Tensor:
     return Tensor(left_axes + right_axes, dict(sums))
 
 
-class Rounding:
-    """Clamps and remembers what kind of value was clamped."""
+class Arithmetic:
+    """Formats by role, ``(width, fraction bits)``, and the flags of all that was clamped."""
 
-    def __init__(self) -> None:
+    def __init__(self, formats: Mapping[str, tuple[int, int]]) -> None:
+        self.width = {role: width for role, (width, _) in formats.items()}
+        self.frac = {role: frac for role, (_, frac) in formats.items()}
         self.flags = 0
 
-    def saturate(self, x: int, width: int, flag: int) -> int:
-        clamped = min(max(x, -(1 << (width - 1))), (1 << (width - 1)) - 1)
-        if clamped != x:
-            self.flags |= flag
+    def saturate(self, x: int, role: str, flag: int) -> int:
+        top = 1 << (self.width[role] - 1)
+        clamped = min(max(x, -top), top - 1)
+        self.flags |= flag if clamped != x else 0
         return clamped
 
-    def requantize(self, acc: int, shift: int, width: int, flag: int) -> int:
-        return self.saturate(round_half_up(acc, shift), width, flag)
+    def requantize(self, acc: int, shift: int, role: str, flag: int) -> int:
+        return self.saturate(round_half_up(acc, shift), role, flag)
 
-    def requantized(self, sums: Tensor, shift: int, width: int, flag: int) -> Tensor:
-        values = {i: self.requantize(acc, shift, width, flag) for i, acc in sums.values.items()}
-        return Tensor(sums.axes, values)
+    def rescale(self, acc: int, source: str, role: str, flag: int, more: int = 0) -> int:
+        """A sum of weights times words of format ``source``, shifted by ``more`` besides."""
+        shift = self.frac["weight"] + self.frac[source] - self.frac[role] + more
+        return self.requantize(acc, shift, role, flag)
+
+    def rescaled(self, sums: Tensor, source: str, role: str, flag: int, more: int = 0) -> Tensor:
+        found = {i: self.rescale(x, source, role, flag, more) for i, x in sums.values.items()}
+        return Tensor(sums.axes, found)

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from .fixed import LOGIT, MERGE, PREACT, SCRATCH, Axes, Format, Rounding, Tensor, contract
-
-Formats = Mapping[str, Format]
+from .fixed import LOGIT, MERGE, PREACT, SCRATCH, Arithmetic, Axes, Tensor, contract
 
 
 class Layer:
@@ -14,16 +12,15 @@ class Layer:
 
     def __init__(
         self, shape: Mapping[str, Any], groups: Sequence[int], theta: Iterator[int],
-        formats: Formats, rounding: Rounding, *, first: bool, last: bool,
+        fixed: Arithmetic, *, first: bool, last: bool,
     ) -> None:  # fmt: skip
         self.n, self.m = shape["in_modes"], shape["out_modes"]
         self.d, self.groups, self.last = len(self.n), groups, last
         self.h = self.d // 2
         self.columns, self.outputs = (list(product(*map(range, x))) for x in (self.n, self.m))
         self.relu = shape["activation"] == "relu"
-        self.f, self.rounding = formats, rounding
-        self.source = formats["input" if first else "preact"]
-        self.target, self.flag = (formats["logit"], LOGIT) if last else (formats["preact"], PREACT)
+        self.fixed, self.source = fixed, "input" if first else "preact"
+        self.target, self.flag = ("logit", LOGIT) if last else ("preact", PREACT)
         r = [1, *shape["ranks"], 1]
         self.cores = []
         for k in range(self.d):
@@ -33,7 +30,7 @@ class Layer:
             indices = product(*(range(size[x]) for x in stored))
             axes = tuple(name[x] for x in stored)
             self.cores.append(Tensor(axes, {index: next(theta) for index in indices}))
-        self.bias = [next(theta) for _ in self.outputs] if shape["bias"] else None
+        self.bias = [next(theta) for _ in self.outputs] if shape["bias"] else []
 
     def names(self, letter: str) -> Axes:
         """Names of the layer's axes: ``i`` outputs, ``j`` inputs."""
@@ -46,15 +43,7 @@ class Layer:
     def merge(self, lo: int, hi: int) -> Tensor:
         if hi - lo == 1:
             return self.cores[lo]
-        weight = self.f["weight"]
-        return self.rounding.requantized(self.merged_sums(lo, hi), weight.frac, weight.width, MERGE)
-
-    def shift(self, source: Format, target: Format) -> int:
-        return self.f["weight"].frac + source.frac - target.frac
-
-    def to_tt(self, sums: Tensor, source: Format) -> Tensor:
-        tt = self.f["tt"]
-        return self.rounding.requantized(sums, self.shift(source, tt), tt.width, SCRATCH)
+        return self.fixed.rescaled(self.merged_sums(lo, hi), "weight", "weight", MERGE)
 
     def inputs(self, x: Sequence[int]) -> Tensor:
         return Tensor(self.names("j"), dict(zip(self.columns, x, strict=True)))
@@ -66,12 +55,11 @@ class Layer:
             sums = contract(self.merge(hi - size, hi), v)
             hi -= size
             if hi > 0:
-                v, source = self.to_tt(sums, source), self.f["tt"]
-        out, shift = [], self.shift(source, self.target)
-        for i, acc in enumerate(sums.listed(self.names("i"))):
-            total = acc + (self.bias[i] << source.frac if self.bias else 0)
-            out.append(self.rounding.requantize(total, shift, self.target.width, self.flag))
-        return out
+                v, source = self.fixed.rescaled(sums, source, "tt", SCRATCH), "tt"
+        totals = sums.listed(self.names("i"))
+        for i, bias in enumerate(self.bias):
+            totals[i] += bias << self.fixed.frac[source]
+        return [self.fixed.rescale(acc, source, self.target, self.flag) for acc in totals]
 
     def activate(self, y: int) -> int:
         return max(y, 0) if self.relu else y

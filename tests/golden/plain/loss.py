@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from math import isqrt
 
-from .fixed import LOSS, Rounding
-from .layer import Formats
+from .fixed import LOSS, Arithmetic
 
 LOG2E, LN2 = 5909, 45426
 
@@ -33,19 +32,17 @@ def _between(table: list[int], k: int, r: int) -> int:
     return table[k] + (((table[k + 1] - table[k]) * r) >> 12)
 
 
-def _fine(z: Sequence[int], dz: Sequence[int] | None, f: Formats, bits: int) -> list[int]:
-    dz = dz or [0] * len(z)
-    return [
-        (a << (bits - f["logit"].frac)) + (b << (bits - f["dlogit"].frac))
-        for a, b in zip(z, dz, strict=True)
-    ]
+def _fine(z: Sequence[int], dz: Sequence[int] | None, fixed: Arithmetic, bits: int) -> list[int]:
+    left, right = bits - fixed.frac["logit"], bits - fixed.frac["dlogit"]
+    pairs = zip(z, dz or [0] * len(z), strict=True)
+    return [(a << left) + (b << right) for a, b in pairs]
 
 
 def softmax_loss(
-    z: Sequence[int], label: int, f: Formats, rounding: Rounding, dz: Sequence[int] | None = None
+    z: Sequence[int], label: int, fixed: Arithmetic, dz: Sequence[int] | None = None
 ) -> int:
     """Of logits z, and of z and dz with the reference of z alone."""
-    u, ref, total = _fine(z, dz, f, 20), max(_fine(z, None, f, 20)), 0
+    u, ref, total = _fine(z, dz, fixed, 20), max(_fine(z, None, fixed, 20)), 0
     for value in u:
         t = ((value - ref) * LOG2E) >> 14
         i, fraction = t >> 18, t & (2**18 - 1)
@@ -53,7 +50,7 @@ def softmax_loss(
         total += m << i if i >= 0 else m >> -i
     if total > 2**32 - 1:
         total = 2**32 - 1
-        rounding.flags |= LOSS
+        fixed.flags |= LOSS
     n = total.bit_length() - 1
     q = (total << (31 - n)) & (2**31 - 1)
     lg = ((n - 20) << 20) + _between(LOG2, q >> 25, (q >> 13) & 4095)
@@ -61,15 +58,15 @@ def softmax_loss(
 
 
 def squared_error(
-    z: Sequence[int], targets: Sequence[int], f: Formats, dz: Sequence[int] | None = None
+    z: Sequence[int], targets: Sequence[int], fixed: Arithmetic, dz: Sequence[int] | None = None
 ) -> int:
     errors = [a - b for a, b in zip(z, targets, strict=True)]
-    return sum((d * d) >> 14 for d in _fine(errors, dz, f, 17))
+    return sum((d * d) >> 14 for d in _fine(errors, dz, fixed, 17))
 
 
-def batch_loss(losses: Sequence[int], lanes: int, f: Formats, rounding: Rounding) -> int:
+def batch_loss(losses: Sequence[int], lanes: int, fixed: Arithmetic) -> int:
     total = 0
     for start in range(0, len(losses), lanes):
         total += sum(losses[start : start + lanes])
-        total = rounding.saturate(total, f["loss"].width, LOSS)
+        total = fixed.saturate(total, "loss", LOSS)
     return total

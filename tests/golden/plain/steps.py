@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .environments import output_differences
-from .fixed import GRADIENT, PARAMETER, PERTURB, Rounding, round_half_up
-from .layer import Formats, Layer
+from .fixed import GRADIENT, PARAMETER, PERTURB, Arithmetic, round_half_up
+from .layer import Layer
 from .loss import batch_loss, softmax_loss, squared_error
 
 TAPS = {32: (22, 2, 1), 33: (20,), 40: (38, 21, 19), 48: (47, 21, 20), 64: (63, 61, 60)}
@@ -32,44 +32,28 @@ def first_state(seed: int, degree: int) -> int:
     return (z ^ (z >> 31)) % 2**degree or 1
 
 
-class Plain:
+class Plain(Arithmetic):
     """Steps of one network.
 
-    Parameters
-    ----------
-    network : mapping
-        ``loss``, and ``layers`` with ``in_modes``, ``out_modes``, ``ranks``, ``bias`` and
-        ``activation``.
-    formats : mapping
-        Width and fraction bits by role.
-    mu_shift : int
-        ``cge_mu_shift``.
-    groups : sequence of sequences of int
-        Sizes of the groups of TT-cores of each layer.
-    lanes, degree : int
-        Samples of a pass; of the generator.
+    ``network`` has ``loss``, and ``layers`` with ``in_modes``, ``out_modes``, ``ranks``, ``bias``
+    and ``activation``; ``formats`` has width and fraction bits of each role; ``mu_shift`` is
+    ``cge_mu_shift``, ``lanes`` the samples of a pass, ``degree`` that of the generator.
     """
 
     def __init__(
-        self, network: Mapping[str, Any], formats: Formats, mu_shift: int,
+        self, network: Mapping[str, Any], formats: Mapping[str, tuple[int, int]], mu_shift: int,
         groups: Sequence[Sequence[int]], lanes: int, degree: int,
     ) -> None:  # fmt: skip
-        self.network, self.f, self.mu_shift = network, formats, mu_shift
-        self.groups, self.lanes, self.degree = groups, lanes, degree
+        super().__init__(formats)
+        self.shapes, self.groups, self.mu_shift = network["layers"], groups, mu_shift
         self.softmax = network["loss"] == "softmax_cross_entropy"
-        self.rounding = Rounding()
-
-    @property
-    def flags(self) -> int:
-        return self.rounding.flags
+        self.lanes, self.degree = lanes, degree
 
     def layers(self, theta: Words) -> list[Layer]:
         words, last = iter(theta), len(self.groups) - 1
         return [
-            Layer(shape, groups, words, self.f, self.rounding, first=n == 0, last=n == last)
-            for n, (shape, groups) in enumerate(
-                zip(self.network["layers"], self.groups, strict=True)
-            )
+            Layer(shape, self.groups[n], words, self, first=n == 0, last=n == last)
+            for n, shape in enumerate(self.shapes)
         ]
 
     @staticmethod
@@ -84,11 +68,8 @@ class Plain:
 
     def sample_loss(self, z: Words, target: Any, dz: Words | None = None) -> int:
         if self.softmax:
-            return softmax_loss(z, target, self.f, self.rounding, dz)
-        return squared_error(z, target, self.f, dz)
-
-    def batch_loss(self, losses: Sequence[int]) -> int:
-        return batch_loss(losses, self.lanes, self.f, self.rounding)
+            return softmax_loss(z, target, self, dz)
+        return squared_error(z, target, self, dz)
 
     def evaluate(self, theta: Words, xs: list[Words], targets: list[Any]) -> tuple[int, int]:
         """The loss, and the number of correct predictions."""
@@ -96,14 +77,15 @@ class Plain:
         logits = [self.forward(layers, x)[1][-1] for x in xs]
         pairs = list(zip(logits, targets, strict=True))
         correct = sum(z.index(max(z)) == t for z, t in pairs) if self.softmax else 0
-        return self.batch_loss([self.sample_loss(z, t) for z, t in pairs]), correct
+        losses = [self.sample_loss(z, t) for z, t in pairs]
+        return batch_loss(losses, self.lanes, self), correct
 
     def rge_step(
         self, s: Settings, theta: Words, momentum: Words, state: int, xs: list[Words],
         targets: list[Any],
     ) -> tuple[Words, Words, int, Words]:  # fmt: skip
         """New theta, momentum and generator state; losses."""
-        base, n, width = s["baseline"] == 0, s["queries"], self.f["weight"].width
+        base, n = s["baseline"] == 0, s["queries"]
         losses = [self.evaluate(theta, xs, targets)[0]] if base else []
         bits: list[Words] = []
         for _ in range(n):
@@ -112,7 +94,7 @@ class Plain:
                 bit, state = next_bit(state, self.degree)
                 moved = value + s["mu"] if bit else value - s["mu"]
                 row.append(bit)
-                copy.append(self.rounding.saturate(moved, width, PERTURB))
+                copy.append(self.saturate(moved, "weight", PERTURB))
             bits.append(row)
             losses.append(self.evaluate(copy, xs, targets)[0])
         if base:
@@ -131,14 +113,13 @@ class Plain:
             inputs, ys = self.forward(layers, x)
             dzs = output_differences(layers, inputs, ys, self.mu_shift, softmax=self.softmax)
             by_sample.append([self.sample_loss(ys[-1], target, dz) for dz in (None, *dzs)])
-        return [self.batch_loss(losses) for losses in zip(*by_sample, strict=True)]
+        return [batch_loss(row, self.lanes, self) for row in zip(*by_sample, strict=True)]
 
     def raised_losses(self, theta: Words, xs: list[Words], targets: list[Any]) -> Words:
-        weight = self.f["weight"]
+        mu = 1 << (self.frac["weight"] - self.mu_shift)
         losses = [self.evaluate(theta, xs, targets)[0]]
         for p, value in enumerate(theta):
-            raised = value + (1 << (weight.frac - self.mu_shift))
-            raised = self.rounding.saturate(raised, weight.width, PERTURB)
+            raised = self.saturate(value + mu, "weight", PERTURB)
             losses.append(self.evaluate([*theta[:p], raised, *theta[p + 1 :]], xs, targets)[0])
         return losses
 
@@ -155,16 +136,16 @@ class Plain:
     def update(
         self, s: Settings, theta: Words, momentum: Words, gradient: Words
     ) -> tuple[Words, Words]:
-        width, rounding = self.f["momentum"].width, self.rounding
         new_theta, new_momentum = [], []
         for value, old, g in zip(theta, momentum, gradient, strict=True):
-            v = rounding.requantize(g, s["gradient_shift"], width, GRADIENT)
+            v = self.requantize(g, s["gradient_shift"], "momentum", GRADIENT)
             if s["decay"]:
-                v = rounding.saturate(round_half_up(old * s["decay"], 4) + v, width, GRADIENT)
+                kept = round_half_up(old * s["decay"], 4)
+                v = self.saturate(kept + v, "momentum", GRADIENT)
             if s["update_rule"] == 0:
                 delta = round_half_up(v * s["step_mantissa"], s["step_shift"])
             else:
                 delta = s["step_mantissa"] * ((v > 0) - (v < 0))
             new_momentum.append(v)
-            new_theta.append(rounding.saturate(value - delta, self.f["weight"].width, PARAMETER))
+            new_theta.append(self.saturate(value - delta, "weight", PARAMETER))
         return new_theta, new_momentum
