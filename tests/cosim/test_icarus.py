@@ -82,7 +82,7 @@ module bench;
   end
 
   initial begin
-    #2000000 $display("access %0d of ACCESSES was not answered in time", k);
+    #500000 $display("access %0d of ACCESSES was not answered in time", k);
     $finish;
   end
 endmodule

@@ -61,11 +61,9 @@ def lift(layer: Layer, upper: Layer, w: Tensor, y: Sequence[int], dy: Difference
     """The differences of layer l+1's outputs from those of layer l's pre-activations."""
     dh, s = {}, layer.fixed.frac["delta"] - layer.fixed.frac["preact"]
     for i, value in dy.items():
-        before = y[i] << s
-        dh[upper.columns[i]] = layer.activate(before + value) - layer.activate(before)
+        dh[upper.columns[i]] = layer.activate((y[i] << s) + value) - layer.activate(y[i] << s)
     target, flag = ("dlogit", LOGIT) if upper.last else ("delta", SCRATCH)
-    sums = contract(w, Tensor(upper.names("j"), dh))
-    lifted = layer.fixed.rescaled(sums, "delta", target, flag)
+    lifted = layer.fixed.rescaled(contract(w, Tensor(upper.names("j"), dh)), "delta", target, flag)
     return dict(enumerate(lifted.listed(upper.names("i"))))
 
 

@@ -15,8 +15,8 @@ class Layer:
         fixed: Arithmetic, *, first: bool, last: bool,
     ) -> None:  # fmt: skip
         self.n, self.m = shape["in_modes"], shape["out_modes"]
-        self.d, self.groups, self.last = len(self.n), groups, last
-        self.h = self.d // 2
+        self.d, self.h = len(self.n), len(self.n) // 2
+        self.groups, self.last = groups, last
         self.columns, self.outputs = (list(product(*map(range, x))) for x in (self.n, self.m))
         self.relu = shape["activation"] == "relu"
         self.fixed, self.source = fixed, "input" if first else "preact"
@@ -27,9 +27,8 @@ class Layer:
             size = {"a": r[k], "i": self.m[k], "j": self.n[k], "b": r[k + 1]}
             name = {"a": f"r{k}", "i": f"i{k}", "j": f"j{k}", "b": f"r{k + 1}"}
             stored = "jbai" if k < self.h else "jabi"
-            indices = product(*(range(size[x]) for x in stored))
-            axes = tuple(name[x] for x in stored)
-            self.cores.append(Tensor(axes, {index: next(theta) for index in indices}))
+            values = {i: next(theta) for i in product(*(range(size[x]) for x in stored))}
+            self.cores.append(Tensor(tuple(name[x] for x in stored), values))
         self.bias = [next(theta) for _ in self.outputs] if shape["bias"] else []
 
     def names(self, letter: str) -> Axes:

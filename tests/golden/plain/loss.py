@@ -20,8 +20,7 @@ def _log2(k: int) -> int:
     for _ in range(21):
         x = x * x >> 64
         bit = x >> 65
-        x >>= bit
-        y = 2 * y + bit
+        x, y = x >> bit, 2 * y + bit
     return (y + 1) >> 1
 
 

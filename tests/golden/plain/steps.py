@@ -67,9 +67,8 @@ class Plain(Arithmetic):
         return xs, ys
 
     def sample_loss(self, z: Words, target: Any, dz: Words | None = None) -> int:
-        if self.softmax:
-            return softmax_loss(z, target, self, dz)
-        return squared_error(z, target, self, dz)
+        found = softmax_loss if self.softmax else squared_error
+        return found(z, target, self, dz)
 
     def evaluate(self, theta: Words, xs: list[Words], targets: list[Any]) -> tuple[int, int]:
         """The loss, and the number of correct predictions."""
@@ -97,10 +96,8 @@ class Plain(Arithmetic):
                 copy.append(self.saturate(moved, "weight", PERTURB))
             bits.append(row)
             losses.append(self.evaluate(copy, xs, targets)[0])
-        if base:
-            differences = [loss - losses[0] for loss in losses[1:]]
-        else:
-            differences = [n * loss - sum(losses) for loss in losses]
+        means = [n * loss - sum(losses) for loss in losses]
+        differences = [loss - losses[0] for loss in losses[1:]] if base else means
         gradient = [
             sum(d if bit else -d for d, bit in zip(differences, column, strict=True))
             for column in zip(*bits, strict=True)
@@ -128,8 +125,8 @@ class Plain(Arithmetic):
         environments: bool = True,
     ) -> tuple[Words, Words, Words]:  # fmt: skip
         """New theta and momentum; losses."""
-        found = self.environment_losses if environments else self.raised_losses
-        losses = found(theta, xs, targets)
+        find = self.environment_losses if environments else self.raised_losses
+        losses = find(theta, xs, targets)
         gradient = [loss - losses[0] for loss in losses[1:]]
         return *self.update(s, theta, momentum, gradient), losses
 
