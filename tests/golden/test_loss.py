@@ -15,11 +15,12 @@ from zerotrain.golden.loss import (
     squared_error_loss,
 )
 from zerotrain.spec.formats import Formats, QFormat
-from zerotrain.spec.network import Network, dense
 from zerotrain.spec.registers import Saturation
 
 from . import draw
-from .plain import Plain
+from .as_plain import plain_formats
+from .plain import loss as plain
+from .plain.fixed import Arithmetic
 
 ONE = 1 << 20
 
@@ -101,7 +102,7 @@ def test_squared_error_is_close() -> None:
 def test_equals_plain_integers(seed: int) -> None:
     rng = np.random.default_rng([6, seed])
     formats, outputs = draw.formats(rng), draw.pick(rng, 2, 12)
-    plain = Plain(Network((dense(1, outputs),)), formats, ((1,),), 1, 48)
+    fixed = Arithmetic(plain_formats(formats))
     z = draw.words(rng, formats.logit, (20, outputs))
     dz = draw.words(rng, formats.dlogit, (20, outputs))
     dz[rng.random(dz.shape) < 0.3] = 0
@@ -113,13 +114,12 @@ def test_equals_plain_integers(seed: int) -> None:
     squares = squared_error_loss(z, targets, formats, dz).tolist()
     for k in range(20):
         zk, dzk = z[k].tolist(), dz[k].tolist()
-        ref = max(zk) << (20 - formats.logit.frac_bits)
-        assert base[k] == plain.softmax_loss(zk, int(labels[k]))
-        assert moved[k] == plain.softmax_loss(zk, int(labels[k]), dzk, ref)
-        exact = plain.squared_error(zk, targets[k].tolist(), dzk)
+        assert base[k] == plain.softmax_loss(zk, int(labels[k]), fixed)
+        assert moved[k] == plain.softmax_loss(zk, int(labels[k]), fixed, dzk)
+        exact = plain.squared_error(zk, targets[k].tolist(), fixed, dzk)
         # Beyond any loss format, terms are only held.
         assert squares[k] == exact or min(squares[k], exact) >= 1 << 48
-    assert flags.value == plain.flags
+    assert flags.value == fixed.flags
 
 
 def test_all_exponentials_zero() -> None:
@@ -127,9 +127,9 @@ def test_all_exponentials_zero() -> None:
     formats = Formats(logit=QFormat(24, 10), dlogit=QFormat(24, 10))
     z = np.zeros((1, 2), np.int64)
     dz = np.full((1, 2), -(1 << 18))
-    plain = Plain(Network((dense(1, 2),)), formats, ((1,),), 1, 48)
+    fixed = Arithmetic(plain_formats(formats))
     got = softmax_loss(z, np.array([0]), formats, Flags(), dz, reference(z, formats))
-    assert got.tolist() == [plain.softmax_loss([0, 0], 0, [-(1 << 18)] * 2, 0)]
+    assert got.tolist() == [plain.softmax_loss([0, 0], 0, fixed, [-(1 << 18)] * 2)]
 
 
 def test_losses_saturate_after_each_pass() -> None:

@@ -16,7 +16,8 @@ from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.step import StepSettings
 
 from . import draw
-from .plain import Plain
+from .as_plain import plain_model, plain_settings
+from .plain.steps import Plain
 
 Ints = NDArray[np.int64]
 
@@ -29,7 +30,7 @@ def case(seed: int) -> tuple[Model, Plain, StepSettings, State, Ints, Ints]:
     groups, lanes = draw.groups(rng, network), draw.pick(rng, 1, 4)
     degree = int(rng.choice(sorted(TAPS)))
     model = Model(network, formats, groups, lanes, degree)
-    plain = Plain(network, formats, groups, lanes, degree)
+    plain = plain_model(network, formats, groups, lanes, degree)
     x, targets = draw.batch(rng, network, formats, draw.pick(rng, 1, 5))
     d = network.n_parameters
     state = State(
@@ -55,7 +56,7 @@ def test_rge_step(seed: int) -> None:
     flags = Flags()
     after, losses = rge_step(model, settings, state, x, targets, flags)
     theta, momentum, lfsr, expected = plain.rge_step(
-        settings, state.theta.tolist(), state.momentum.tolist(), state.lfsr_state,
+        plain_settings(settings), state.theta.tolist(), state.momentum.tolist(), state.lfsr_state,
         x.tolist(), targets.tolist(),
     )  # fmt: skip
     assert losses.tolist() == expected
@@ -71,7 +72,11 @@ def test_cge_step(seed: int) -> None:
     flags = Flags()
     after, losses = cge_step(model, settings, state, x, targets, flags)
     theta, momentum, expected = plain.cge_step(
-        settings, state.theta.tolist(), state.momentum.tolist(), x.tolist(), targets.tolist()
+        plain_settings(settings),
+        state.theta.tolist(),
+        state.momentum.tolist(),
+        x.tolist(),
+        targets.tolist(),
     )
     assert losses.tolist() == expected
     assert after.theta.tolist() == theta
@@ -87,8 +92,8 @@ def test_cge_step_by_forward_passes(seed: int) -> None:
     flags = Flags()
     after, losses = cge_step(model, settings, state, x, targets, flags)
     theta, momentum, expected = plain.cge_step(
-        settings, state.theta.tolist(), state.momentum.tolist(), x.tolist(), targets.tolist(),
-        environments=False,
+        plain_settings(settings), state.theta.tolist(), state.momentum.tolist(), x.tolist(),
+        targets.tolist(), environments=False,
     )  # fmt: skip
     assert losses.tolist() == expected
     assert after.theta.tolist() == theta

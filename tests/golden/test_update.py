@@ -11,7 +11,7 @@ from zerotrain.spec.registers import Baseline, Saturation, UpdateRule
 from zerotrain.spec.step import StepSettings
 
 from . import draw
-from .plain import Plain
+from .as_plain import plain_model, plain_settings
 
 
 def test_perturb() -> None:
@@ -74,11 +74,13 @@ def test_flags_tell_what_was_clamped() -> None:
 def test_equals_plain_integers(seed: int) -> None:
     rng = np.random.default_rng([8, seed])
     formats, settings, n = draw.formats(rng), draw.settings(rng), 30
-    plain = Plain(Network((dense(2, 2),)), formats, ((1,),), 1, 48)
+    plain = plain_model(Network((dense(2, 2),)), formats, ((1,),), 1, 48)
     theta, momentum = (draw.words(rng, f, n) for f in (formats.weight, formats.momentum))
     gradient = draw.words(rng, QFormat(48, 0), n)
     flags = Flags()
     new, v = update(theta, momentum, gradient, settings, formats, flags)
-    expected = plain.update(settings, theta.tolist(), momentum.tolist(), gradient.tolist())
+    expected = plain.update(
+        plain_settings(settings), theta.tolist(), momentum.tolist(), gradient.tolist()
+    )
     assert (new.tolist(), v.tolist()) == expected
     assert flags.value == plain.flags

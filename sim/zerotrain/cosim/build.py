@@ -4,6 +4,7 @@ Both steps are cached by content (:mod:`zerotrain.cosim.cache`): the second run 
 takes no tool at all.
 """
 
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,9 @@ __all__ = ["Announce", "build_library", "to_verilog"]
 #: Told in one sentence when something slow begins.
 Announce = Callable[[str], None]
 
+#: What Yosys declares so that each ``always @*`` runs once at the start, by an event at time 0.
+_TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+ ) = 0;$", re.MULTILINE)
+
 _VERILATOR = [
     "--cc", "--top-module", "wrapper", "--prefix", "Vtop", "--Mdir", "obj",
     "-O3", "--x-assign", "fast", "--x-initial", "fast",
@@ -51,7 +55,8 @@ _RUNTIME = ("verilated", "verilated_threads")
 def to_verilog(design: Elaboratable, *, announce: Announce | None = None) -> str:
     """Verilog of a design whose top module is ``top``, its ports named like ``bus__adr``.
 
-    The text holds no paths of this machine, and is the same for the same design.
+    The text holds no paths of this machine, and is the same for the same design. It is
+    Verilog-2005, and SystemVerilog as well.
 
     Raises
     ------
@@ -72,7 +77,9 @@ def to_verilog(design: Elaboratable, *, announce: Announce | None = None) -> str
             raise BuildError(f"Yosys cannot convert the design to Verilog: {error}") from error
         (folder / "top.v").write_text(result, encoding="utf-8")
 
-    return (cached("verilog", key, build) / "top.v").read_text(encoding="utf-8")
+    written = (cached("verilog", key, build) / "top.v").read_text(encoding="utf-8")
+    # In SystemVerilog a declaration's value is no event; what comes after all processes wait, is.
+    return _TRIGGER.sub(r"  reg \1 = 1;\n  initial \1 <= 0;", written)
 
 
 def build_library(verilog_text: str, *, announce: Announce | None = None) -> Path:
