@@ -34,6 +34,9 @@ Ints = NDArray[np.int64]
 #: Refusals of the planner that make a drawn network be drawn again.
 _REFUSALS = ("does not fit the chip", "accumulators", "common memory")
 
+#: Of a step: most cases take a fifth of that, and a few would take as long as all others together.
+_MOST_CYCLES = 200_000
+
 
 @dataclass(frozen=True)
 class Case:
@@ -145,10 +148,15 @@ def draw_case(chip: Chip, seed: int) -> Case:
         choices: dict[str, Any] = {}
         if rng.random() < 0.7:
             choices = draw_choices(rng, network, cge=chip.has_environments, loops=chip.loops)
+        if network.n_parameters > chip.parameter_depth:
+            continue
         try:
-            return Case(plan(network, chip, batch=batch, **choices), seed, batch)
+            found = plan(network, chip, batch=batch, **choices)
         except ValueError as error:
             assert any(words in str(error) for words in _REFUSALS), error
+            continue
+        if max(found.step_cost(kind).cycles for kind in found.step_kinds) <= _MOST_CYCLES:
+            return Case(found, seed, batch)
 
 
 #: What a step leaves: a name for it, and its words.
