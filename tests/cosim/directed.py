@@ -72,7 +72,7 @@ class _Director:
         groups: Any = None, aims: Iterable[Event] = (), **fixed: Any,
     ) -> Iterator[Case]:  # fmt: skip
         """Cases for all samples, as many at once as the chip's memories hold; ``aims`` are those
-        of each."""
+        of each. Labels are the least likely ones, so that losses follow the logits."""
         x, chip = np.array([sample for sample, _ in samples], np.int64), self.chip
         if not x.size:
             return
@@ -82,6 +82,9 @@ class _Director:
             part = x[start : start + most]
             found = plan(network, chip, batch=len(part), groups=groups)
             values = {"theta": theta, "x": part, **fixed}
+            if network.loss == Loss.SOFTMAX_CROSS_ENTROPY and "targets" not in fixed:
+                z = forward(network, self.f, found.groups, theta, part, Observed())
+                values["targets"] = z.argmin(axis=-1)
             hit = frozenset(aims).union(*(events for _, events in samples[start : start + most]))
             yield Case(found, next(self.seeds), len(part), f"{name}-{k}", hit, values)
 
@@ -113,6 +116,12 @@ class _Director:
             block.natural(theta)[:] = np.broadcast_to(values, block.shape)
         return theta
 
+    def shown(self, source: QFormat) -> Ints:
+        """Weights of a TT-core of one input, with which output 0 is the input as a logit, to the
+        last bit if the formats can."""
+        weight = min(self.f.weight.raw_max, 1 << self.f.lane_shift(source, self.f.logit))
+        return np.array([weight, 0])[: self.n_outputs, None, None]
+
     def logits(self) -> Iterator[Case]:
         f = self.f
         goal = (Saturation.LOGIT, f.lane_shift(f.input, f.logit), f.logit.width)
@@ -139,7 +148,7 @@ class _Director:
         if common:
             first = Layer((n, 1), (1, 1), (1,), False, relu)
         net = self.network(first, dense(1, self.n_outputs, bias=False))
-        cores = (np.array(w)[:, None], *([one] if common else []), 1)
+        cores = (np.array(w)[:, None], *([one] if common else []), self.shown(f.preact))
         groups = ((1, 1) if common else (1,), (1,))
         samples = self.sums(w, f.input, goal)
         yield from self.cases("preact", net, samples, self.theta(net, *cores), groups)
@@ -152,7 +161,7 @@ class _Director:
             goals.append((Saturation.SCRATCH, f.delta_shift(f.input), f.delta.width))
         w = _weights(f.weight, f.input, max(max(sums_at_limits(*goal[1:])) for goal in goals))
         net = self.network(Layer((1, len(w)), (self.n_outputs, 1), (1,), False))
-        theta = self.theta(net, 1, np.array(w)[:, None])
+        theta = self.theta(net, self.shown(f.tt), np.array(w)[:, None])
         yield from self.cases("scratch", net, self.sums(w, f.input, *goals), theta, ((1, 1),))
 
     def merged(self) -> Iterator[Case]:
@@ -166,7 +175,8 @@ class _Director:
         flat[:, : len(columns)] = np.transpose([digits for digits, _ in columns])
         right = flat.reshape(len(w), self.n_outputs, inputs, 1)
         aims = frozenset[Event]().union(*(events for _, events in columns))
-        samples: list[Sample] = [([1] * inputs, aims)] * self.chip.lanes
+        size = min(f.input.raw_max, 1 << f.lane_shift(f.input, f.logit))
+        samples: list[Sample] = [(row, aims) for row in (size * np.eye(inputs, dtype=int)).tolist()]
         yield from self.cases("merge", net, samples, self.theta(net, w, right), ((2,),))
 
     def accumulators(self) -> Iterator[Case]:
@@ -251,7 +261,7 @@ class _Director:
             dense(1 + len(w), 1, bias=False, activation=Activation.RELU),
             dense(1, self.n_outputs, bias=False),
         )
-        theta = self.theta(net, np.array([0, *w])[:, None], f.weight.raw_max)
+        theta = self.theta(net, np.array([0, *w])[:, None], self.shown(f.delta))
         yield from self.cases("relu", net, samples, theta)
 
     def losses(self) -> Iterator[Case]:
