@@ -14,7 +14,7 @@ from zerotrain.cosim.chip import VerilatedChip
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Activation, Layer, Network
 
-from .test_random_networks import Case, compare, draw_case
+from .cases import Case, compare, draw_case
 
 LANES, RANDOM_NETWORKS = 64, 12
 CHIP = Chip(
