@@ -12,11 +12,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from zerotrain.spec.files import cache_folder
 
-__all__ = ["LOCK_SECONDS", "cached", "content_key"]
+__all__ = ["LOCK_SECONDS", "cached", "content_key", "sources_key"]
 
 #: Longest wait for another process that builds the same thing.
 LOCK_SECONDS = 1800.0
@@ -29,6 +30,28 @@ def content_key(*parts: str) -> str:
         data = part.encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:24]
+
+
+def sources_key(*packages: str) -> str:
+    """:func:`content_key` of every file of some packages, Python or not, and of their names.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is no such package.
+    """
+    parts = []
+    for package in packages:
+        spec = find_spec(package)
+        if spec is None:
+            raise ModuleNotFoundError(f"No package {package}", name=package)
+        for place in spec.submodule_search_locations or ():
+            root = Path(place)
+            for path in sorted(root.rglob("*")):
+                # Bytecode is made from the sources.
+                if path.is_file() and path.suffix != ".pyc":
+                    parts += [package, str(path.relative_to(root)), path.read_bytes().hex()]
+    return content_key(*parts)
 
 
 @contextmanager
