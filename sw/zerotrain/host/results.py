@@ -61,7 +61,9 @@ class Result:
     saturation : list of str
         Kinds of values that saturated in any training step.
     running_hash : str
-        Fingerprint of every loss, parameter and momentum word of the run.
+        :class:`~zerotrain.host.digest.RunningHash` of the run.
+    state_every : int
+        Steps between two states in it.
     theta : str
         Final raw parameters (:func:`pack_parameters`).
     """
@@ -77,6 +79,7 @@ class Result:
     test_count: int
     saturation: list[str]
     running_hash: str
+    state_every: int
     theta: str
 
     @property
@@ -166,7 +169,7 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
         loss_evaluations=counts[-1], evaluations_to_milestone=next(reached, None),
         test_correct=round(summary["test_accuracy"] * summary["test_samples"]),
         test_count=summary["test_samples"], saturation=summary["saturation"],
-        running_hash=checkpoint.digest,
+        running_hash=checkpoint.digest, state_every=checkpoint.state_every,
         theta=pack_parameters(checkpoint.theta),
     )  # fmt: skip
     measured = result.evaluate(dataset.test)
