@@ -89,5 +89,11 @@ def test_sources_are_told_apart_by_every_byte(
     keys.append(sources_key("described"))
     assert len(set(keys)) == len(keys)
 
-    with pytest.raises(ModuleNotFoundError, match="^No package nowhere$"):
+    keys = [sources_key("described.inner.one")]
+    (inner / "three.py").write_text("x = 3\n")
+    assert sources_key("described.inner.one") == keys[0]
+    (inner / "one.py").write_text("x = 3\n")
+    assert sources_key("described.inner.one") != keys[0]
+
+    with pytest.raises(ModuleNotFoundError, match="^No module or package nowhere$"):
         sources_key("nowhere")

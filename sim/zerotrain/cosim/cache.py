@@ -32,25 +32,27 @@ def content_key(*parts: str) -> str:
     return digest.hexdigest()[:24]
 
 
-def sources_key(*packages: str) -> str:
-    """:func:`content_key` of every file of some packages, Python or not, and of their names.
+def sources_key(*names: str) -> str:
+    """:func:`content_key` of some modules, and of every file, Python or not, of some packages.
 
     Raises
     ------
     ModuleNotFoundError
-        If there is no such package.
+        If there is no such module or package.
     """
     parts = []
-    for package in packages:
-        spec = find_spec(package)
+    for name in names:
+        spec = find_spec(name)
         if spec is None:
-            raise ModuleNotFoundError(f"No package {package}", name=package)
-        for place in spec.submodule_search_locations or ():
-            root = Path(place)
-            for path in sorted(root.rglob("*")):
-                # Bytecode is made from the sources.
-                if path.is_file() and path.suffix != ".pyc":
-                    parts += [package, str(path.relative_to(root)), path.read_bytes().hex()]
+            raise ModuleNotFoundError(f"No module or package {name}", name=name)
+        roots = [Path(place) for place in spec.submodule_search_locations or ()]
+        files = [(root, path) for root in roots for path in sorted(root.rglob("*"))]
+        if not roots and spec.origin is not None:
+            files = [(Path(spec.origin).parent, Path(spec.origin))]
+        for root, path in files:
+            # Bytecode is made from the sources.
+            if path.is_file() and path.suffix != ".pyc":
+                parts += [name, str(path.relative_to(root)), path.read_bytes().hex()]
     return content_key(*parts)
 
 
