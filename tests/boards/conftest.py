@@ -1,10 +1,14 @@
-"""One work folder for the results of all synthesis runs of a test process."""
+"""Where the tests' synthesis runs leave their results."""
 
 from pathlib import Path
 
 import pytest
 
+from zerotrain.spec.files import cache_folder
+
 
 @pytest.fixture(scope="session")
-def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("synthesis")
+def work_dir() -> Path:
+    """In the build cache: a run with the same Verilog, Yosys, options and counting is not repeated,
+    whichever process or session of tests made it."""
+    return cache_folder() / "synthesis"

@@ -9,8 +9,7 @@ from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.boards.family import Resource
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.config.config import Config
-from zerotrain.cosim.build import to_verilog
-from zerotrain.gateware.chip import TrainingChip
+from zerotrain.cosim.build import chip_verilog
 from zerotrain.host.session import Session
 
 
@@ -20,7 +19,7 @@ from zerotrain.host.session import Session
 def test_preset_fits(preset: str, share: float, spram: int, work_dir: Path) -> None:
     board, session = BOARDS["icebreaker"], Session.of(Config.preset(preset))
     check_fits(session.chip, board)
-    verilog = to_verilog(TrainingChip(session.chip, session.plan.program))
+    verilog = chip_verilog(session.chip, session.plan.program)
     report = synthesise(verilog, "top", board, ignore_collisions=True, work_dir=work_dir)
     report.check()
     # Packing takes some more cells, and routing some air.

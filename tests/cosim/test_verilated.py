@@ -1,19 +1,12 @@
-"""The simulation harness in process, on a toy target: words, deadlines, failures, build cache."""
+"""The simulation harness in process, on a toy target: words, deadlines, failures."""
 
-import os
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from zerotrain.cosim import build
 from zerotrain.cosim.build import build_library, to_verilog
-from zerotrain.cosim.cache import cached, content_key
 from zerotrain.cosim.chip import POLL_CYCLES, SLICE_CYCLES, SimulationError, VerilatedBus
-from zerotrain.cosim.tools import BuildError
 from zerotrain.spec.bus import Bus
 
 from .toy import CYCLES, DEAF, DEPTH, SLOW, TRAP, Toy
@@ -119,93 +112,3 @@ def test_misuse(library: Path) -> None:
     bus.close()
     with pytest.raises(ValueError, match="^This simulated chip is closed: open a new one$"):
         bus.read(0)
-
-
-def test_verilog_is_the_same_everywhere() -> None:
-    text = to_verilog(Toy())
-    assert text == to_verilog(Toy())
-    assert "module top(" in text
-    for folder in (Path(__file__).parent, Path(sys.prefix)):
-        assert str(folder) not in text
-
-
-def test_the_second_build_runs_no_tool(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "_run", lambda *_: pytest.fail("a tool was run"))
-    monkeypatch.setattr(
-        "amaranth.back.verilog._convert_rtlil_text", lambda *_: pytest.fail("Yosys")
-    )
-    assert build_library(to_verilog(Toy())) == library
-
-
-def test_missing_compilers(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None if name != "make" else "make")
-    with pytest.raises(BuildError) as caught:
-        build_library("")
-    assert str(caught.value) == (
-        "Building the simulated chip needs g++ (the C++ compiler), perl (the language Verilator's "
-        "front end is written in), not found on PATH: install it, on Debian and Ubuntu with: "
-        "apt-get install g++ perl"
-    )
-
-
-def test_a_failed_build_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
-    monkeypatch.setattr(build, "_runtime", lambda versions: tmp_path)
-    with pytest.raises(BuildError, match="could not build the simulated chip .*syntax error") as e:
-        build_library("module top(input clk; nonsense")
-    log = Path(str(e.value).rpartition("see ")[2])
-    assert "syntax error" in log.read_text()
-    assert not list(tmp_path.glob("library-*")), "a failed build must not be taken for a result"
-    assert not list(tmp_path.glob(".library-*")), "its working folder must be gone"
-
-
-def test_parallel_builds_build_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
-    built, folders = [], []
-    both = threading.Barrier(4, timeout=30)
-
-    def make(folder: Path) -> None:
-        built.append(folder)
-        (folder / "result").write_text("done")
-
-    def worker() -> None:
-        both.wait()
-        folders.append(cached("thing", content_key("a", "b"), make))
-
-    threads = [threading.Thread(target=worker) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    assert len(built) == 1
-    assert len(folders) == 4
-    assert {(folder / "result").read_text() for folder in folders} == {"done"}
-
-
-def test_an_interrupted_build_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
-    script = (
-        "import os; from zerotrain.cosim.cache import cached\n"
-        "def make(folder):\n"
-        "    (folder / 'half').write_text('x')\n"
-        "    os._exit(9)\n"  # as if it had been killed
-        "cached('thing', 'k', make)\n"
-    )
-    environment = os.environ | {"ZEROTRAIN_CACHE": str(tmp_path)}
-    died = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
-    assert died.returncode == 9
-    result = cached("thing", "k", lambda folder: (folder / "whole").touch())
-    assert [path.name for path in result.iterdir()] == ["whole"]
-
-
-def test_keys_tell_parts_apart() -> None:
-    assert content_key("ab", "c") != content_key("a", "bc") != content_key("abc")
-
-
-def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OSError, match=r"Cannot make the cache folder .*: name another one in the"):
-        cached("thing", "k", lambda folder: None)

@@ -10,6 +10,7 @@ from zerotrain.config.config import Config
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.mixing import uniform
 from zerotrain.golden.chip import GoldenChip
+from zerotrain.host.digest import STATE_EVERY, RunningHash
 from zerotrain.host.driver import Driver
 from zerotrain.host.session import Session
 from zerotrain.host.trainer import Trainer
@@ -79,12 +80,17 @@ def dataset() -> Dataset:
 
 @contextmanager
 def trainer(
-    wrap: Callable[[Bus], Bus] = lambda bus: bus, configuration: Config | None = None
+    wrap: Callable[[Bus], Bus] = lambda bus: bus,
+    configuration: Config | None = None,
+    *,
+    state_every: int = STATE_EVERY,
 ) -> Iterator[Trainer]:
-    """A trainer on a golden chip, its bus wrapped."""
+    """A trainer on a golden chip, its bus wrapped; the state is hashed every so many steps."""
     session = Session.of(configuration or config())
     network, plan = session.config.network, session.plan
     bus = wrap(GoldenChip(session.chip, network, plan.groups))
     driver = Driver.loaded(bus, session.chip, network, plan.program, timeout=5.0)
-    yield Trainer(driver, session.training, dataset(), step_macs=plan.step_macs)
+    made = Trainer(driver, session.training, dataset(), step_macs=plan.step_macs)
+    made.hash = RunningHash(state_every=state_every)
+    yield made
     bus.close()

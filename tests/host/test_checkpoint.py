@@ -18,7 +18,7 @@ CHIP = Chip(3)
 def checkpoint() -> Checkpoint:
     return Checkpoint(
         fingerprint(NETWORK), "four", CHIP.config_hash, np.arange(-7, 8), np.arange(15) << 20,
-        (1 << 64) - 1, {"step": 3, "last_sum": 1 << 60}, "ab" * 32, {"seconds": 0.1 + 0.2},
+        (1 << 64) - 1, {"step": 3, "last_sum": 1 << 60}, "ab" * 32, {"seconds": 0.1 + 0.2}, 4,
     )  # fmt: skip
 
 

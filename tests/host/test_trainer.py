@@ -32,9 +32,9 @@ from .small import Wrapper
 STEPS = 17
 
 
-def digests(wrap: Callable[[Bus], Bus] = lambda bus: bus) -> list[str]:
+def digests(wrap: Callable[[Bus], Bus] = lambda bus: bus, state_every: int = 1) -> list[str]:
     """The running hash of a whole run after every step."""
-    with small.trainer(wrap) as trainer:
+    with small.trainer(wrap, state_every=state_every) as trainer:
         found = [trainer.begin().digest]
         while (row := trainer.advance()) is not None:
             found.append(row.digest)
@@ -213,7 +213,7 @@ def test_one_flipped_bit_anywhere_is_found(what: str, step: int, golden_digests:
     flipped = digests(lambda bus: Flip(bus, Session.of(small.config()), what, step, bit))
     assert flipped[:step] == golden_digests[:step]
     assert flipped[step] != golden_digests[step]
-    with small.trainer() as trainer:
+    with small.trainer(state_every=1) as trainer:
         result = verify(trainer, flipped)
     assert (result.equal, result.first_difference) == (False, step)
     assert str(result) == f"The golden model differs from step {step} on."
@@ -238,21 +238,86 @@ def test_one_flipped_bit_in_the_chip_is_found(golden_digests: list[str]) -> None
     assert equal == [True] * 5 + [False] * (STEPS - 4)
 
 
-def test_verification_of_an_equal_run(golden_digests: list[str]) -> None:
+@pytest.mark.parametrize(("step", "known"), [(6, 4), (9, 8), (12, 8), (13, 12), (STEPS, 16)])
+def test_a_difference_in_the_state_is_bounded(step: int, known: int) -> None:
+    """With the state hashed every four steps, a wrong loss names its step; a wrong parameter is
+    found in the next step's losses, or where the state is hashed."""
+    session = Session.of(small.config())
+    flipped = digests(lambda bus: Flip(bus, session, "losses", step, 1), state_every=4)
+    with small.trainer(state_every=4) as trainer:
+        result = verify(trainer, flipped)
+    assert (result.equal, result.first_difference, result.last_state) == (False, step, known)
+    since = f"; all parameters were last compared, and equal, after step {known}"
+    assert str(result) == (
+        f"The golden model differs from step {step} on{'' if known + 1 == step else since}."
+    )
+
+
+class FlipAfterStep(Flip):
+    """Flips a bit in the chip's own parameter memory at the end of a step."""
+
+    def read(self, address: int, count: int = 1) -> NDArray[np.uint32]:
+        return self.bus.read(address, count)
+
+    def wait(self, address: int, mask: int, value: int, timeout: float) -> None:
+        self.bus.wait(address, mask, value, timeout)
+        if self.armed:
+            self.armed = False
+            word = int(self.bus.read(self.address)[0])
+            self.bus.write(self.address, [word ^ 1 << self.bit])
+
+
+@pytest.mark.parametrize("step", [5, 7, 8, 14, STEPS])
+def test_a_wrong_parameter_is_found_without_being_read(step: int) -> None:
+    """In the next step's losses, or at once where the state is hashed."""
+    session = Session.of(small.config())
+    flipped = digests(lambda bus: FlipAfterStep(bus, session, "parameters", step, 9), state_every=4)
+    with small.trainer(state_every=4) as trainer:
+        result = verify(trainer, flipped)
+    due = step % 4 == 0 or step == STEPS
+    assert (result.equal, result.first_difference) == (False, step if due else step + 1)
+    assert result.last_state == (step - 1) // 4 * 4
+
+
+def test_the_state_is_read_where_it_is_due() -> None:
+    """Every so many steps and after the last, not after the others."""
+    reads: list[int] = []
+
+    class Spy(Wrapper):
+        def read(self, address: int, count: int = 1) -> NDArray[np.uint32]:
+            if address == window.base:
+                reads.append(trainer.step)
+            return self.bus.read(address, count)
+
+    window = windows(Session.of(small.config()).chip)["momentum"]
+    with small.trainer(Spy, state_every=5) as trainer:
+        trainer.begin()
+        while trainer.advance() is not None:
+            pass
+    assert reads == [0, 5, 10, 15, STEPS]
+
+
+def test_a_state_is_hashed_every_so_many_steps() -> None:
+    with pytest.raises(ValueError, match=r"^The state is hashed every 1 or more steps, not 0$"):
+        RunningHash(state_every=0)
+
+
+def test_verification_of_an_equal_run() -> None:
     seen: list[int] = []
     with small.trainer() as trainer:
-        result = verify(trainer, golden_digests, seen.append)
+        result = verify(trainer, digests(state_every=16), seen.append)
     assert (result.equal, result.steps, result.first_difference) == (True, STEPS, None)
     assert seen == list(range(STEPS + 1))
     assert str(result) == (
-        f"The golden model holds the same parameters and losses at every one of {STEPS} steps."
+        f"The golden model holds the same losses at every one of {STEPS} steps, and the same "
+        "parameters every 16 steps and at the end."
     )
 
 
 def test_verification_of_a_log_that_is_too_long_or_empty(golden_digests: list[str]) -> None:
-    with small.trainer() as trainer:
+    with small.trainer(state_every=1) as trainer:
         assert not verify(trainer, [*golden_digests, "00"]).equal
-    with small.trainer() as trainer:
+    with small.trainer(state_every=1) as trainer:
         assert not verify(trainer, []).equal
 
 

@@ -1,7 +1,7 @@
 """Synthesis with Yosys: what a chip really uses of a part.
 
 Every run leaves its script, log, netlist and result in one folder named after its inputs; a second
-run with the same Verilog, board, options and Yosys returns the stored result.
+run with the same Verilog, board, options, Yosys and counting returns the stored result.
 """
 
 import hashlib
@@ -19,13 +19,16 @@ from zerotrain.boards.catalogue import Board
 from zerotrain.boards.family import Resource
 from zerotrain.boards.netlist import count_resources
 from zerotrain.boards.tools import ToolError, run_tool, tool_version
+from zerotrain.cosim.cache import sources_key
 
 __all__ = ["ResourceReport", "synthesise"]
 
 #: Where results are kept unless the caller says otherwise: in the folder the user works in.
 WORK_DIR = Path("build") / "synthesis"
-#: Part of the cache key: change it when the script or the counting changes.
-_REVISION = 2
+#: Part of the cache key: what makes the script, packs and counts.
+_SOURCES = sources_key(
+    "zerotrain.boards.synthesis", "zerotrain.boards.netlist", "zerotrain.boards.pack_registers"
+)
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,7 @@ def synthesise(
     verilog = _without_spram_contents(verilog)
     script = _script(board, top, ignore_collisions=ignore_collisions, by_module=by_module)
     # The script carries the family and the options; the counting depends on them alone.
-    parts = [str(_REVISION), version, script, verilog]
+    parts = [_SOURCES, version, script, verilog]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
     folder = work_dir / key
     result = _load(folder / "result.json")

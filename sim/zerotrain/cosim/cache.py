@@ -12,11 +12,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from zerotrain.spec.files import cache_folder
 
-__all__ = ["LOCK_SECONDS", "cached", "content_key"]
+__all__ = ["LOCK_SECONDS", "cached", "content_key", "sources_key"]
 
 #: Longest wait for another process that builds the same thing.
 LOCK_SECONDS = 1800.0
@@ -29,6 +30,30 @@ def content_key(*parts: str) -> str:
         data = part.encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:24]
+
+
+def sources_key(*names: str) -> str:
+    """:func:`content_key` of some modules, and of every file, Python or not, of some packages.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is no such module or package.
+    """
+    parts = []
+    for name in names:
+        spec = find_spec(name)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module or package {name}", name=name)
+        roots = [Path(place) for place in spec.submodule_search_locations or ()]
+        files = [(root, path) for root in roots for path in sorted(root.rglob("*"))]
+        if not roots and spec.origin is not None:
+            files = [(Path(spec.origin).parent, Path(spec.origin))]
+        for root, path in files:
+            # Bytecode is made from the sources.
+            if path.is_file() and path.suffix != ".pyc":
+                parts += [name, str(path.relative_to(root)), path.read_bytes().hex()]
+    return content_key(*parts)
 
 
 @contextmanager

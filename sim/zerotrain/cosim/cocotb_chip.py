@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zerotrain.cosim.build import Announce, to_verilog
+from zerotrain.cosim.build import Announce, chip_verilog
 from zerotrain.cosim.tools import BuildError
-from zerotrain.gateware.chip import TrainingChip
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
 
@@ -55,7 +54,7 @@ class CocotbChip:
                 f"The chip under cocotb needs the package {error.name}: install it with "
                 "pip install 'zerotrain[dev]'"
             ) from None
-        verilog = to_verilog(TrainingChip(chip, program), announce=announce)
+        verilog = chip_verilog(chip, program, announce=announce)
         if announce:
             announce("Building the cocotb simulation (once; later runs use the result)")
         self._failure: BaseException | None = None

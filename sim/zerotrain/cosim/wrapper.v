@@ -1,8 +1,8 @@
-// Top module of the in-process simulation. Two things make it fast: the chip's registers start at
-// their initial values, so reset is tied off and vanishes from every one of them; and the bus
-// inputs come from registers, so that no logic of the chip hangs on ports that Verilator would
-// have to look at twice a cycle. They change at the falling edge: for the chip's rising edge
-// nothing is delayed.
+// Top module of the in-process simulation. Two things make it fast: reset is tied off, for registers
+// start at their initial values, and build.py takes out the chip's register behind the pin, so that
+// reset vanishes from all others; and the bus inputs come from registers, so that no logic of the
+// chip hangs on ports that Verilator would have to look at twice a cycle. They change at the falling
+// edge: for the chip's rising edge nothing is delayed.
 module wrapper(
   input clk,
   input [29:0] bus__adr, input [31:0] bus__dat_w, output [31:0] bus__dat_r, input [3:0] bus__sel,

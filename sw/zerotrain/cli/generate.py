@@ -11,8 +11,7 @@ from zerotrain.boards.estimate import check_fits
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cli.plan import plan_report
 from zerotrain.config.config import ChipOptions, Config
-from zerotrain.cosim.build import to_verilog
-from zerotrain.gateware.chip import TrainingChip
+from zerotrain.cosim.build import chip_verilog
 from zerotrain.host.session import Session
 from zerotrain.spec.artefacts import write_artefacts
 from zerotrain.spec.files import write_atomic
@@ -40,7 +39,7 @@ def generate_chip(
     chip = session.chip
     if board is not None and not synthesis:
         check_fits(chip, board)
-    verilog = to_verilog(TrainingChip(chip, session.plan.program), announce=console.print)
+    verilog = chip_verilog(chip, session.plan.program, announce=console.print)
     output.mkdir(parents=True, exist_ok=True)
     complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
     texts = {

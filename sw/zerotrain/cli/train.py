@@ -12,8 +12,8 @@ from rich.console import Console
 from zerotrain.cli.display import display
 from zerotrain.config.config import Config
 from zerotrain.data import load
-from zerotrain.data.dataset import Dataset
 from zerotrain.host.checkpoint import Checkpoint
+from zerotrain.host.digest import RunningHash
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.metric import Measurement
 from zerotrain.host.session import ChipKind, Session, summary, train
@@ -94,7 +94,7 @@ def run_training(
             )
             return INTERRUPTED
         test = trainer.measure(dataset.test)
-        verification = _verify(console, session, dataset, folder) if check else None
+        verification = _verify(console, session, trainer, folder) if check else None
         values = summary(session, trainer, kind, test=test, verification=verification)
         title = f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip"
         folder.finish(values, title, watched, trainer.metric)
@@ -106,10 +106,11 @@ def run_training(
 
 
 def _verify(
-    console: Console, session: Session, dataset: Dataset, folder: RunFolder
+    console: Console, session: Session, trainer: Trainer, folder: RunFolder
 ) -> Verification:
     console.print("Repeating the run on the golden model ...")
-    with session.trainer(ChipKind.GOLDEN, dataset) as golden:
+    with session.trainer(ChipKind.GOLDEN, trainer.dataset) as golden:
+        golden.hash = RunningHash(state_every=trainer.hash.state_every)
         return verify(golden, [row.digest for row in folder.rows])
 
 

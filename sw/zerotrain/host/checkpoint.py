@@ -53,6 +53,8 @@ class Checkpoint:
         Running hash so far, hexadecimal.
     counters : dict
         Totals of cycles, seconds and the like; not part of the numerics.
+    state_every : int
+        Steps between two states in the running hash; 1 in files that do not say.
     """
 
     network: str
@@ -64,6 +66,7 @@ class Checkpoint:
     schedule: dict[str, Any]
     digest: str
     counters: dict[str, Any] = field(default_factory=dict)
+    state_every: int = 1
 
     def save(self, path: Path) -> None:
         """Write the file, atomically."""
@@ -75,6 +78,7 @@ class Checkpoint:
             "schedule": self.schedule,
             "digest": self.digest,
             "counters": self.counters,
+            "state_every": self.state_every,
         }
         body = io.BytesIO()
         text = np.frombuffer(json.dumps(meta).encode(), np.uint8)

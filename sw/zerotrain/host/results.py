@@ -64,7 +64,9 @@ class Result:
     saturation : list of str
         Kinds of values that saturated in any training step.
     running_hash : str
-        Fingerprint of every loss, parameter and momentum word of the run.
+        :class:`~zerotrain.host.digest.RunningHash` of the run.
+    state_every : int
+        Steps between two states in it.
     theta : str
         Final raw parameters (:func:`pack_parameters`).
     test_loss : int or None
@@ -85,6 +87,7 @@ class Result:
     test_count: int
     saturation: list[str]
     running_hash: str
+    state_every: int
     theta: str
     test_loss: int | None = None
     test_metrics: dict[str, float] | None = None
@@ -199,7 +202,8 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
         loss_evaluations=counts[-1], evaluations_to_milestone=next(reached, None),
         test_correct=summary["test_correct"], test_count=summary["test_samples"],
         saturation=summary["saturation"], running_hash=checkpoint.digest,
-        theta=pack_parameters(checkpoint.theta), test_loss=summary["test_loss"],
+        state_every=checkpoint.state_every, theta=pack_parameters(checkpoint.theta),
+        test_loss=summary["test_loss"],
         test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics},
     )  # fmt: skip
     measured = result.measure(dataset)

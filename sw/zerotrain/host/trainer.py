@@ -189,7 +189,7 @@ class Trainer:
         return Checkpoint(
             fingerprint(driver.network), driver.network.name, driver.chip.config_hash,
             driver.parameters, driver.momentum, driver.lfsr_state, self.schedule.save(),
-            self.hash.value, asdict(self.counters),
+            self.hash.value, asdict(self.counters), self.hash.state_every,
         )  # fmt: skip
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -200,7 +200,7 @@ class Trainer:
         driver.momentum = checkpoint.momentum
         driver.lfsr_state = checkpoint.lfsr_state
         self.schedule.restore(checkpoint.schedule)
-        self.hash = RunningHash(checkpoint.digest)
+        self.hash = RunningHash(checkpoint.digest, checkpoint.state_every)
         self.counters = Counters(**checkpoint.counters)
 
     def _hash_state(self) -> None:
@@ -235,10 +235,12 @@ class Trainer:
             self._bank(step + 1, planned.shift)
         result = driver.wait()
         self.schedule.record(result.losses, planned)
+        last = self.schedule.next() is None
         self.hash.step(result)
-        self._hash_state()
+        if self.hash.state_due(self.step, last=last):
+            self._hash_state()
         metric = None
-        if self.step % self.training.evaluate_every == 0 or self.schedule.next() is None:
+        if self.step % self.training.evaluate_every == 0 or last:
             metric = self._evaluate().main
         self._count(planned, result)
         self.counters.seconds += time.perf_counter() - started

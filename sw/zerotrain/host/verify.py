@@ -19,20 +19,30 @@ class Verification:
     steps : int
         Steps compared.
     first_difference : int or None
-        First step after which they differed; 0 is the initial state.
+        First step after which they differed; 0 is the initial state. The losses up to the step
+        before are equal; the state may have begun to differ after ``last_state``.
+    last_state : int or None
+        Last step whose whole state is known to be equal.
+    state_every : int
+        Steps between two comparisons of the state.
     """
 
     equal: bool
     steps: int
     first_difference: int | None = None
+    last_state: int | None = None
+    state_every: int = 1
 
     def __str__(self) -> str:
         if self.equal:
             return (
-                f"The golden model holds the same parameters and losses at every one of "
-                f"{self.steps} steps."
+                f"The golden model holds the same losses at every one of {self.steps} steps, and "
+                f"the same parameters every {self.state_every} steps and at the end."
             )
-        return f"The golden model differs from step {self.first_difference} on."
+        text = f"The golden model differs from step {self.first_difference} on"
+        if self.last_state is not None and self.last_state + 1 != self.first_difference:
+            text += f"; all parameters were last compared, and equal, after step {self.last_state}"
+        return f"{text}."
 
 
 def verify(
@@ -43,16 +53,21 @@ def verify(
     Parameters
     ----------
     trainer : Trainer
-        A fresh trainer of the same run on the other chip, normally the golden one.
+        A fresh trainer of the same run on the other chip, normally the golden one; its hash has
+        the run's ``state_every``.
     digests : sequence of str
         The run's hashes: initial state, step 1, 2, ... up to its last step so far.
     progress : callable, optional
         Called with the number of every step compared.
     """
+    running, last_state = trainer.hash, None
     for step, expected in enumerate(digests):
         row = trainer.begin() if step == 0 else trainer.advance()
         if row is None or row.digest != expected:
-            return Verification(False, step, step)
+            return Verification(False, step, step, last_state, running.state_every)
+        if running.state_due(step, last=trainer.schedule.next() is None):
+            last_state = step
         if progress is not None:
             progress(step)
-    return Verification(bool(digests), max(0, len(digests) - 1))
+    steps = max(0, len(digests) - 1)
+    return Verification(bool(digests), steps, None, last_state, running.state_every)
