@@ -58,6 +58,7 @@ class _Signals:
         self.written = Signal(chip.output_depth, reset_less=True)
         self.not_maximum = Signal(chip.formats.logit.width, reset_less=True)
         self.exact = Signal()
+        #: Of a distance, to 20 fraction bits.
         self.shift = FINE_BITS - fine
         self.x = Signal(signed(distance_width), reset_less=True)
         self.match = Signal()
@@ -80,10 +81,11 @@ class _Signals:
         self.product = Signal(self.logarithm_word.shape(), reset_less=True)
         self.multiplier = Signal(LN2_BITS, reset_less=True)
         self.steps = Signal(range(LN2_BITS + 1))
-        # The loss, and what is added to it in this cycle.
-        x = distance_width + self.shift
-        bits = max(chip.formats.loss.width, x + len(self.lane) + 1) + 2
-        self.total = Signal(signed(bits), reset_less=True)
+        # The loss: a word of the memory, and for every lane a distance and a logarithm, which is
+        # below 2**24. Each of the three sums fits `most` bits and a sign. And what is added to it.
+        lane_sum = max(distance_width + self.shift, 25) + len(self.lane) - 1
+        most = max(chip.formats.loss.width - 1, lane_sum)
+        self.total = Signal(signed(most + 3), reset_less=True)
         self.head = Signal()
         self.tail = Signal()
 
