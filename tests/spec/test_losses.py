@@ -1,6 +1,7 @@
 """What losses declare of themselves, held against what they compute."""
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,3 +59,19 @@ def test_fewest_outputs(loss: Loss) -> None:
         message = f"^{loss.record.title} needs at least {least} outputs, got {least - 1}$"
         with pytest.raises(ValueError, match=message):
             Network((dense(3, least - 1),), loss)
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_fraction_bits(loss: Loss) -> None:
+    most = loss.record.frac_bits
+
+    def formats(name: str, frac_bits: int) -> Formats:
+        chosen: dict[str, Any] = {"logit": QFormat(20, 12), name: QFormat(20, frac_bits)}
+        return Formats(**chosen)
+
+    for name in ("logit", "dlogit"):
+        Chip(lanes=3, loss=loss, formats=formats(name, most))
+        if most < 20:  # no format has more
+            with pytest.raises(ValueError, match=f"^{loss.record.title} needs format {name} to "
+                               f"have at most {most} fraction bits, got Q1.18$"):  # fmt: skip
+                Chip(lanes=3, loss=loss, formats=formats(name, most + 1))

@@ -125,6 +125,7 @@ class Chip:
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= 64:
             raise ValueError(f"A chip has 1 to 64 lanes, not {self.lanes!r}")
+        self.loss.record.check(self.formats)
         if self.has_environments and not self.loops:
             raise ValueError(
                 "A chip with CGE by environments has loops, got loops = false; without them, its "

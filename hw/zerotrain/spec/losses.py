@@ -35,6 +35,8 @@ class LossRecord:
     exponentials : bool
         Whether it takes an exponential of every output and a logarithm of their sum, which loss
         units share among lanes. Otherwise a way of the unit takes one output per cycle.
+    frac_bits : int
+        Most fraction bits of the outputs and their differences, formats ``logit`` and ``dlogit``.
     least_outputs : int
         Fewest outputs for which it makes sense.
     metric : str
@@ -48,6 +50,7 @@ class LossRecord:
     shift_invariant: bool
     counts_correct: bool
     exponentials: bool
+    frac_bits: int
     least_outputs: int
     metric: str
 
@@ -58,6 +61,15 @@ class LossRecord:
     def target_width(self, formats: Formats, output_depth: int) -> int:
         """Bits of a target word on a chip for up to ``output_depth`` outputs."""
         return max(1, (output_depth - 1).bit_length()) if self.labels else formats.logit.width
+
+    def check(self, formats: Formats) -> None:
+        """Raise ``ValueError`` if ``logit`` or ``dlogit`` has too many fraction bits."""
+        for name, fmt in (("logit", formats.logit), ("dlogit", formats.dlogit)):
+            if fmt.frac_bits > self.frac_bits:
+                raise ValueError(
+                    f"{self.title} needs format {name} to have at most {self.frac_bits} fraction "
+                    f"bits, got {fmt}"
+                )
 
 
 class Loss(StrEnum):
@@ -75,10 +87,10 @@ class Loss(StrEnum):
 _RECORDS = {
     Loss.SOFTMAX_CROSS_ENTROPY: LossRecord(
         title="Softmax cross-entropy", labels=True, error_power=0, shift_invariant=True,
-        counts_correct=True, exponentials=True, least_outputs=2, metric="accuracy",
+        counts_correct=True, exponentials=True, frac_bits=20, least_outputs=2, metric="accuracy",
     ),
     Loss.MEAN_SQUARED_ERROR: LossRecord(
         title="Mean squared error", labels=False, error_power=2, shift_invariant=False,
-        counts_correct=False, exponentials=False, least_outputs=1, metric="RMSE",
+        counts_correct=False, exponentials=False, frac_bits=17, least_outputs=1, metric="RMSE",
     ),
 }  # fmt: skip

@@ -18,7 +18,7 @@ from zerotrain.spec.registers import Saturation
 from zerotrain.spec.tables import EXP2, FINE_BITS, LN2, LN2_BITS, LOG2, LOG2E
 
 __all__ = [
-    "SAMPLE_LOSSES", "accumulate", "check_squared_error", "correct", "exp2", "fine_logits", "log2",
+    "SAMPLE_LOSSES", "accumulate", "correct", "exp2", "fine_logits", "log2",
     "reference", "softmax_loss", "squared_error_loss",
 ]  # fmt: skip
 
@@ -129,16 +129,6 @@ def softmax_loss(
     return ref - true + ((log2(total) * LN2) >> LN2_BITS)
 
 
-def check_squared_error(formats: Formats) -> None:
-    """Raise ``ValueError`` if ``logit`` or ``dlogit`` has more than 17 fraction bits."""
-    for name in ("logit", "dlogit"):
-        if getattr(formats, name).frac_bits > 17:
-            raise ValueError(
-                f"Mean squared error needs format {name} to have at most 17 fraction bits, "
-                f"got {getattr(formats, name)}"
-            )
-
-
 def squared_error_loss(z: Ints, targets: Ints, formats: Formats, dz: Ints | None = None) -> Ints:
     """Sum over the outputs of squared errors, of each sample.
 
@@ -160,7 +150,7 @@ def squared_error_loss(z: Ints, targets: Ints, formats: Formats, dz: Ints | None
     ValueError
         If ``logit`` or ``dlogit`` has more than 17 fraction bits.
     """
-    check_squared_error(formats)
+    Loss.MEAN_SQUARED_ERROR.record.check(formats)
     d = (z.astype(np.int64) - targets) << (17 - formats.logit.frac_bits)
     if dz is not None:
         d = d + (dz.astype(np.int64) << (17 - formats.dlogit.frac_bits))

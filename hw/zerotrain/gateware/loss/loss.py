@@ -399,17 +399,6 @@ class SquaredErrorLoss(SweptLoss):
     #: A difference beyond 2**31 (17 fraction bits) saturates every loss.
     _ROOT_WIDTH = 32
 
-    def __init__(
-        self, chip: Chip, sweep: type[LogitSweep], *, fabric_multiplier: bool = False
-    ) -> None:
-        for name in ("logit", "dlogit"):
-            if getattr(chip.formats, name).frac_bits > 17:
-                raise ValueError(
-                    f"Mean squared error needs format {name} to have at most 17 fraction bits, "
-                    f"got {getattr(chip.formats, name)}"
-                )
-        super().__init__(chip, sweep, fabric_multiplier=fabric_multiplier)
-
     def _make_sweep(self) -> LogitSweep:
         width = self._chip.formats.logit.width + 1
         return self._sweep(self._chip, twice=False, outputs_per_row=True, kept_width=width)

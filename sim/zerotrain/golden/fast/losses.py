@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from zerotrain.golden.fast.kernel import kernel
 from zerotrain.golden.fast.words import Words
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.loss import check_squared_error
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.losses import Loss
 from zerotrain.spec.registers import Saturation
@@ -68,7 +67,7 @@ def _softmax_losses(
 def _squared_error_losses(
     formats: Formats, lanes: int, z: Words, dz: Words, targets: Ints, out: Ints
 ) -> bool:
-    check_squared_error(formats)
+    Loss.MEAN_SQUARED_ERROR.record.check(formats)
     fine, fine_delta = (17 - f.frac_bits for f in (formats.logit, formats.dlogit))
     low, high = formats.loss.raw_min, formats.loss.raw_max
     return _squared_errors(z, dz, targets.T, fine, fine_delta, lanes, low, high, out)
