@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from zerotrain.compiler.allocator import Allocator
-from zerotrain.compiler.candidates import DEPTHS, Choice, accumulator_width, banks, choose
+from zerotrain.compiler.candidates import DEPTHS, Choice, accumulator_width, choose
 from zerotrain.compiler.contraction import Loop, encode
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.lowering_cge import CgeForms, CgeLowering
@@ -58,7 +58,7 @@ def _lower(
         "cge": lowering.coordinates(forms),
     }
     words = {
-        "weight_depth": max(banks(chip) * bank, merging.words),
+        "weight_depth": max(chip.weight_banks * bank, merging.words),
         "scratch_depth": scratch.peak,
         "preact_depth": lowering.preact_words,
     }
@@ -233,7 +233,7 @@ def chip_for(
     formats = formats or Formats()
     cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
     core = Core(overrides.get("core", Core.PIPELINED)).kind
-    ways = max(min(2, lanes), lanes // 8) if cge.environments else max(1, lanes // 32)
+    ways = max(min(cge.least_loss_ways, lanes), lanes // cge.lanes_per_loss_way)
     if core.serial:
         ways = 1
     limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)

@@ -314,7 +314,7 @@ class TrainingChip(wiring.Component):
             name: str, width: int, depth: int
         ) -> tuple[WritePort | wiring.PureInterface, ReadPort | wiring.PureInterface]:
             """In SPRAM, if there is any and it saves block RAM."""
-            columns = chip.spram_columns(depth, width)
+            columns = chip.spram_columns(name, depth, width)
             if not columns:
                 return memory(name, width, depth)
             made = SinglePortMemory(width, depth, columns)

@@ -200,7 +200,7 @@ class Chip:
     @property
     def raises(self) -> bool:
         """Whether the chip does CGE by forward passes at raised parameters."""
-        return self.cge.kind.raises
+        return self.cge.kind.forwards > 0
 
     @property
     def compact(self) -> bool:
@@ -214,6 +214,12 @@ class Chip:
     def has_merge_unit(self) -> bool:
         """Whether a unit of its own merges, into a second bank; otherwise the lanes do."""
         return self.merge_depth > 0
+
+    @property
+    def weight_banks(self) -> int:
+        """Copies of the parameters that are in work at a time, each with a bank of weights in an
+        RGE step and a sequencer."""
+        return 1 + self.has_merge_unit
 
     @property
     def timing(self) -> Timing:
@@ -347,9 +353,10 @@ class Chip:
         kept = self.core.kind.keeps_differences
         return self.difference_width if kept else self.formats.loss.width
 
-    def spram_columns(self, depth: int, width: int) -> int:
-        """Columns of a memory of parameters, momentum or losses that are in SPRAM."""
-        return self.store.kind.spram_columns(depth, width)
+    def spram_columns(self, name: str, depth: int, width: int) -> int:
+        """Columns of the memory of ``parameter``, ``momentum``, ``loss`` or ``weights`` that are in
+        SPRAM."""
+        return self.store.kind.spram_columns(name, depth, width)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -87,7 +87,7 @@ class WeightMemory(wiring.Component):
             self._factors(m)
             return m
         width, depth = self._chip.formats.weight.width, self._chip.weight_depth
-        columns = self._chip.spram_columns(depth, width) if self._chip.common else 0
+        columns = self._chip.spram_columns("weights", depth, width)
         if columns:
             m.submodules.words = single = SinglePortMemory(width, depth, columns)
             r, w = single.read, single.write
