@@ -104,6 +104,19 @@ def _check_depths(network: Network, chip: Chip, words: dict[str, int]) -> None:
             raise _TooSmall(network, chip, name, need)
 
 
+def _fixed_words(network: Network, chip: Chip, batch: int) -> dict[str, int]:
+    """Words that no choice changes, checked before any is looked for."""
+    words = {
+        "parameter_depth": network.n_parameters,
+        "sample_depth": chip.layout.sample_words(batch, network.n_inputs),
+        "target_depth": chip.layout.target_words(batch, network.n_targets),
+        "output_depth": network.n_outputs,
+        "evaluation_depth": chip.cge.kind.losses(network.n_parameters),
+    }
+    _check_depths(network, chip, words)
+    return words
+
+
 def check_groups(network: Network, groups: Groups) -> None:
     """Raise ``ValueError`` unless the groups split every layer's TT-cores."""
     expected = tuple(layer.n_tt_cores for layer in network.layers)
@@ -154,15 +167,7 @@ def plan(
         )
     if groups is not None:
         check_groups(network, groups)
-    # What no choice changes, before any is looked for.
-    fixed = {
-        "parameter_depth": network.n_parameters,
-        "sample_depth": chip.layout.sample_words(batch, network.n_inputs),
-        "target_depth": chip.layout.target_words(batch, network.n_targets),
-        "output_depth": network.n_outputs,
-        "evaluation_depth": chip.cge.kind.losses(network.n_parameters),
-    }
-    _check_depths(network, chip, fixed)
+    fixed = _fixed_words(network, chip, batch)
     choice = choose(network, chip, batch, groups, tiled, forms)
     refusal: _TooSmall | None = None
     room: dict[str, int] = {}
@@ -248,6 +253,7 @@ def chip_for(
         query_depth=max(2, queries),
         **limits,
     )
+    _fixed_words(network, roomy, batch)
     found = _plan_within(network, roomy, batch, groups, overrides)
     most = core.most_factors
     if overrides.get("merge_depth", most) and network.n_parameters <= most:
