@@ -134,7 +134,7 @@ def test_common_memory() -> None:
     assert isinstance(tiles, Loop)
     last = tiles.body[-1]
     assert last.result == Result.PREACT and last.start[3] == chip.preact_base
-    network = Network((dense(784, 16, activation=Activation.RELU), dense(16, 10)))
+    network = Network((dense(784, 4, activation=Activation.RELU), dense(4, 10)))
     refusal = r"^Layer 1 cannot be applied in one go: the common memory is not read and written"
     with pytest.raises(ValueError, match=refusal):
         plan(network, chip, batch=64)

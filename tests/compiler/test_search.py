@@ -159,3 +159,18 @@ def test_the_search_is_no_worse_where_it_leaves_out_ways() -> None:
         assert len(followed) < 1 << 9
         least = min(row["cycles"] for row in exhaustive(network, chip, 4))
         assert least == min(c.cycles for c in forward_candidates(network, chip, 4))
+
+
+def test_what_no_chip_holds_is_refused_at_once() -> None:
+    """In a group with neighbours on both sides, a rank may be as many instructions."""
+    rank = 1_000_000
+    modes = (2, 2, 2, 2, 2, 2)
+    network = Network((Layer(modes, modes, (rank,) * 5),))
+    start = time.perf_counter()
+    with pytest.raises(
+        ValueError, match=r"does not fit the chip: parameter_depth is 65536, needed"
+    ):
+        chip_for(network)
+    with pytest.raises(ValueError, match=r"does not fit the chip: parameter_depth is 512, needed"):
+        plan(network, Chip(lanes=8))
+    assert time.perf_counter() - start < 5

@@ -36,7 +36,8 @@ def test_preset(name: str) -> None:
     assert config.network.n_parameters == PARAMETERS[name]
     assert config.training is not None
     assert config.training.rge is not None
-    assert (config.training.cge is not None) == (config.chip.fixed.get("cge") != Cge.NONE)
+    cge = config.chip.fixed.get("cge", Cge.ENVIRONMENTS)
+    assert (config.training.cge is not None) == cge.kind.steps
     assert Config.parse(config.to_toml()) == config
 
 

@@ -11,14 +11,14 @@ from types import MappingProxyType
 from zerotrain.compiler.allocator import Allocator
 from zerotrain.compiler.contraction import overhead
 from zerotrain.compiler.lowering import Groups
-from zerotrain.compiler.lowering_cge import CgeForm, CgeForms, CgeLowering
+from zerotrain.compiler.lowering_cge import EVALUATIONS, CgeForm, CgeForms, CgeLowering
 from zerotrain.compiler.search import ways
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network
 
 __all__ = [
-    "DEPTHS", "Candidate", "Choice", "accumulator_width", "banks", "cge_candidates", "choose",
+    "DEPTHS", "Candidate", "Choice", "accumulator_width", "cge_candidates", "choose",
     "forward_candidates",
 ]  # fmt: skip
 
@@ -119,11 +119,6 @@ class Candidate:
         return "as fast, more memory"
 
 
-def banks(chip: Chip) -> int:
-    """Banks of the weight memory in an RGE step."""
-    return 1 + chip.has_merge_unit
-
-
 def accumulator_width(formats: Formats, terms: int) -> int:
     """Accumulator bits that make every sum of so many products exact, rounding included."""
     return formats.weight.width + formats.lane_width - 1 + terms.bit_length()
@@ -154,12 +149,12 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> tuple[Candid
                     macs=way.macs,
                     merge_macs=way.merge_macs,
                     scratch=way.words,
-                    weights=banks(chip) * (network.n_parameters + way.merged),
+                    weights=chip.weight_banks * (network.n_parameters + way.merged),
                     cycles=together if chip.has_merge_unit else applying + once,
                     adds={
-                        "bank": banks(chip) * (shared.bank + way.bank),
+                        "bank": chip.weight_banks * (shared.bank + way.bank),
                         "weights": shared.weights + way.weights,
-                        "factors": chip.has_merge_unit * (shared.factors + way.factors),
+                        "factors": (chip.weight_banks - 1) * (shared.factors + way.factors),
                         "rows": shared.rows + way.rows,
                     },
                     largest=way.largest,
@@ -173,10 +168,8 @@ def forward_candidates(network: Network, chip: Chip, batch: int) -> tuple[Candid
 def cge_candidates(network: Network, chip: Chip, batch: int) -> tuple[Candidate, ...]:
     """Every form of every layer's CGE evaluations; none where the chip has no environments."""
     out: list[Candidate] = []
-    if not chip.has_environments:
-        return ()
     passes = chip.layout.passes(batch)
-    for index, form in product(range(len(network.layers)), CgeForm):
+    for index, form in product(range(len(network.layers)), EVALUATIONS[chip.cge]):
         if form == CgeForm.TILES and not CgeLowering.has_tiles(network, index):
             continue
         scratch = Allocator()
@@ -260,8 +253,8 @@ def choose(
         else min(all_, key=attrgetter("scratch"))
         for options, all_ in zip(fitting, found, strict=True)
     ]
-    d, unit = network.n_parameters, chip.has_merge_unit
-    taken = {"bank": banks(chip) * d, "weights": d, "factors": unit * d, "rows": _ENDS}
+    d, banks = network.n_parameters, chip.weight_banks
+    taken = {"bank": banks * d, "weights": d, "factors": (banks - 1) * d, "rows": _ENDS}
     for name, words in taken.items():
         _give_way(chosen, fitting, name, _room(chip, room, name) - words)
     layers, evaluations = chosen[: len(network.layers)], chosen[len(network.layers) :]

@@ -13,10 +13,11 @@ from zerotrain.compiler.contraction import Contract, Loop
 from zerotrain.compiler.lowering import Operand
 from zerotrain.compiler.lowering_entries import EntryLowering
 from zerotrain.compiler.merging import Key
+from zerotrain.spec.choices import Cge
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Result, Source
 
-__all__ = ["CgeForm", "CgeForms", "CgeLowering"]
+__all__ = ["EVALUATIONS", "CgeForm", "CgeForms", "CgeLowering"]
 
 
 class CgeForm(StrEnum):
@@ -27,6 +28,10 @@ class CgeForm(StrEnum):
     TILES = "tiles"  # for every TT-core anew, partials only of the j (and near) at hand
 
 
+#: The forms that a chip can choose from; none if it has no environments.
+EVALUATIONS: dict[Cge, tuple[CgeForm, ...]] = {
+    Cge.NONE: (), Cge.FORWARD: (), Cge.ENVIRONMENTS: tuple(CgeForm)
+}  # fmt: skip
 #: The form of every layer.
 CgeForms = tuple[CgeForm, ...]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from zerotrain.compiler.allocator import Allocator
-from zerotrain.compiler.candidates import DEPTHS, Choice, accumulator_width, banks, choose
+from zerotrain.compiler.candidates import DEPTHS, Choice, accumulator_width, choose
 from zerotrain.compiler.contraction import Loop, encode
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.lowering_cge import CgeForms, CgeLowering
@@ -58,7 +58,7 @@ def _lower(
         "cge": lowering.coordinates(forms),
     }
     words = {
-        "weight_depth": max(banks(chip) * bank, merging.words),
+        "weight_depth": max(chip.weight_banks * bank, merging.words),
         "scratch_depth": scratch.peak,
         "preact_depth": lowering.preact_words,
     }
@@ -102,6 +102,19 @@ def _check_depths(network: Network, chip: Chip, words: dict[str, int]) -> None:
     for name, need in words.items():
         if need > getattr(chip, name):
             raise _TooSmall(network, chip, name, need)
+
+
+def _fixed_words(network: Network, chip: Chip, batch: int) -> dict[str, int]:
+    """Words that no choice changes, checked before any is looked for."""
+    words = {
+        "parameter_depth": network.n_parameters,
+        "sample_depth": chip.layout.sample_words(batch, network.n_inputs),
+        "target_depth": chip.layout.target_words(batch, network.n_targets),
+        "output_depth": network.n_outputs,
+        "evaluation_depth": chip.cge.kind.losses(network.n_parameters),
+    }
+    _check_depths(network, chip, words)
+    return words
 
 
 def check_groups(network: Network, groups: Groups) -> None:
@@ -154,15 +167,7 @@ def plan(
         )
     if groups is not None:
         check_groups(network, groups)
-    # What no choice changes, before any is looked for.
-    fixed = {
-        "parameter_depth": network.n_parameters,
-        "sample_depth": chip.layout.sample_words(batch, network.n_inputs),
-        "target_depth": chip.layout.target_words(batch, network.n_targets),
-        "output_depth": network.n_outputs,
-        "evaluation_depth": chip.cge.kind.losses(network.n_parameters),
-    }
-    _check_depths(network, chip, fixed)
+    fixed = _fixed_words(network, chip, batch)
     choice = choose(network, chip, batch, groups, tiled, forms)
     refusal: _TooSmall | None = None
     room: dict[str, int] = {}
@@ -233,7 +238,7 @@ def chip_for(
     formats = formats or Formats()
     cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
     core = Core(overrides.get("core", Core.PIPELINED)).kind
-    ways = max(min(2, lanes), lanes // 8) if cge.environments else max(1, lanes // 32)
+    ways = max(min(cge.least_loss_ways, lanes), lanes // cge.lanes_per_loss_way)
     if core.serial:
         ways = 1
     limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
@@ -248,6 +253,7 @@ def chip_for(
         query_depth=max(2, queries),
         **limits,
     )
+    _fixed_words(network, roomy, batch)
     found = _plan_within(network, roomy, batch, groups, overrides)
     most = core.most_factors
     if overrides.get("merge_depth", most) and network.n_parameters <= most:

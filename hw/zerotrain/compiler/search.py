@@ -14,7 +14,7 @@ from typing import NamedTuple
 from zerotrain.compiler.allocator import Allocator
 from zerotrain.compiler.contraction import LOOP_ROWS, Contract, pause
 from zerotrain.compiler.lowering import Lowering, Operand
-from zerotrain.compiler.lowering_cge import CgeLowering
+from zerotrain.compiler.lowering_cge import EVALUATIONS, CgeLowering
 from zerotrain.compiler.merging import Key
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Network
@@ -98,7 +98,8 @@ class _Layer:
         self.lowering = CgeLowering(
             network, chip.formats, Allocator(), merge_unit=chip.has_merge_unit
         )
-        keys = self.lowering.environments() if chip.has_environments else []
+        forms = EVALUATIONS[chip.cge]
+        keys = self.lowering.environments() if forms else []
         environments = [key for key in keys if key.layer == index]
         spans = [Key(index, lo, hi) for hi in range(1, d + 1) for lo in range(hi)]
         self._own = self._arrays([*spans, *environments])

@@ -201,7 +201,7 @@ class Chip:
     @property
     def raises(self) -> bool:
         """Whether the chip does CGE by forward passes at raised parameters."""
-        return self.cge.kind.raises
+        return self.cge.kind.forwards > 0
 
     @property
     def compact(self) -> bool:
@@ -215,6 +215,12 @@ class Chip:
     def has_merge_unit(self) -> bool:
         """Whether a unit of its own merges, into a second bank; otherwise the lanes do."""
         return self.merge_depth > 0
+
+    @property
+    def weight_banks(self) -> int:
+        """Copies of the parameters that are in work at a time, each with a bank of weights in an
+        RGE step and a sequencer: with a merge unit, one is prepared while the lanes use another."""
+        return 1 + self.has_merge_unit
 
     @property
     def timing(self) -> Timing:
@@ -252,16 +258,6 @@ class Chip:
     def shifts(self) -> tuple[int, ...]:
         """Every right shift that a program for this chip can ask for, ascending."""
         return self.formats.shifts if self.has_environments else self.formats.forward_shifts
-
-    @property
-    def weight_banks(self) -> int:
-        """Banks of weights: with a merge unit, one is prepared while the lanes use the other."""
-        return 1 + self.has_merge_unit
-
-    @property
-    def sequencers(self) -> int:
-        """Sequencers that read the program: the lanes', and the merge unit's."""
-        return 1 + self.has_merge_unit
 
     @property
     def sample_rows(self) -> int:
@@ -359,12 +355,13 @@ class Chip:
     @property
     def loss_columns(self) -> int:
         """Columns of the loss memory that are in SPRAM: where differences make it a large one."""
-        kept = self.core.kind.keeps_differences
-        return self.spram_columns(self.loss_rows, self.loss_word) if kept else 0
+        columns = self.spram_columns("loss", self.loss_rows, self.loss_word)
+        return self.core.kind.keeps_differences * columns
 
-    def spram_columns(self, depth: int, width: int) -> int:
-        """Columns of a memory of parameters, momentum or losses that are in SPRAM."""
-        return self.store.kind.spram_columns(depth, width)
+    def spram_columns(self, name: str, depth: int, width: int) -> int:
+        """Columns of the memory of ``parameter``, ``momentum``, ``loss`` or ``weights`` that are in
+        SPRAM."""
+        return self.store.kind.spram_columns(name, depth, width)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -4,7 +4,7 @@ What a choice means for limits and places is in its record here; what it means f
 :mod:`zerotrain.spec.timing`, and which memories there are in :mod:`zerotrain.spec.memories`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 __all__ = ["Cge", "CgeKind", "Core", "CoreKind", "Place", "Store", "StoreKind"]
@@ -26,17 +26,24 @@ class CgeKind:
     ----------
     steps : bool
         The chip does CGE steps at all.
-    environments, raises : bool
-        It does them by environments, or by forward passes at raised parameters.
+    environments : bool
+        It does them by environments.
+    forwards : int
+        Forward passes of a step for every parameter: 1 at raised parameters, otherwise none.
     loop_counters : int
         Counters of a loop. Forward passes tile one index; environments need all that a loop can
         have.
+    least_loss_ways, lanes_per_loss_way : int
+        Ways of the loss unit that a chip has at least, if it has as many lanes, and how many lanes
+        come to one, unless it is told otherwise. Without environments, losses are few.
     """
 
     steps: bool
     environments: bool
-    raises: bool
+    forwards: int
     loop_counters: int
+    least_loss_ways: int
+    lanes_per_loss_way: int
 
     def losses(self, n_parameters: int) -> int:
         """Losses that a step holds at once; one where only RGE counts."""
@@ -44,7 +51,7 @@ class CgeKind:
 
     def copies(self, n_parameters: int) -> int:
         """Copies of the parameters that a step evaluates by a forward pass each."""
-        return 1 + self.raises * n_parameters
+        return 1 + self.forwards * n_parameters
 
 
 class Cge(StrEnum):
@@ -59,10 +66,25 @@ class Cge(StrEnum):
         return _CGE[self]
 
 
+_FORWARD = CgeKind(
+    steps=True,
+    environments=False,
+    forwards=1,
+    loop_counters=1,
+    least_loss_ways=1,
+    lanes_per_loss_way=32,
+)
 _CGE = {
-    Cge.NONE: CgeKind(steps=False, environments=False, raises=False, loop_counters=1),
-    Cge.FORWARD: CgeKind(steps=True, environments=False, raises=True, loop_counters=1),
-    Cge.ENVIRONMENTS: CgeKind(steps=True, environments=True, raises=False, loop_counters=4),
+    Cge.NONE: replace(_FORWARD, steps=False, forwards=0),
+    Cge.FORWARD: _FORWARD,
+    Cge.ENVIRONMENTS: CgeKind(
+        steps=True,
+        environments=True,
+        forwards=0,
+        loop_counters=4,
+        least_loss_ways=2,
+        lanes_per_loss_way=8,
+    ),
 }
 
 
@@ -132,8 +154,8 @@ class StoreKind:
 
     Attributes
     ----------
-    single_port : bool
-        Large memories of parameters and losses read or write in a cycle: SPRAM of the iCE40UP5K.
+    single_port : frozenset of str
+        Memories that, where they are large, read or write in a cycle: SPRAM of the iCE40UP5K.
     shared : bool
         One such memory holds samples, pre-activations, parameters and momentum, another the
         weights. No contraction then reads samples and writes pre-activations.
@@ -141,17 +163,17 @@ class StoreKind:
         Which memory pre-activations are in, without environments.
     """
 
-    single_port: bool
+    single_port: frozenset[str]
     shared: bool
     preact: Place
 
-    def spram_columns(self, depth: int, width: int) -> int:
-        """Columns of a large memory that are in SPRAM.
+    def spram_columns(self, name: str, depth: int, width: int) -> int:
+        """Columns of a memory that are in SPRAM.
 
         A block RAM has 256 rows: what fits there saves nothing. There are few SPRAMs, 16 columns
         each, so that at most 8 columns that are left over are in block RAM.
         """
-        if not self.single_port or depth <= 256:
+        if name not in self.single_port or depth <= 256:
             return 0
         rest = width % 16
         return width - rest if rest <= 8 else width
@@ -170,7 +192,15 @@ class Store(StrEnum):
 
 
 _STORES = {
-    Store.BLOCKS: StoreKind(single_port=False, shared=False, preact=Place.SCRATCH),
-    Store.SPRAM: StoreKind(single_port=True, shared=False, preact=Place.SCRATCH),
-    Store.COMMON: StoreKind(single_port=True, shared=True, preact=Place.COMMON),
+    Store.BLOCKS: StoreKind(single_port=frozenset(), shared=False, preact=Place.SCRATCH),
+    Store.SPRAM: StoreKind(
+        single_port=frozenset({"parameter", "momentum", "loss"}),
+        shared=False,
+        preact=Place.SCRATCH,
+    ),
+    Store.COMMON: StoreKind(
+        single_port=frozenset({"weights", "loss"}),
+        shared=True,
+        preact=Place.COMMON,
+    ),
 }

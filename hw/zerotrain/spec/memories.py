@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import COMMON_PART, Chip
-from zerotrain.spec.choices import Core, Place
+from zerotrain.spec.choices import Core, Place, Store
 from zerotrain.spec.registers import REGISTERS
 from zerotrain.spec.tables import EXP2, FINE_BITS, LOG2
 
@@ -85,14 +85,15 @@ def segments(depth: int) -> list[int]:
 def memories(chip: Chip) -> tuple[Memory, ...]:
     """All memories of a chip."""
     return (
-        *_training(chip), *_batch(chip), *_program(chip), *_weights(chip), *_LANES[chip.core](chip),
-        *_loss(chip), *_update(chip),
+        *_STATE[chip.store](chip), *_losses(chip), *_batch(chip), *_program(chip), *_weights(chip),
+        *_LANES[chip.core](chip), *_loss(chip), *_update(chip),
     )  # fmt: skip
 
 
 def _single_port(chip: Chip, owner: str, name: str, depth: int, width: int) -> Iterator[Memory]:
-    """A large memory of parameters."""
-    yield from _split(owner, name, depth, width, chip.spram_columns(depth, width))
+    """A large memory of parameters or weights."""
+    columns = chip.spram_columns(name if owner == "chip" else owner, depth, width)
+    yield from _split(owner, name, depth, width, columns)
 
 
 def _split(owner: str, name: str, depth: int, width: int, columns: int) -> Iterator[Memory]:
@@ -103,16 +104,27 @@ def _split(owner: str, name: str, depth: int, width: int, columns: int) -> Itera
         yield Memory(owner, name, depth, width - columns)
 
 
-def _training(chip: Chip) -> Iterator[Memory]:
-    """Parameters, momentum and losses."""
+def _own_state(chip: Chip) -> Iterator[Memory]:
+    """Parameters and momentum in memories of their own."""
     f, depth = chip.formats, chip.parameter_depth
-    if chip.common:
-        rows = chip.training_base + depth
-        yield Memory("chip", "common", rows, chip.common_width, COMMON_PART, kind=Kind.SPRAM)
-    else:
-        yield from _single_port(chip, "chip", "parameter", depth, f.weight.width)
-        yield from _single_port(chip, "chip", "momentum", depth, f.momentum.width)
+    yield from _single_port(chip, "chip", "parameter", depth, f.weight.width)
+    yield from _single_port(chip, "chip", "momentum", depth, f.momentum.width)
+
+
+def _common_state(chip: Chip) -> Iterator[Memory]:
+    """The same together with samples and pre-activations."""
+    rows, width = chip.training_base + chip.parameter_depth, chip.common_width
+    yield Memory("chip", "common", rows, width, COMMON_PART, kind=Kind.SPRAM)
+
+
+_STATE = {Store.BLOCKS: _own_state, Store.SPRAM: _own_state, Store.COMMON: _common_state}
+
+
+def _losses(chip: Chip) -> Iterator[Memory]:
+    """Losses, and differences of them for the update."""
     yield from _split("chip", "loss", chip.loss_rows, chip.loss_word, chip.loss_columns)
+    if not chip.core.kind.keeps_differences:
+        yield Memory("update", "differences", chip.query_depth, chip.difference_width)
 
 
 def _batch(chip: Chip) -> Iterator[Memory]:
@@ -123,7 +135,7 @@ def _batch(chip: Chip) -> Iterator[Memory]:
 
 def _program(chip: Chip) -> Iterator[Memory]:
     """Instructions, of which a merge unit reads its own, and what registers hold."""
-    yield Memory("chip", "program", chip.program_depth, 64, 32, reads=1 + chip.has_merge_unit)
+    yield Memory("chip", "program", chip.program_depth, 64, 32, reads=chip.weight_banks)
     yield Memory("bank", "stored", len(REGISTERS), 32)
 
 
@@ -131,13 +143,10 @@ def _weights(chip: Chip) -> Iterator[Memory]:
     """Weights under evaluation: one area, or two banks and a copy of the lowest words."""
     width = chip.formats.weight.width
     if not chip.has_merge_unit:
-        if chip.store.kind.shared:
-            yield from _single_port(chip, "weights", "words", chip.weight_depth, width)
-        else:
-            yield Memory("weights", "words", chip.weight_depth, width)
+        yield from _single_port(chip, "weights", "words", chip.weight_depth, width)
         return
-    for _ in range(2):
-        for depth in segments(chip.weight_depth // 2):
+    for _ in range(chip.weight_banks):
+        for depth in segments(chip.weight_depth // chip.weight_banks):
             yield Memory("weights", "half", depth, width)
     for depth in segments(chip.merge_depth):
         yield Memory("weights", "factors", depth, width, reads=2, shares_port=True)
@@ -204,7 +213,5 @@ def _loss(chip: Chip) -> Iterator[Memory]:
 
 
 def _update(chip: Chip) -> Iterator[Memory]:
-    """States of the perturbation generator, and differences of losses."""
+    """States of the perturbation generator."""
     yield Memory("update", "snapshots", chip.query_depth, chip.lfsr_degree)
-    if not chip.core.kind.keeps_differences:
-        yield Memory("update", "differences", chip.query_depth, chip.difference_width)

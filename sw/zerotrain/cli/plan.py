@@ -11,7 +11,6 @@ from zerotrain.boards.catalogue import BOARDS, Board
 from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.boards.family import Resource
 from zerotrain.host.session import Session
-from zerotrain.spec.chip import Cge
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
 
@@ -68,10 +67,13 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
     for part, title in (("forward", "forward pass"), ("cge", "all coordinates")):
         if report["candidates"][part]:
             console.print(_compared(title, report["candidates"][part]))
+    cge, passes = "no CGE on this chip", session.plan.copies("cge")
+    if "cge" in report["steps"]:
+        by = f" by {passes:,} forward passes" if passes > 1 else ""
+        cge = f"all coordinates {macs['cge']:,}{by}"
     console.print(
         f"Multiply-accumulates per sample: forward {macs['forward']:,} (dense {macs['dense']:,}), "
-        + (f"all coordinates {macs['cge']:,}" if chip.cge != Cge.NONE else "no CGE on this chip")
-        + (f" by {network.n_parameters + 1:,} forward passes" if chip.raises else "")
+        + cge
     )
     steps = Table("step", "multiply-accumulates", "cycles, estimated", "multiplier use")
     if board is not None:

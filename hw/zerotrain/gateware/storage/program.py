@@ -34,7 +34,7 @@ class ProgramMemory(wiring.Component):
         The host has the port of the first sequencer.
     host : In(WindowPort)
         Halves of rows.
-    read : In(ReadPort).array(chip.sequencers)
+    read : In(ReadPort).array(chip.weight_banks)
     """
 
     idle: Signal
@@ -48,7 +48,7 @@ class ProgramMemory(wiring.Component):
             {
                 "idle": In(1),
                 "host": In(WindowPort(windows(chip)["program"])),
-                "read": In(port).array(chip.sequencers),
+                "read": In(port).array(chip.weight_banks),
             }
         )
 

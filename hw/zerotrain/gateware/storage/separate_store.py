@@ -21,14 +21,14 @@ class SeparateStore(Store):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chip = self._chip
-        for name, width, readers in (
-            ("parameters", chip.formats.weight.width, 2),
-            ("momentum", chip.formats.momentum.width, 1),
+        for name, memory_name, width, readers in (
+            ("parameters", "parameter", chip.formats.weight.width, 2),
+            ("momentum", "momentum", chip.formats.momentum.width, 1),
         ):
             depth = chip.parameter_depth
-            m.submodules[f"{name}_memory"] = memory = SharedMemory(
+            m.submodules[f"{memory_name}_memory"] = memory = SharedMemory(
                 chip, self._windows[name], width=width, depth=depth,
-                columns=chip.spram_columns(depth, width), readers=readers,
+                columns=chip.spram_columns(memory_name, depth, width), readers=readers,
             )  # fmt: skip
             m.d.comb += memory.idle.eq(self.idle)
             wiring.connect(m, wiring.flipped(getattr(self, name)), memory.host)

@@ -86,7 +86,7 @@ class WeightMemory(wiring.Component):
             self._factors(m)
             return m
         width, depth = self._chip.formats.weight.width, self._chip.weight_depth
-        columns = self._chip.spram_columns(depth, width) if self._chip.common else 0
+        columns = self._chip.spram_columns("weights", depth, width)
         w, r = add_memory(m, "words", width, depth, columns)
         p1_row = Signal.like(self.read.addr, reset_less=True)
         m.d.sync += p1_row.eq(self.read.addr)
