@@ -356,6 +356,9 @@ def test_differences(source: Source, activation: Activation, lanes: int) -> None
         for _ in range(4):
             dy = drawn_samples(rng, lanes, f.delta.width)
             y = drawn_samples(rng, lanes, f.delta.width - align + 1)
+            # About where it bends.
+            about = -(y << align) + np.array([[rng.randint(-2, 2) for _ in range(ROWS)]] * lanes)
+            dy[:, ::2] = np.clip(about, f.delta.raw_min, f.delta.raw_max)[:, ::2]
             for words, result in ((dy, Result.SCRATCH), (y, Result.PREACT)):
                 await bench.load(ctx, words)
                 copies = [terms_of([Beat(0, n, 0, n)]) for n in range(ROWS)]
@@ -367,6 +370,7 @@ def test_differences(source: Source, activation: Activation, lanes: int) -> None
                 constant_shift=constant,
             )  # fmt: skip
             places = [(rng.randrange(ROWS), rng.randrange(ROWS)) for _ in range(12)]
+            places += [(row, row) for row in range(ROWS)]
             sums = [terms_of([Beat(0, at, of, n)]) for n, (at, of) in enumerate(places)]
             await bench.contract(ctx, control, sums)
             for (_, _, word), (at, of) in zip(trace.weights, places, strict=True):
