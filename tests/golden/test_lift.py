@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zerotrain.golden.activations import difference
 from zerotrain.golden.fast.lift import Lift
 from zerotrain.golden.fast.words import word_type
 from zerotrain.golden.fixed import Flags, requantize
@@ -29,10 +30,8 @@ def check(
     found = lift(given[2], outputs, flags)
     scaled = y << (formats.delta.frac_bits - formats.preact.frac_bits)
     before = scaled[outputs][:, None]  # [i, 1, outputs, batch]
-    moved = before + dy
-    if activation == Activation.RELU:
-        before, moved = np.maximum(before, 0), np.maximum(moved, 0)
-    acc = np.einsum("cio,inob->incb", w[:, outputs], moved - before)
+    moved = np.broadcast_to(difference(before, dy, activation), np.broadcast(before, dy).shape)
+    acc = np.einsum("cio,inob->incb", w[:, outputs], moved)
     target = formats.dlogit if to_logits else formats.delta
     wanted, clamped = requantize(acc, formats.lane_shift(formats.delta, target), target.width)
     assert np.array_equal(found, wanted)

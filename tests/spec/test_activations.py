@@ -1,0 +1,38 @@
+"""What is declared of activations."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zerotrain.golden.activations import difference
+from zerotrain.spec.activations import (
+    ACTIVATION_BITS,
+    ACTIVATIONS,
+    Activation,
+    check_differences,
+)
+
+
+def test_codes() -> None:
+    """Every activation has a code of its own that fits the control word; none is zero."""
+    codes = [ACTIVATIONS[activation].code for activation in Activation]
+    assert len({*codes}) == len(codes)
+    assert all(0 <= code < 1 << ACTIVATION_BITS for code in codes)
+    assert ACTIVATIONS[Activation.NONE].code == 0
+
+
+@pytest.mark.parametrize("activation", Activation)
+def test_what_shrinks(activation: Activation) -> None:
+    """Declared as it is: no pair of small integers shows otherwise."""
+    y, dy = np.meshgrid(np.arange(-70, 70), np.arange(-70, 70))
+    grown = np.abs(difference(y, dy, activation)) > np.abs(dy)
+    assert ACTIVATIONS[activation].shrinks == (not grown.any())
+
+
+def test_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_differences(Activation.RELU)
+    grows = replace(ACTIVATIONS[Activation.RELU], shrinks=False)
+    monkeypatch.setitem(ACTIVATIONS, Activation.RELU, grows)
+    with pytest.raises(ValueError, match=r"^CGE by environments needs an activation whose differ"):
+        check_differences(Activation.RELU)
