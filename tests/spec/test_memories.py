@@ -57,11 +57,11 @@ def generated(fragment: Fragment, path: tuple[str, ...] = ()) -> Iterator[_Key]:
         width = Shape.cast(found._data.shape).width
         parts = [port._granularity for port in found._write_ports]
         spram = found._attrs.get("ram_style") == "huge"
-        owner = path[0] if "_memory" not in path[0] else "chip"
-        words = set(re.split(r"[._]", ".".join(path if owner == "chip" else path[1:])))
-        (name,) = {m.name for chip in ALL.values() for m in memories(chip)} & words or {"?"}
+        words = re.split(r"[._]", ".".join(path[1:]))
+        names = {m.name for chip in ALL.values() for m in memories(chip)}
+        known = next((word for word in words if word in names), "?")
         yield (
-            owner, name, found._data.depth, width, parts[0] if parts else None,
+            path[0], known, found._data.depth, width, parts[0] if parts else None,
             len(found._read_ports), spram,
         )  # fmt: skip
     for sub, name, _ in fragment.subfragments:
@@ -90,7 +90,17 @@ def test_every_kind_and_owner_is_among_them() -> None:
     """Otherwise the comparison above could pass over some."""
     found = [memory for chip in CHIPS.values() for memory in memories(chip)]
     assert {m.kind for m in found} == set(Kind)
-    assert {m.owner for m in found} == {"chip", "bank", "weights", "engine", "loss", "update"}
+    assert {m.owner for m in found} == {
+        "store",
+        "losses",
+        "targets",
+        "program",
+        "bank",
+        "weights",
+        "engine",
+        "loss",
+        "update",
+    }
     assert any(m.shares_port for m in found) and any(m.part < m.width for m in found)
 
 

@@ -38,7 +38,7 @@ class Memory:
     Parameters
     ----------
     owner, name : str
-        The unit of the chip that it belongs to (``chip``: none), and what it holds.
+        The part of the chip that it belongs to, and what it holds.
     depth, width : int
         Words, and bits of a word.
     part : int
@@ -92,7 +92,7 @@ def memories(chip: Chip) -> tuple[Memory, ...]:
 
 def _single_port(chip: Chip, owner: str, name: str, depth: int, width: int) -> Iterator[Memory]:
     """A large memory of parameters or weights."""
-    columns = chip.spram_columns(name if owner == "chip" else owner, depth, width)
+    columns = chip.spram_columns(name if owner == "store" else owner, depth, width)
     yield from _split(owner, name, depth, width, columns)
 
 
@@ -107,14 +107,14 @@ def _split(owner: str, name: str, depth: int, width: int, columns: int) -> Itera
 def _own_state(chip: Chip) -> Iterator[Memory]:
     """Parameters and momentum in memories of their own."""
     f, depth = chip.formats, chip.parameter_depth
-    yield from _single_port(chip, "chip", "parameter", depth, f.weight.width)
-    yield from _single_port(chip, "chip", "momentum", depth, f.momentum.width)
+    yield from _single_port(chip, "store", "parameter", depth, f.weight.width)
+    yield from _single_port(chip, "store", "momentum", depth, f.momentum.width)
 
 
 def _common_state(chip: Chip) -> Iterator[Memory]:
     """The same together with samples and pre-activations."""
     rows, width = chip.training_base + chip.parameter_depth, chip.common_width
-    yield Memory("chip", "common", rows, width, COMMON_PART, kind=Kind.SPRAM)
+    yield Memory("store", "common", rows, width, COMMON_PART, kind=Kind.SPRAM)
 
 
 _STATE = {Store.BLOCKS: _own_state, Store.SPRAM: _own_state, Store.COMMON: _common_state}
@@ -122,7 +122,7 @@ _STATE = {Store.BLOCKS: _own_state, Store.SPRAM: _own_state, Store.COMMON: _comm
 
 def _losses(chip: Chip) -> Iterator[Memory]:
     """Losses, and differences of them for the update."""
-    yield from _split("chip", "loss", chip.loss_rows, chip.loss_word, chip.loss_columns)
+    yield from _split("losses", "words", chip.loss_rows, chip.loss_word, chip.loss_columns)
     if not chip.core.kind.keeps_differences:
         yield Memory("update", "differences", chip.query_depth, chip.difference_width)
 
@@ -130,12 +130,12 @@ def _losses(chip: Chip) -> Iterator[Memory]:
 def _batch(chip: Chip) -> Iterator[Memory]:
     """Targets; samples are with the lanes."""
     width = chip.target_width
-    yield Memory("chip", "target", chip.target_rows, chip.loss_ways * width, width)
+    yield Memory("targets", "rows", chip.target_rows, chip.loss_ways * width, width)
 
 
 def _program(chip: Chip) -> Iterator[Memory]:
     """Instructions, of which a merge unit reads its own, and what registers hold."""
-    yield Memory("chip", "program", chip.program_depth, 64, 32, reads=chip.weight_banks)
+    yield Memory("program", "rows", chip.program_depth, 64, 32, reads=chip.weight_banks)
     yield Memory("bank", "stored", len(REGISTERS), 32)
 
 
