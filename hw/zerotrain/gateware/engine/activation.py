@@ -47,11 +47,9 @@ class _Implementation:
 def _relu_difference(stage: Stage, y: Value, dy: Value, late_dy: Value) -> Value:
     moved, minus = stage(y + dy, "moved"), stage((-y)[: len(y)].as_signed(), "minus")
     negative = stage(y < 0, "negative")
-    return Mux(
-        negative,
-        Mux(moved < 0, Const(0, signed(1)), moved),
-        Mux(moved < 0, minus, late_dy),
-    )
+    after = moved < 0
+    bent = Mux(negative, Mux(after, Const(0, signed(1)), moved), minus)
+    return Mux(negative | after, bent, late_dy)
 
 
 _IMPLEMENTATIONS = {
