@@ -133,6 +133,11 @@ def write_run(folder: Path, losses: int) -> None:
 def test_milestones(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[]")
     write_run(tmp_path, 300 * 8 + 50 * 511)
+    # A regression has no accuracy.
+    config = Config.preset("diabetes").to_dict()
+    (tmp_path / "diabetes.json").write_text(json.dumps({"config": config}))
+    columns = "step,phase,loss_evaluations,loss,test_rmse"
+    (tmp_path / "diabetes.csv").write_text(f"{columns}\n0,start,0,2.4,121.5\n")
     found = list(find_milestones(tmp_path))
     assert [(m.name, m.rge_steps, m.cge_steps, m.accuracy) for m in found] == [
         ("digits", 300, 50, 0.97)
