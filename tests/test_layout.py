@@ -146,6 +146,57 @@ def test_the_rules_catch(package: str, source: str) -> None:
     assert complaints(package, source)
 
 
+#: What asks for a variant of a chip, as an attribute of anything.
+VARIANTS = {
+    "has_environments", "compact", "common", "merge_depth", "has_merge_unit", "raises",
+    "serial_loss", "sample_banks", "subtracts", "lane_subtracts",
+}  # fmt: skip
+CHOICES = {"Cge", "Core", "Store"}
+
+
+def branches(tree: ast.AST) -> int:
+    """Conditions of Python code that ask for a variant."""
+
+    def asks(condition: ast.AST) -> bool:
+        return any(
+            isinstance(node, ast.Attribute)
+            and (
+                node.attr in VARIANTS
+                or (isinstance(node.value, ast.Name) and node.value.id in CHOICES)
+            )
+            for node in ast.walk(condition)
+        )
+
+    conditions: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If | ast.IfExp | ast.While):
+            conditions.append(node.test)
+        elif isinstance(node, ast.comprehension):
+            conditions += node.ifs
+    return sum(map(asks, conditions))
+
+
+def test_variants_are_asked_for_in_few_places() -> None:
+    """``gateware/variants.py`` maps choices to classes; records hold what else follows."""
+    assert branches(ast.parse("if chip.core == Core.COMPACT or chip.compact:\n    pass")) == 1
+    counts = {
+        path.name: branches(ast.parse(path.read_text(encoding="utf-8")))
+        for _, path in sources()
+        if path.name != "variants.py"
+    }
+    assert sum(counts.values()) <= 40, counts
+
+
+def test_no_elaborate_is_longer_than_a_page_or_two() -> None:
+    longest = max(
+        (node.end_lineno or 0) - node.lineno + 1
+        for _, path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name == "elaborate"
+    )
+    assert longest <= 120
+
+
 def test_no_absolute_paths() -> None:
     """Sources name no folder of the machine they were written on."""
     homes = tuple(f"/{name}/" for name in ("home", "work", "root", "Users"))

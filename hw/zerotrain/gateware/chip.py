@@ -22,11 +22,14 @@ from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.controller import Controller
 from zerotrain.gateware.engine.engine import Engine
 from zerotrain.gateware.engine.merge import MergeUnit
+from zerotrain.gateware.loss.loss import LossUnit
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
 from zerotrain.gateware.storage.batch import TargetMemory
 from zerotrain.gateware.storage.program import ProgramMemory
+from zerotrain.gateware.storage.shared import SharedMemory
 from zerotrain.gateware.storage.weights import WeightMemory
 from zerotrain.gateware.update.perturb import Perturb
+from zerotrain.gateware.update.update import Update
 from zerotrain.gateware.variants import lane_array, loss_memory, loss_unit, store, update_unit
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
@@ -85,8 +88,6 @@ class TrainingChip(wiring.Component):
         m.submodules.engine = engine = Engine(chip, lane_array(chip))
         m.submodules.loss = loss = loss_unit(chip)
         update = update_unit(chip)
-        # A cycle later than told, so that the clock enable comes from a register.
-        updates = pipe(m, controller.update_start, 1, "updates")
         m.submodules.update = _resting(
             m, update, update.busy | controller.perturb_start | controller.update_start
         )
@@ -152,21 +153,11 @@ class TrainingChip(wiring.Component):
         wiring.connect(m, loss.targets, targets.read)
 
         # The update.
-        m.d.comb += [
-            update.start.eq(updates),
-            update.cge.eq(controller.update_cge),
-            controller.update_busy.eq(update.busy | updates),
-        ]
-        # From a register, a cycle too long: what follows takes its time.
-        updating = pipe(m, update.busy | update.start | controller.update_start, 1, "updating")
-        m.d.comb += [kept.updating.eq(updating), losses.active[0].eq(updating)]
-        _read(m, losses.read[0], update.losses)
-        _read(m, losses.read[1], loss.losses)
-        _give(m, losses.write[0], loss.losses_w)
-        _give(m, losses.write[1], update.difference_w)
+        updating = self._update(m, controller, update, losses, loss)
+        m.d.comb += kept.updating.eq(updating)
 
         # Samples, parameters and momentum.
-        m.d.comb += [kept.perturbing.eq(perturb.busy), kept.of_training.eq(bank.of_training)]
+        m.d.comb += kept.perturbing.eq(perturb.busy)
         wiring.connect(m, perturb.theta, kept.copied)
         wiring.connect(m, update.theta, kept.theta)
         wiring.connect(m, update.theta_w, kept.theta_w)
@@ -177,7 +168,10 @@ class TrainingChip(wiring.Component):
         m.d.comb += [engine.sample_read.eq(kept.sample_read), kept.sample.eq(engine.sample)]
 
         # What the host reaches.
-        m.d.comb += [kept.bank.eq(bank.bank), targets.bank.eq(bank.bank)]
+        m.d.comb += [
+            kept.of_training.eq(bank.of_training), kept.bank.eq(bank.bank),
+            targets.bank.eq(bank.bank),
+        ]  # fmt: skip
         state = {"parameters": kept.parameters, "momentum": kept.momentum}
         _show(m, bank, kept, **state, samples=kept.samples)
         _show(m, bank, program, program=program.host)
@@ -243,6 +237,31 @@ class TrainingChip(wiring.Component):
             controller.merged.eq(merge.merged),
         ]
         return _Merging(merge.weight_w, merge.saturated, merge.bad_program)
+
+    @staticmethod
+    def _update(
+        m: Module,
+        controller: Controller,
+        update: Update,
+        losses: SharedMemory,
+        loss: LossUnit,
+    ) -> Value:
+        """The update unit's work and its losses; returns when it has the memories."""
+        # A cycle later than told, so that the clock enable comes from a register.
+        updates = pipe(m, controller.update_start, 1, "updates")
+        # From a register, a cycle too long: what follows takes its time.
+        updating = pipe(m, update.busy | update.start | controller.update_start, 1, "updating")
+        m.d.comb += [
+            update.start.eq(updates),
+            update.cge.eq(controller.update_cge),
+            controller.update_busy.eq(update.busy | updates),
+            losses.active[0].eq(updating),
+        ]
+        _read(m, losses.read[0], update.losses)
+        _read(m, losses.read[1], loss.losses)
+        _give(m, losses.write[0], loss.losses_w)
+        _give(m, losses.write[1], update.difference_w)
+        return updating
 
     def _count(self, m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
         """Cycle, beat and stall counters of the step."""

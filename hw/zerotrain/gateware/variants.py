@@ -9,9 +9,11 @@ from zerotrain.gateware.engine.compact_memories import (
 )
 from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.gateware.engine.pipelined_lanes import PipelinedLanes
+from zerotrain.gateware.loss.error_losses import ERROR_LOSSES
 from zerotrain.gateware.loss.logits import DifferenceSweep, LogitSweep
-from zerotrain.gateware.loss.loss import LossUnit, SoftmaxLoss, SquaredErrorLoss
+from zerotrain.gateware.loss.loss import LossUnit
 from zerotrain.gateware.loss.loss_serial import SerialDifferenceLoss, SerialSoftmaxLoss
+from zerotrain.gateware.loss.softmax_loss import SoftmaxLoss
 from zerotrain.gateware.storage.common_store import CommonStore
 from zerotrain.gateware.storage.separate_store import SeparateStore
 from zerotrain.gateware.storage.shared import SharedMemory
@@ -21,7 +23,6 @@ from zerotrain.gateware.update.update_pipelined import PipelinedUpdate
 from zerotrain.gateware.update.update_serial import SerialUpdate
 from zerotrain.spec import chip as choices
 from zerotrain.spec.chip import Chip, Core
-from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import windows
 
 __all__ = ["lane_array", "loss_memory", "loss_unit", "store", "update_unit"]
@@ -51,7 +52,7 @@ def loss_unit(chip: Chip, *, fabric_multiplier: bool = False) -> LossUnit:
     """
     if chip.serial_loss:
         return SerialDifferenceLoss(chip) if chip.has_environments else SerialSoftmaxLoss(chip)
-    unit = SquaredErrorLoss if chip.loss == Loss.MEAN_SQUARED_ERROR else SoftmaxLoss
+    unit = ERROR_LOSSES.get(chip.loss, SoftmaxLoss)
     sweep = DifferenceSweep if chip.has_environments else LogitSweep
     return unit(chip, sweep, fabric_multiplier=fabric_multiplier)
 
