@@ -180,7 +180,7 @@ def test_variants_are_asked_for_in_few_places() -> None:
     """``gateware/variants.py`` maps choices to classes; records hold what else follows."""
     assert branches(ast.parse("if chip.core == Core.COMPACT or chip.compact:\n    pass")) == 1
     counts = {
-        path.name: branches(ast.parse(path.read_text(encoding="utf-8")))
+        str(path.relative_to(ROOT)): branches(ast.parse(path.read_text(encoding="utf-8")))
         for _, path in sources()
         if path.name != "variants.py"
     }
