@@ -24,6 +24,7 @@ from zerotrain.config.training import Training
 from zerotrain.data.dataset import Dataset
 from zerotrain.host.driver import Driver
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement, Metric, measure, metrics_of
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.trainer import Row
@@ -40,6 +41,13 @@ _MILESTONES = {"accuracy": 0.85}
 
 #: Lines between which :func:`insert_table` keeps the table of a Markdown page.
 MARKERS = ("<!-- results: zerotrain results --page -->", "<!-- end of results -->")
+
+
+#: Entries of a run's summary that a result is made of.
+_SUMMARY = (
+    "groups", "steps", "cge_steps", "test_correct", "test_samples", "test_loss", "saturation",
+    "running_hash",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,11 @@ class Result:
         return "-".join([self.config["name"], *(alone[s] for s in stages if len(stages) == 1)])
 
     @property
+    def name(self) -> str:
+        """What tells it from all other results in a folder."""
+        return f"{self.title}, seed {self.config['training']['seed']}"
+
+    @property
     def parameters(self) -> NDArray[np.int64]:
         """Final raw parameters int64[d]."""
         return np.frombuffer(zlib.decompress(base64.b64decode(self.theta)), "<i2").astype(np.int64)
@@ -164,29 +177,36 @@ def pack_parameters(theta: NDArray[np.int64]) -> str:
     return base64.b64encode(zlib.compress(words.tobytes(), 9)).decode()
 
 
-def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
+def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool = False) -> Path:
     """Write the result and the curve of a finished run; return the result's path.
 
-    The final parameters are measured once more: what is written is what they give.
+    Configuration, log, checkpoint, summary and data belong together, or are refused. The final
+    parameters are measured once more: what is written is what they give. Another result of the same
+    name is kept, unless ``force`` says that it may go.
     """
-    if not folder.summary_path.is_file():
-        raise FileNotFoundError(
-            f"There is no finished run in {folder.path}: expected {folder.summary_path.name} there"
-        )
+    summary = folder.summary()
     config, checkpoint = folder.resume()
-    training, summary = config.training, json.loads(folder.summary_path.read_text("utf-8"))
+    training = config.training
     assert training is not None
     if training.hold_out_validation:
         raise ValueError(
             f"The run in {folder.path} held the validation part out: results are of runs that "
             "train on it too and are measured on the test part"
         )
-    for name in ("groups", "test_loss"):
+    needed = [*_SUMMARY, *(f"test_{m.key}" for m in metrics_of(config.network.loss))]
+    for name in needed:
         if name not in summary:
             raise ValueError(
                 f"{folder.summary_path} is of another version: expected an entry {name!r}; run "
                 "the training again"
             )
+    if summary["running_hash"] != checkpoint.digest:
+        raise ValueError(
+            f"{folder.summary_path} does not belong to the checkpoint beside it: expected the "
+            f"running_hash {checkpoint.digest}, got {summary['running_hash']!r}; run the training "
+            "again"
+        )
+    checkpoint.check(identity(config, summary["groups"], dataset))
     counts = list(_evaluations(folder.rows, training, len(checkpoint.theta)))
     metrics = metrics_of(config.network.loss)
     mark = _MILESTONES.get(metrics[0].key)
@@ -214,9 +234,15 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
             f"{result.test_count}: it was made with other data or by another version"
         )
     path = directory / f"{result.title}-seed{training.seed}.json"
+    text = json.dumps(asdict(result), indent=1) + "\n"
+    if path.exists() and not force and path.read_text("utf-8") != text:
+        raise FileExistsError(
+            f"{path} is another run's result: name another folder with --results, or overwrite it "
+            "with --force"
+        )
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts, metrics[0]))
-    write_atomic(path, json.dumps(asdict(result), indent=1) + "\n")
+    write_atomic(path, text)
     return path
 
 
@@ -248,8 +274,17 @@ def _curve(rows: Sequence[Row], counts: Sequence[int], metric: Metric) -> str:
 
 
 def load_all(directory: Path) -> list[Result]:
-    """Every result in a folder, by file name."""
-    return [Result.load(path) for path in sorted(directory.glob("*.json"))]
+    """Every result in a folder, by file name; no two have the same name."""
+    found: dict[str, tuple[Path, Result]] = {}
+    for path in sorted(directory.glob("*.json")):
+        result = Result.load(path)
+        if result.name in found:
+            raise ValueError(
+                f"{found[result.name][0]} and {path} are both named {result.name}: remove one, or "
+                "publish it with another name of the network"
+            )
+        found[result.name] = path, result
+    return [result for _, result in found.values()]
 
 
 def table(results: Sequence[Result]) -> str:

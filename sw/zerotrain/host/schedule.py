@@ -18,6 +18,7 @@ theta by
 rule moves it by ``step_mantissa`` raw weights, ``step_size * 2**f``.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -29,9 +30,19 @@ from zerotrain.spec.formats import Formats
 from zerotrain.spec.registers import Baseline, Command, UpdateRule, register
 from zerotrain.spec.step import StepSettings
 
-__all__ = ["PlannedStep", "Schedule", "ScheduleState", "step_settings"]
+__all__ = ["PlannedStep", "Schedule", "ScheduleState", "chip_values", "rounding", "step_settings"]
 
 _LOSS_ONE = 1 << 20
+#: Momentum factors are sixteenths.
+_DECAY_ONE = 16
+#: Share of a value by which it is rounded without a word.
+_NOISE = 0.01
+
+
+def _stages(training: Training) -> dict[str, RgeStage | CgeStage]:
+    """The stages of a training, by name, in their order."""
+    both = {"rge": training.rge, "cge": training.cge}
+    return {name: stage for name, stage in both.items() if stage is not None}
 
 
 def _top(name: str) -> int:
@@ -65,6 +76,15 @@ def _linear_step(real: float, per_word: float) -> tuple[int, int]:
     return mantissa, shift
 
 
+def _per_gradient(stage: RgeStage | CgeStage, formats: Formats, batch: int, mu: int) -> float:
+    """Raw gradient of G = 1."""
+    if isinstance(stage, CgeStage):
+        return batch * _LOSS_ONE * 2.0**-formats.cge_mu_shift
+    n = stage.queries
+    gain = n * (n - 1 if stage.baseline == "mean" else 1)
+    return batch * _LOSS_ONE * mu / (1 << formats.weight.frac_bits) * gain
+
+
 def step_settings(
     stage: RgeStage | CgeStage, formats: Formats, batch: int, step_size: float
 ) -> StepSettings:
@@ -76,14 +96,14 @@ def step_settings(
         If a value is out of the registers' reach.
     """
     one = 1 << formats.weight.frac_bits
-    decay = _nearest("decay", stage.momentum, 16, 0, "momentum")
-    if isinstance(stage, RgeStage):
-        mu = _nearest("mu", stage.mu, one, 1, "mu")
-        n = stage.queries
-        gain = mu / one * n * (n - 1 if stage.baseline == "mean" else 1)
-    else:
-        mu, gain = 1, 2.0**-formats.cge_mu_shift
-    per_gradient = batch * _LOSS_ONE * gain  # raw gradient of G = 1
+    decay = _nearest("decay", stage.momentum, _DECAY_ONE, 0, "momentum")
+    if stage.momentum and not decay:
+        raise ValueError(
+            f"momentum {stage.momentum:g} would be 0 on this chip, which has sixteenths: expected "
+            "0 or 0.0625 to 0.9375"
+        )
+    mu = _nearest("mu", stage.mu, one, 1, "mu") if isinstance(stage, RgeStage) else 1
+    per_gradient = _per_gradient(stage, formats, batch, mu)
     top = formats.momentum.raw_max
     shift = 0
     while stage.gradient_limit * per_gradient / 2**shift > top:
@@ -111,6 +131,59 @@ def step_settings(
     return StepSettings(queries=stage.queries, baseline=baseline, update_rule=rule, mu=mu, **common)
 
 
+def real_step_size(
+    stage: RgeStage | CgeStage, formats: Formats, batch: int, settings: StepSettings
+) -> float:
+    """The step size that settings of a stage stand for: what the chip takes."""
+    one = 1 << formats.weight.frac_bits
+    if settings.update_rule == UpdateRule.SIGN:
+        return settings.step_mantissa / one
+    per_word = one * 2.0**settings.gradient_shift
+    per_word /= _per_gradient(stage, formats, batch, settings.mu)
+    return settings.step_mantissa / 2.0**settings.step_shift / per_word
+
+
+def _ends(
+    name: str, stage: RgeStage | CgeStage, formats: Formats, batch: int
+) -> tuple[StepSettings, StepSettings]:
+    """Settings of the first and last step of a stage of that name."""
+    first, last = stage.size_at(0), stage.size_at(stage.steps - 1)
+    try:
+        return (
+            step_settings(stage, formats, batch, first),
+            step_settings(stage, formats, batch, last),
+        )
+    except ValueError as error:
+        raise ValueError(f"[training.{name}] {error}") from None
+
+
+def chip_values(training: Training, formats: Formats) -> dict[str, dict[str, float]]:
+    """For each stage the real values that the chip has in place of the configuration's."""
+    found = {}
+    for name, stage in _stages(training).items():
+        first, last = _ends(name, stage, formats, training.batch)
+        mu = first.mu if isinstance(stage, RgeStage) else formats.cge_mu
+        found[name] = {
+            "step_size": real_step_size(stage, formats, training.batch, first),
+            "final_step_size": real_step_size(stage, formats, training.batch, last),
+            "momentum": first.decay / _DECAY_ONE,
+            "mu": mu * formats.weight.resolution,
+        }
+    return found
+
+
+def rounding(training: Training, formats: Formats) -> Iterator[str]:
+    """A sentence for each stage of which the chip rounds a value by more than a hundredth."""
+    for name, values in chip_values(training, formats).items():
+        stage, texts = _stages(training)[name], []
+        for key, real in values.items():
+            asked = getattr(stage, key, real)
+            if abs(real - asked) > _NOISE * asked:
+                texts.append(f"{key} {asked:g} is {real:.4g}")
+        if texts:
+            yield f"Rounded to what the chip has, [training.{name}]: {', '.join(texts)}."
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
     """The next step of a schedule.
@@ -120,7 +193,7 @@ class PlannedStep:
     phase : str
         Name for people: ``"sign-rge"``, ``"rge"`` or ``"cge"``.
     step_size : float
-        The real step size that ``settings`` approximate.
+        What the chip takes: the configuration's, rounded to ``settings``.
     clear_momentum : bool
         Whether momentum starts from zero: its unit differs from stage to stage.
     shift : int
@@ -180,14 +253,8 @@ class Schedule:
     def __init__(self, training: Training, formats: Formats) -> None:
         self.training, self.formats = training, formats
         self.state = ScheduleState(rge_over=training.rge is None)
-        for name in ("rge", "cge"):
-            stage: RgeStage | CgeStage | None = getattr(training, name)
-            for index in (0, stage.steps - 1) if stage else ():
-                assert stage is not None
-                try:
-                    step_settings(stage, formats, training.batch, stage.size_at(index))
-                except ValueError as error:
-                    raise ValueError(f"[training.{name}] {error}") from None
+        for name, stage in _stages(training).items():
+            _ends(name, stage, formats, training.batch)
 
     @property
     def max_steps(self) -> int:
@@ -210,7 +277,8 @@ class Schedule:
             return None
         size = stage.size_at(index)
         settings = step_settings(stage, self.formats, training.batch, size)
-        return PlannedStep(command, settings, phase, size, index == 0, stage.shift)
+        real = real_step_size(stage, self.formats, training.batch, settings)
+        return PlannedStep(command, settings, phase, real, index == 0, stage.shift)
 
     def record(self, losses: NDArray[np.int64], planned: PlannedStep) -> None:
         """Take note of the losses of the step that :meth:`next` planned."""
@@ -239,11 +307,31 @@ class Schedule:
         return asdict(self.state)
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Continue from a saved state."""
-        names = {f.name for f in fields(ScheduleState)}
-        if set(values) != names:
+        """Continue from a saved state.
+
+        Raises
+        ------
+        ValueError
+            If this schedule never is in that state.
+        """
+        types = {f.name: f.type for f in fields(ScheduleState)}
+        if set(values) != set(types):
             raise ValueError(
-                f"A schedule's state has {', '.join(sorted(names))}, "
-                f"got {', '.join(sorted(values))}"
+                f"A schedule's state has {', '.join(sorted(types))}, "
+                f"got {', '.join(sorted(values))[:200]}"
             )
-        self.state = ScheduleState(**values)
+        state, rge, cge = ScheduleState(**values), self.training.rge, self.training.cge
+        coarse, fine = rge.steps if rge else 0, cge.steps if cge else 0
+        if not (
+            all(type(values[name]) is kind for name, kind in types.items())
+            and 0 <= state.rge_steps <= coarse
+            and state.rge_steps <= state.step <= state.rge_steps + (fine if state.rge_over else 0)
+            and state.rge_over >= (state.rge_steps == coarse)
+            and 0 <= state.window_sum and -1 <= state.last_sum
+            and 0 <= state.window_count <= max(0, rge.plateau_window - 1 if rge else 0)
+        ):  # fmt: skip
+            raise ValueError(
+                f"A schedule of up to {coarse} RGE and {fine} CGE steps is never in the state "
+                + ", ".join(f"{name} = {str(value)[:40]}" for name, value in values.items())
+            )
+        self.state = state
