@@ -52,7 +52,8 @@ def test_diabetes_on_the_golden_model(capsys: Capture, tmp_path: Path) -> None:
     assert main(["publish", "--run-folder", run, "--results", str(results)]) == 0
     assert main(["results", "--results", str(results), "--check"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"^diabetes, seed 1: test RMSE \S+, R² \S+ of 88 samples, as published$", printed, re.M)
+    assert re.search(r"^diabetes, seed 1: test RMSE \S+, R² \S+ of 88 samples, as published$",
+                     printed, re.M)  # fmt: skip
     assert "| network | parameters | seeds | test RMSE | worst | R² | CGE epochs |" in printed
     assert re.search(r"^\| diabetes \| \d+ \| 1 \| \d\d\.\d{3} \| \d\d\.\d{3} \| 0\.\d{3} \|",
                      printed, re.M)  # fmt: skip

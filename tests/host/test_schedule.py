@@ -10,7 +10,7 @@ from zerotrain.config.training import CgeStage, Decay, RgeStage, Rule, Training
 from zerotrain.data.mixing import words
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.update import update
-from zerotrain.host.schedule import Schedule, step_settings
+from zerotrain.host.schedule import Schedule, chip_values, rounding, step_settings
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.registers import Baseline, Command, UpdateRule
 
@@ -202,3 +202,66 @@ def test_mean_loss() -> None:
     assert schedule.mean_loss(losses, planned) == 2.0
     mean = replace(planned, settings=replace(planned.settings, baseline=Baseline.MEAN))
     assert schedule.mean_loss(losses, mean) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+@pytest.mark.parametrize("size", [1e-3, 4e-3, 0.02])
+def test_the_step_size_is_what_the_chip_takes(rule: Rule, size: float) -> None:
+    """Through the golden update: a gradient of one moves a weight by it, to an LSB."""
+    for stage in (
+        replace(CGE, step_size=size),
+        replace(RGE, step_size=size, rule=rule, momentum=0),
+    ):
+        key = "cge" if isinstance(stage, CgeStage) else "rge"
+        training = Training("digits", batch=32, **{key: stage})  # type: ignore[arg-type]
+        planned = Schedule(training, FORMATS).next()
+        assert planned is not None
+        assert planned.step_size == chip_values(training, FORMATS)[key]["step_size"]
+        gain = 2.0**-FORMATS.cge_mu_shift if key == "cge" else 246 / 2**13 * 8 * 7
+        raw = np.array([round(32 * 2**20 * gain)])
+        theta, _ = update(
+            np.zeros(1, np.int64), np.zeros(1, np.int64), raw, planned.settings, FORMATS, Flags()
+        )
+        one = 2.0**-FORMATS.weight.frac_bits
+        assert -theta[0] * one == pytest.approx(planned.step_size, rel=1e-5, abs=one)
+        assert planned.step_size == pytest.approx(size, rel=0.2)
+
+
+def test_rounding_is_said() -> None:
+    rge = replace(RGE, step_size=2e-3, final_step_size=2.0**-9, decay=Decay.LINEAR, mu=2.0**-5)
+    training = Training("digits", rge=rge, cge=replace(CGE, momentum=0.9))
+    assert list(rounding(training, FORMATS)) == [
+        "Rounded to what the chip has, [training.rge]: step_size 0.002 is 0.001953.",
+        "Rounded to what the chip has, [training.cge]: momentum 0.9 is 0.875.",
+    ]
+    exact = replace(rge, step_size=2.0**-9)
+    assert not list(rounding(Training("digits", rge=exact), FORMATS))
+
+
+def test_a_momentum_that_would_vanish_is_refused() -> None:
+    with pytest.raises(ValueError) as caught:
+        Schedule(Training("digits", cge=replace(CGE, momentum=0.01)), FORMATS)
+    assert str(caught.value) == (
+        "[training.cge] momentum 0.01 would be 0 on this chip, which has sixteenths: expected 0 or "
+        "0.0625 to 0.9375"
+    )
+    assert Schedule(Training("digits", cge=replace(CGE, momentum=0.0)), FORMATS).next() is not None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"step": 31}, {"step": 3, "rge_steps": 4}, {"rge_over": 0}, {"window_count": 1},
+        {"step": 1.0}, {"step": 20, "rge_steps": 20}, {"step": 2, "rge_steps": 1}, {"last_sum": -2},
+    ],
+)  # fmt: skip
+def test_states_that_never_are_are_refused(wrong: dict[str, object]) -> None:
+    schedule = Schedule(Training("digits", rge=RGE, cge=CGE), FORMATS)
+    values = schedule.save() | wrong
+    shown = ", ".join(f"{k} = {v}" for k, v in values.items())
+    with pytest.raises(ValueError) as caught:
+        schedule.restore(values)
+    assert str(caught.value) == (
+        f"A schedule of up to 20 RGE and 10 CGE steps is never in the state {shown}"
+    )
+    assert schedule.state.step == 0

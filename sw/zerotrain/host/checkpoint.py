@@ -158,8 +158,8 @@ class Checkpoint:
         except (ValueError, TypeError, OverflowError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"The checkpoint is of a run that this version of Zerotrain does not do ({reason}): "
-                "start a new run"
+                f"The checkpoint is of a run that this version of Zerotrain does not do ({reason})"
+                ": start a new run"
             ) from None
         check_same(saved, now, "The checkpoint")
         if chip is not None and self.config_hash != chip.config_hash:
