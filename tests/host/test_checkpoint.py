@@ -207,6 +207,21 @@ def test_damage_below_a_valid_checksum_gives_one_sentence(tmp_path: Path) -> Non
     assert len(sentences) > CASES / 20
 
 
+@pytest.mark.parametrize("levels", [20, 700, 100_000])
+def test_deep_nesting_is_damage(levels: int, tmp_path: Path) -> None:
+    path = tmp_path / "c.ztc"
+    checkpoint().save(path)
+    nested = b'{"a": ' * levels + b"0" + b"}" * levels
+    damaged = path.read_bytes()[40:].replace(b'"data": {', b'"data": {"x": ' + nested + b", ", 1)
+    path.write_bytes(b"ZTCKPT3\n" + hashlib.sha256(damaged).digest() + damaged)
+    with pytest.raises(ValueError) as caught:
+        Checkpoint.load(path)
+    assert str(caught.value) == (
+        f"Checkpoint {path} is damaged: its content is none of a checkpoint, although the checksum "
+        "matches; start the run again"
+    )
+
+
 def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
