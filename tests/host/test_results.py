@@ -217,3 +217,20 @@ def test_no_result(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ValueError, match=f"^{path} is not a published result of this version$"):
             Result.load(path)
+
+
+def test_damaged_results_are_none(finished: RunFolder, tmp_path: Path) -> None:
+    """Every entry replaced by everything that it is not."""
+    path = publish(finished, small.dataset(), tmp_path)
+    values = json.loads(path.read_text())
+    junk: list[object] = [None, -1, 0.5, "x", "eJw=", [], [[]], {}, {"name": 3}, float("nan")]
+    for key in values:
+        for wrong in [w for w in junk if w != values[key]]:
+            path.write_text(json.dumps(values | {key: wrong}))
+            try:
+                (result,) = load_all(tmp_path)
+            except ValueError as error:
+                assert str(error) == f"{path} is not a published result of this version"
+            else:
+                table([result])
+                result.agrees(result.measure(small.dataset()))

@@ -262,5 +262,5 @@ def read_log(path: Path, metric: Metric) -> list[Row]:
                 )
                 for line in csv.DictReader(file)
             ]  # fmt: skip
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, csv.Error):
         raise ValueError(f"{path} is not a log of this version of Zerotrain") from None

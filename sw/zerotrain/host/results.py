@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,9 +155,44 @@ class Result:
             needed = {f.name for f in fields(cls) if f.default is MISSING}
             if not needed <= set(values) <= {f.name for f in fields(cls)}:
                 raise ValueError
-        except (ValueError, TypeError):
+            result = cls(**values)
+            result.check()
+        except (ValueError, TypeError, RecursionError):
             raise ValueError(f"{path} is not a published result of this version") from None
-        return cls(**values)
+        return result
+
+    def check(self) -> None:
+        """Raise ``ValueError``, without saying why, if an entry is none of a result."""
+        optional = (self.evaluations_to_milestone, self.test_loss)
+        counts = (
+            self.steps, self.cge_steps, self.epoch_steps, self.loss_evaluations, self.test_correct,
+            self.test_count, self.state_every, *(n for n in optional if n is not None),
+        )  # fmt: skip
+        if any(type(n) is not int or n < 0 for n in counts):
+            raise ValueError
+        if not (self.test_count and self.epoch_steps and isinstance(self.saturation, list)):
+            raise ValueError
+        config, values = Config.from_dict(self.config), cast(Any, self.test_metrics)
+        names = [m.key for m in metrics_of(config.network.loss)]
+        named = {"name", "loss", "training"} <= set(self.config)
+        if config.training is None or not named or "seed" not in self.config["training"]:
+            raise ValueError
+        if values is not None and (
+            not isinstance(values, dict)
+            or sorted(values) != sorted(names)
+            or any(type(v) not in (int, float) for v in values.values())
+        ):
+            raise ValueError
+        lengths = [layer.n_tt_cores for layer in config.network.layers]
+        if any(type(n) is not int or n < 1 for sizes in self.groups for n in sizes):
+            raise ValueError
+        if [sum(sizes) for sizes in self.groups] != lengths:
+            raise ValueError
+        try:
+            if len(self.parameters) != config.network.n_parameters:
+                raise ValueError
+        except zlib.error:
+            raise ValueError from None
 
     def measure(self, dataset: Dataset) -> Measurement:
         """Measure the final parameters with the test part, on the golden chip."""
@@ -226,6 +261,10 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool
         test_loss=summary["test_loss"],
         test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics},
     )  # fmt: skip
+    try:
+        result.check()
+    except (ValueError, TypeError):
+        raise ValueError(f"{folder.summary_path} is damaged: run the training again") from None
     measured = result.measure(dataset)
     if not result.agrees(measured):
         raise ValueError(
