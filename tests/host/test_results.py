@@ -13,16 +13,9 @@ from zerotrain.cli.options import ScheduleKind, override, select_schedule
 from zerotrain.config.config import Config
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
-from zerotrain.host.results import (
-    MARKERS,
-    Result,
-    insert_table,
-    load_all,
-    pack_parameters,
-    publish,
-    table,
-)
+from zerotrain.host.results import Result, load_all, pack_parameters, publish
 from zerotrain.host.session import ChipKind, Session, summary, train
+from zerotrain.host.table import MARKERS, insert_table, table
 
 from . import small
 

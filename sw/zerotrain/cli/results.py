@@ -6,7 +6,8 @@ from rich.console import Console
 
 from zerotrain.data import load
 from zerotrain.host.folder import RunFolder, latest_folder
-from zerotrain.host.results import Result, insert_table, load_all, publish, table
+from zerotrain.host.results import Result, load_all, publish
+from zerotrain.host.table import insert_table, table
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["check_results", "publish_run", "show_results"]

@@ -18,8 +18,8 @@ from zerotrain.host.digest import RunningHash
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
 from zerotrain.host.health import Health
 from zerotrain.host.metric import Measurement
-from zerotrain.host.schedule import rounding
 from zerotrain.host.session import ChipKind, Progress, Session, summary, train
+from zerotrain.host.settings import rounding
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
 

@@ -31,16 +31,10 @@ from zerotrain.host.trainer import Row
 from zerotrain.spec.files import write_atomic
 from zerotrain.spec.losses import Loss
 
-__all__ = ["MARKERS", "Result", "insert_table", "load_all", "pack_parameters", "publish", "table"]
-
-#: Test accuracy of the paper's networks of this many parameters, its table 2 and section 4.
-_PAPER = {3962: 0.9664, 8314: 0.9677, 2698: 0.9583}
+__all__ = ["MILESTONES", "Result", "load_all", "pack_parameters", "publish"]
 
 #: Values of a metric that mark a coarse stage's progress: the accuracy is the paper's (section 4).
-_MILESTONES = {"accuracy": 0.85}
-
-#: Lines between which :func:`insert_table` keeps the table of a Markdown page.
-MARKERS = ("<!-- results: zerotrain results --page -->", "<!-- end of results -->")
+MILESTONES = {"accuracy": 0.85}
 
 
 #: Entries of a run's summary that a result is made of.
@@ -244,7 +238,7 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool
     checkpoint.check(identity(config, summary["groups"], dataset))
     counts = list(_evaluations(folder.rows, training, len(checkpoint.theta)))
     metrics = metrics_of(config.network.loss)
-    mark = _MILESTONES.get(metrics[0].key)
+    mark = MILESTONES.get(metrics[0].key)
     reached = (
         count
         for count, row in zip(counts, folder.rows, strict=True)
@@ -324,50 +318,3 @@ def load_all(directory: Path) -> list[Result]:
             )
         found[result.name] = path, result
     return [result for _, result in found.values()]
-
-
-def table(results: Sequence[Result]) -> str:
-    """Markdown tables, one for each metric, with a row for each network; means and standard
-    deviations over seeds."""
-    tables = []
-    for key in dict.fromkeys(r.metrics[0].key for r in results):
-        tables.append(_table([r for r in results if r.metrics[0].key == key]))
-    return "\n".join(tables)
-
-
-def _table(results: Sequence[Result]) -> str:
-    metric, *others = results[0].metrics
-    head = ["network", "parameters", "seeds", f"test {metric.name}", "worst"]
-    head += [m.name for m in others] + ["CGE epochs"]
-    marked = metric.key in _MILESTONES
-    head += [f"losses to {100 * _MILESTONES[metric.key]:.0f} %", "paper"] if marked else []
-    lines = [head, ["---"] * len(head)]
-    for name in dict.fromkeys(r.title for r in results):
-        runs = [r for r in results if r.title == name]
-        count = len(runs[0].parameters)
-        values = [r.main for r in runs]
-        row = [name, f"{count:,}", ", ".join(str(r.config["training"]["seed"]) for r in runs)]
-        row += [metric.cell(values), metric.cell([metric.worst(values)])]
-        row += [m.cell([r.values[m.key] for r in runs]) for m in others]
-        row.append(f"{max(r.cge_steps / r.epoch_steps for r in runs):.1f}")
-        if marked:
-            reached = [r.evaluations_to_milestone for r in runs]
-            known = [n for n in reached if n is not None]
-            published = _PAPER.get(count) if name == runs[0].config["name"] else None
-            row.append(f"{max(known):,}" if len(known) == len(reached) else "not reached")
-            row.append(metric.cell([published]) if published else "")
-        lines.append(row)
-    rows = [f"| {' | '.join(cells)} |" for cells in lines]
-    rows[1] = f"|{'|'.join(lines[1])}|"
-    return "\n".join(rows) + "\n"
-
-
-def insert_table(page: str, text: str) -> str:
-    """A Markdown page with the lines between :data:`MARKERS` replaced."""
-    head, begin, rest = page.partition(MARKERS[0])
-    _, end, tail = rest.partition(MARKERS[1])
-    if not begin or not end:
-        raise ValueError(
-            f"The page has no place for the table: expected the lines {MARKERS[0]} and {MARKERS[1]}"
-        )
-    return f"{head}{begin}\n{text}{end}{tail}"

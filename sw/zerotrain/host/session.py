@@ -19,7 +19,7 @@ from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
 from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement
-from zerotrain.host.schedule import chip_values
+from zerotrain.host.settings import chip_values
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification
 from zerotrain.spec.bus import Bus
