@@ -217,18 +217,26 @@ def test_ctrl_c_says_how_to_go_on(
 
 
 def test_ctrl_c_while_modules_load(place: Path) -> None:
-    """At any time: one sentence, no traceback."""
-    program = (
-        "import sys; from zerotrain.cli.__main__ import main; "
-        "sys.stdout.write('x'); sys.stdout.flush(); sys.exit(main())"
-    )
+    """From our first line on: one sentence, no traceback."""
+    program = """
+import sys
+from zerotrain.cli.__main__ import main
+
+class Announce:
+    def find_spec(self, name, path=None, target=None):
+        if name == "zerotrain.cli.main":
+            print("loading", flush=True)
+
+sys.meta_path.insert(0, Announce())
+sys.exit(main())
+"""
     for delay in (0.0, 0.01, 0.03, 0.1, 0.2, 0.4):
         process = subprocess.Popen(
             [sys.executable, "-c", program, *SHORT],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout is not None
-        process.stdout.read(1)
+        process.stdout.readline()
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
