@@ -22,7 +22,7 @@ def test_diabetes_on_the_golden_model(capsys: Capture, tmp_path: Path) -> None:
     assert main(train) == 0
     printed = capsys.readouterr().out
     assert re.search(r"^step 50/\d+ +sign-rge  loss \d\.\d{4}  test RMSE \d+\.\d+ ", printed, re.M)
-    found = re.search(r"^Test RMSE (\d+\.\d+), R² (0\.\d+) after ", printed, re.M)
+    found = re.search(r"^Test RMSE (\d+\.\d+), R² (0\.\d+) on 88 samples after ", printed, re.M)
     assert found is not None and float(found[2]) > 0.4
 
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -52,7 +52,8 @@ def test_diabetes_on_the_golden_model(capsys: Capture, tmp_path: Path) -> None:
     assert main(["publish", "--run-folder", run, "--results", str(results)]) == 0
     assert main(["results", "--results", str(results), "--check"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"^diabetes, seed 1: RMSE \S+, R² \S+, as published$", printed, re.M)
+    assert re.search(r"^diabetes, seed 1: test RMSE \S+, R² \S+ of 88 samples, as published$",
+                     printed, re.M)  # fmt: skip
     assert "| network | parameters | seeds | test RMSE | worst | R² | CGE epochs |" in printed
     assert re.search(r"^\| diabetes \| \d+ \| 1 \| \d\d\.\d{3} \| \d\d\.\d{3} \| 0\.\d{3} \|",
                      printed, re.M)  # fmt: skip

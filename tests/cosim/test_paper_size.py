@@ -18,8 +18,8 @@ from zerotrain.data.dataset import quantize
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver
 from zerotrain.host.initialise import initial_parameters
-from zerotrain.host.schedule import step_settings
 from zerotrain.host.session import Session
+from zerotrain.host.settings import step_settings
 from zerotrain.spec.registers import Baseline, Command
 from zerotrain.spec.step import StepSettings
 

@@ -12,6 +12,7 @@ from zerotrain.data.mixing import uniform
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.digest import STATE_EVERY, RunningHash
 from zerotrain.host.driver import Driver
+from zerotrain.host.identity import identity
 from zerotrain.host.session import Session
 from zerotrain.host.trainer import Trainer
 from zerotrain.spec.bus import Bus
@@ -90,7 +91,9 @@ def trainer(
     network, plan = session.config.network, session.plan
     bus = wrap(GoldenChip(session.chip, network, plan.groups))
     driver = Driver.loaded(bus, session.chip, network, plan.program, timeout=5.0)
-    made = Trainer(driver, session.training, dataset(), step_macs=plan.step_macs)
+    data = dataset()
+    run = identity(session.config, plan.groups, data)
+    made = Trainer(driver, session.training, data, step_macs=plan.step_macs, identity=run)
     made.hash = RunningHash(state_every=state_every)
     yield made
     bus.close()

@@ -2,7 +2,8 @@
 
 import csv
 import json
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,10 @@ import pytest
 from zerotrain.cli.options import ScheduleKind, override, select_schedule
 from zerotrain.config.config import Config
 from zerotrain.host.folder import RunFolder
-from zerotrain.host.results import (
-    MARKERS,
-    Result,
-    insert_table,
-    load_all,
-    pack_parameters,
-    publish,
-    table,
-)
+from zerotrain.host.health import Health
+from zerotrain.host.results import Result, load_all, pack_parameters, publish
 from zerotrain.host.session import ChipKind, Session, summary, train
+from zerotrain.host.table import MARKERS, insert_table, table
 
 from . import small
 
@@ -35,7 +30,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         assert train(Session.of(config), trainer, folder)
         test = trainer.measure(small.dataset().test)
         session = Session.of(config)
-        values = summary(session, trainer, ChipKind.GOLDEN, test=test, verification=None)
+        values = summary(
+            session, trainer, ChipKind.GOLDEN, found=test, health=Health.of(trainer),
+            verification=None,
+        )  # fmt: skip
         folder.finish(values, "small", "test", trainer.metric)
         theta = trainer.driver.parameters
     np.save(folder.path / "theta.npy", theta)
@@ -90,11 +88,69 @@ def test_published_runs_are_those_of_the_documented_commands() -> None:
 def test_other_data_is_refused(finished: RunFolder, tmp_path: Path) -> None:
     data = small.dataset()
     wrong = replace(data, test=data.test.take(np.arange(5)))
-    with pytest.raises(ValueError, match=r"^The run's parameters have accuracy \d+\.\d\d% on 5 "
-                       r"test samples, its summary says 0\.\d+ on 23: it was made with other data "
-                       r"or by another version$"):  # fmt: skip
+    pattern = (
+        r'The checkpoint is of a run with data\.test = "23 samples, hash \w{16}", this one has '
+        r'data\.test = "5 samples, hash \w{16}": put it back as it was, or start a new run'
+    )
+    with pytest.raises(ValueError, match=f"^{pattern}$"):
         publish(finished, wrong, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_summary_of_another_run_is_refused(finished: RunFolder, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(finished.path, folder.path)
+    values = folder.summary()
+    folder.summary_path.write_text(json.dumps(values | {"running_hash": "ab"}))
+    with pytest.raises(ValueError) as caught:
+        publish(folder, small.dataset(), tmp_path / "results")
+    assert str(caught.value) == (
+        f"{folder.summary_path} does not belong to the checkpoint beside it: expected the "
+        f"running_hash {values['running_hash']}, got 'ab'; run the training again"
+    )
+    folder.summary_path.write_text("[" * 100_000)
+    with pytest.raises(ValueError) as caught:
+        publish(folder, small.dataset(), tmp_path / "results")
+    assert str(caught.value) == f"{folder.summary_path} is damaged: run the training again"
+    folder.summary_path.write_text(json.dumps(values | {"test_correct": 1}))
+    pattern = (
+        r"The run's parameters have accuracy \d+\.\d\d% on 23 test samples, its summary says "
+        r"0\.\d+ on 23: it was made with other data or by another version"
+    )
+    with pytest.raises(ValueError, match=f"^{pattern}$"):
+        publish(folder, small.dataset(), tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_names_tell_results_apart(finished: RunFolder, tmp_path: Path) -> None:
+    path = publish(finished, small.dataset(), tmp_path)
+    (whole,) = load_all(tmp_path)
+    training = whole.config["training"]
+    fine = replace(
+        whole, config=whole.config | {"training": {k: training[k] for k in training if k != "rge"}}
+    )
+    assert (whole.name, fine.name) == ("small, seed 1", "small-fine, seed 1")
+    # The same run again is no other result; another one of its name is not overwritten.
+    assert publish(finished, small.dataset(), tmp_path) == path
+    other = json.dumps(asdict(replace(whole, loss_evaluations=1)))
+    path.write_text(other)
+    with pytest.raises(FileExistsError) as caught:
+        publish(finished, small.dataset(), tmp_path)
+    assert str(caught.value) == (
+        f"{path} is another run's result: name another folder with --results, or overwrite it with "
+        "--force"
+    )
+    assert path.read_text() == other
+    publish(finished, small.dataset(), tmp_path, force=True)
+    assert load_all(tmp_path) == [whole]
+    copy = tmp_path / "copy.json"
+    copy.write_text(other)
+    with pytest.raises(ValueError) as collision:
+        load_all(tmp_path)
+    assert str(collision.value) == (
+        f"{copy} and {path} are both named small, seed 1: remove one, or publish it with another "
+        "name of the network"
+    )
 
 
 def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
@@ -154,3 +210,20 @@ def test_no_result(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ValueError, match=f"^{path} is not a published result of this version$"):
             Result.load(path)
+
+
+def test_damaged_results_are_none(finished: RunFolder, tmp_path: Path) -> None:
+    """Every entry replaced by everything that it is not."""
+    path = publish(finished, small.dataset(), tmp_path)
+    values = json.loads(path.read_text())
+    junk: list[object] = [None, -1, 0.5, "x", "eJw=", [], [[]], {}, {"name": 3}, float("nan")]
+    for key in values:
+        for wrong in [w for w in junk if w != values[key]]:
+            path.write_text(json.dumps(values | {key: wrong}))
+            try:
+                (result,) = load_all(tmp_path)
+            except ValueError as error:
+                assert str(error) == f"{path} is not a published result of this version"
+            else:
+                table([result])
+                result.agrees(result.measure(small.dataset()))

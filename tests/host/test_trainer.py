@@ -17,6 +17,7 @@ from zerotrain.data.mixing import words as random_words
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.driver import Evaluation, StepResult
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.health import Health
 from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.session import ChipKind, Progress, Session, summary, train
 from zerotrain.host.trainer import Trainer
@@ -62,8 +63,11 @@ def folder_run(path: Path, cuts: Sequence[int], *changes: str) -> tuple[object, 
             session = Session.of(small.config())
             complete = train(session, trainer, folder, stop=lambda: trainer.step >= cut)  # noqa: B023
             if complete:
-                test = trainer.measure(small.dataset().test)
-                values = summary(session, trainer, ChipKind.GOLDEN, test=test, verification=None)
+                found = trainer.measure(small.dataset().test)
+                values = summary(
+                    session, trainer, ChipKind.GOLDEN, found=found, health=Health.of(trainer),
+                    verification=None,
+                )  # fmt: skip
                 folder.finish(values, "small", "test", trainer.metric)
                 return end_state(trainer)
     raise AssertionError("the run did not end")
@@ -436,11 +440,19 @@ def test_remaining_without_first_steps(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^There is nothing to resume in .*: expected "
-                       r"checkpoint\.ztc, which an interrupted run leaves there$"):  # fmt: skip
+    with pytest.raises(FileNotFoundError, match=r"^There is no run in .*: expected "
+                       r"checkpoint\.ztc there, which every run has$"):  # fmt: skip
         RunFolder(tmp_path).resume()
     folder_run(tmp_path, [])
     log = tmp_path / "log.csv"
+    text = log.read_text()
+    log.unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        RunFolder(tmp_path).resume()
+    assert str(caught.value) == (
+        f"There is no run in {tmp_path}: expected log.csv there, which every run has"
+    )
+    log.write_text(text)
     log.write_text("\n".join(log.read_text().splitlines()[:-3]) + "\n")
     with pytest.raises(ValueError, match=r"log\.csv does not belong to the checkpoint beside it"):
         RunFolder(tmp_path).resume()

@@ -1,10 +1,14 @@
-"""Files that are written whole or not at all, and where files for later runs are kept."""
+"""Files that are written whole or not at all, locks, and where files for later runs are kept."""
 
+import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_folder", "write_atomic"]
+__all__ = ["cache_folder", "locked", "write_atomic"]
 
 
 def cache_folder() -> Path:
@@ -17,8 +21,20 @@ def cache_folder() -> Path:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace a file's content; after a crash it holds either the old or the new one."""
-    data = content.encode() if isinstance(content, str) else content
+    """Replace a file's content; after a crash it holds either the old or the new one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, in a sentence with the file's name.
+    """
+    try:
+        _write_atomic(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise type(error)(f"Cannot write {path}: {error.strerror or error}") from error
+
+
+def _write_atomic(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -39,3 +55,46 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+@contextmanager
+def locked(path: Path, *, busy: str, advice: str, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a lock file, which stays. The system releases it if the process dies.
+
+    Parameters
+    ----------
+    busy : str
+        What to tell the user if another process holds it; ``{}`` stands for its number.
+    advice : str
+        What to do where the file system has no locks.
+    seconds : float
+        Longest wait for another process.
+
+    Raises
+    ------
+    OSError
+        With ``busy`` (TimeoutError), or if the file cannot be made or locked.
+    """
+    deadline = time.monotonic() + seconds
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise type(error)(f"Cannot write {path}: {error.strerror}") from error
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    raise TimeoutError(busy.format(file.read(20).strip() or "?")) from None
+                time.sleep(0.05)
+            except OSError as error:
+                raise OSError(
+                    f"The file system of {path.parent} has no locks ({error.strerror}): {advice}"
+                ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

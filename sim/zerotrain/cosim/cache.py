@@ -5,17 +5,14 @@ appears under its name complete or not at all, so an interrupted build leaves no
 later run could mistake for one.
 """
 
-import fcntl
 import hashlib
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from zerotrain.spec.files import cache_folder
+from zerotrain.spec.files import cache_folder, locked
 
 __all__ = ["LOCK_SECONDS", "cached", "content_key", "sources_key"]
 
@@ -56,25 +53,6 @@ def sources_key(*names: str) -> str:
     return content_key(*parts)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file. The system releases it if the process dies."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"Another process has been building the same for {LOCK_SECONDS / 60:.0f} "
-                        f"minutes: end it, or remove {path}"
-                    ) from None
-                time.sleep(0.05)
-        yield
-
-
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder ``kind-key`` of the cache; ``build(folder)`` fills it if it is not there yet.
 
@@ -101,7 +79,13 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
             f"Cannot make the cache folder {root} ({error.strerror}): name another one in the "
             "environment variable ZEROTRAIN_CACHE"
         ) from error
-    with _locked(root / f".lock-{key}"):
+    lock = root / f".lock-{key}"
+    busy = (
+        f"Another process ({{}}) has been building the same for {LOCK_SECONDS / 60:.0f} minutes: "
+        f"end it, or remove {lock}"
+    )
+    advice = "name another folder in the environment variable ZEROTRAIN_CACHE"
+    with locked(lock, busy=busy, advice=advice, seconds=LOCK_SECONDS):
         if result.is_dir():
             return result
         work = Path(tempfile.mkdtemp(prefix=f".{kind}-{key}-", dir=root))

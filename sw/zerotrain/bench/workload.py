@@ -10,8 +10,8 @@ from zerotrain.config.config import Config
 from zerotrain.data.digits import load_digits
 from zerotrain.host.driver import Driver
 from zerotrain.host.initialise import initial_parameters
-from zerotrain.host.schedule import step_settings
 from zerotrain.host.session import Session
+from zerotrain.host.settings import step_settings
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.registers import Baseline, Command
 from zerotrain.spec.step import StepSettings

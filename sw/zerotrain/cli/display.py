@@ -84,10 +84,13 @@ def display(console: Console, watched: str, metric: Metric) -> Iterator[Display]
     if not console.is_terminal:
         yield _Lines(console, watched, metric)
         return
+
+    def text(name: str, form: str = "") -> TextColumn:
+        return TextColumn(f"{{task.fields[{name}]{form}}}", markup=False)
+
     columns = [
-        TextColumn("{task.fields[phase]:8}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[measured]}"),
-        TextColumn("{task.fields[left]}"),
+        text("phase", ":8"), BarColumn(), MofNCompleteColumn(), text("loss"), text("measured"),
+        text("left"),
     ]  # fmt: skip
     with Bar(*columns, console=console) as bar:
         task = bar.add_task("", total=None, phase="", loss="", measured="", left="")

@@ -13,6 +13,7 @@ from rich.table import Table
 from zerotrain.boards.catalogue import Board, find_board
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
 from zerotrain.config.config import Config, preset_names
+from zerotrain.host.folder import RUNS, RunFolder
 from zerotrain.host.session import ChipKind, Session
 
 __all__ = ["app", "main"]
@@ -36,15 +37,26 @@ BoardName = Annotated[str | None, typer.Option("--board", help="A board (see `bo
 Lanes = Annotated[int | None, typer.Option(help="Lanes of the chip.")]
 Data = Annotated[Path | None, typer.Option(help="Directory with the data set's files.")]
 ChipChoice = Annotated[ChipKind, typer.Option(help="The chip: its golden model, or simulated.")]
-RunFolderPath = Annotated[Path, typer.Option(help="Where the run's files are.")]
+RunFolderPath = Annotated[
+    Path | None, typer.Option(help="Where the run's files are; by default those of the latest run.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", help="Go on although the training diverges.")
+]
 ResultsFolder = Annotated[Path, typer.Option(help="Where results are kept.")]
 
 
 def _console() -> Console:
-    console = Console(highlight=False)
+    # Names of folders and networks are printed as they are.
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 120  # tables in files and pipes
     return console
+
+
+def _folder(path: Path | None) -> RunFolder | None:
+    return RunFolder(path) if path else None
 
 
 def _session(
@@ -69,7 +81,15 @@ def train(
     preset: Preset = None,
     config: ConfigFile = None,
     chip: ChipChoice = ChipKind.VERILATED,
-    run_folder: RunFolderPath = Path("runs/latest"),
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the run's files are; by default a new folder runs/NAME-1, NAME-2, ..., "
+            "or with --resume that of the latest run."
+        ),
+    ] = None,
+    force: Force = False,
+    keep_going: KeepGoing = False,
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder.")] = False,
     verify: Annotated[bool, typer.Option(help="Repeat on the golden model, compare.")] = False,
     schedule: Annotated[ScheduleKind | None, typer.Option(help="Which stages to run.")] = None,
@@ -104,51 +124,65 @@ def train(
         if lanes is not None:
             assignments.append(f"chip.lanes={lanes}")
         chosen = override(chosen, [*assignments, *(changes or [])])
-    elif preset or config or schedule or lanes or changes or assignments:
+    elif preset or config or schedule or lanes or changes or assignments or force:
         raise ValueError(
             "A run is resumed with its own configuration: expected --resume with --run-folder, "
             "got options that would change it"
         )
     code = run_training(
-        _console(), chosen, run_folder, chip, check=verify, data=data, timeout=timeout
+        _console(),
+        chosen,
+        _folder(run_folder),
+        chip,
+        check=verify,
+        data=data,
+        timeout=timeout,
+        force=force,
+        keep_going=keep_going,
     )
     raise typer.Exit(code)
 
 
 @app.command()
-def demo(run_folder: RunFolderPath = Path("runs/demo")) -> None:
+def demo(
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the run's files are; by default runs/demo, an earlier demo's."),
+    ] = None,
+    force: Force = False,
+) -> None:
     """Train the digits preset on the simulated chip and check it against the golden model."""
     from zerotrain.cli.train import run_training
 
-    config = Config.preset("digits")
-    code = run_training(
-        _console(), config, run_folder, ChipKind.VERILATED, check=True, data=None, timeout=120.0
-    )
+    folder, config = RunFolder(run_folder or RUNS / "demo"), Config.preset("digits")
+    force = force or run_folder is None
+    code = run_training(_console(), config, folder, ChipKind.VERILATED, check=True, force=force)
     raise typer.Exit(code)
 
 
 @app.command()
 def evaluate(
-    run_folder: RunFolderPath = Path("runs/latest"),
+    run_folder: RunFolderPath = None,
     chip: ChipChoice = ChipKind.VERILATED,
     data: Data = None,
 ) -> None:
     """Measure a run's parameters on the chip."""
     from zerotrain.cli.train import evaluate_run
 
-    evaluate_run(_console(), run_folder, chip, data)
+    evaluate_run(_console(), _folder(run_folder), chip, data)
 
 
 @app.command()
 def publish(
-    run_folder: RunFolderPath = Path("runs/latest"),
+    run_folder: RunFolderPath = None,
     results: ResultsFolder = Path("docs/results"),
+    force: Force = False,
     data: Data = None,
 ) -> None:
     """Keep a finished run's configuration, curve and parameters as a small result."""
     from zerotrain.cli.results import publish_run
 
-    publish_run(_console(), run_folder, results, data)
+    publish_run(_console(), _folder(run_folder), results, data, force=force)
 
 
 @app.command()
@@ -279,14 +313,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 2 for a bad request, 1 for anything that failed, 130 after Ctrl-C.
+        Exit code: 0, 2 for a bad request, 1 for anything that failed, 3 after a training that
+        diverged, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
     try:
         code = app(words, prog_name="zerotrain", standalone_mode=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("Interrupted", 130)
     except Exception as error:
         if traceback:

@@ -5,22 +5,28 @@ from pathlib import Path
 from rich.console import Console
 
 from zerotrain.data import load
-from zerotrain.host.folder import RunFolder
-from zerotrain.host.results import Result, insert_table, load_all, publish, table
+from zerotrain.host.folder import RunFolder, latest_folder
+from zerotrain.host.results import Result, load_all, publish
+from zerotrain.host.table import insert_table, table
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["check_results", "publish_run", "show_results"]
 
 
-def publish_run(console: Console, run: Path, directory: Path, data: Path | None) -> None:
+def publish_run(
+    console: Console, run: RunFolder | None, directory: Path, data: Path | None, *, force: bool
+) -> None:
     """Write a finished run's result."""
-    folder = RunFolder(run)
-    config, _ = folder.resume()
+    folder = run or latest_folder()
+    folder.summary()
+    config, _ = folder.state()
     if config.training is None:
         raise ValueError(f"{folder.config_path} has no [training] section: that is no run")
-    path = publish(folder, load(config.training.dataset, data), directory)
+    path = publish(folder, load(config.training.dataset, data), directory, force=force)
+    result = Result.load(path)
     console.print(
-        f"Test {_figures(Result.load(path))}, measured again. Result: {path}", soft_wrap=True
+        f"{folder.path}, {result.name}: test {_figures(result)}, measured again. Result: {path}",
+        soft_wrap=True,
     )
 
 
@@ -35,15 +41,16 @@ def show_results(console: Console, directory: Path, page: Path | None) -> None:
 def check_results(console: Console, directory: Path, data: Path | None) -> None:
     """Measure the parameters of every result; raise ``ValueError`` if one gives another figure."""
     for result in _load(directory):
-        training = result.config["training"]
-        name = f"{result.config['name']}, seed {training['seed']}"
-        found = result.measure(load(training["dataset"], data))
+        found = result.measure(load(result.config["training"]["dataset"], data))
         if not result.agrees(found):
             raise ValueError(
-                f"{name}: expected {_figures(result)} of {result.test_count} test samples, "
+                f"{result.name}: expected {_figures(result)} of {result.test_count} test samples, "
                 f"measured {found.show(exact=True)} of {found.evaluation.count}"
             )
-        console.print(f"{name}: {_figures(result)}, as published")
+        console.print(
+            f"{result.name}: test {_figures(result)} of {result.test_count} samples, as published",
+            soft_wrap=True,
+        )
 
 
 def _figures(result: Result) -> str:

@@ -1,9 +1,10 @@
 """``zerotrain train`` and ``zerotrain evaluate``."""
 
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -14,14 +15,18 @@ from zerotrain.config.config import Config
 from zerotrain.data import load
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
-from zerotrain.host.folder import RunFolder
+from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
+from zerotrain.host.health import Health
 from zerotrain.host.metric import Measurement
-from zerotrain.host.session import ChipKind, Session, summary, train
+from zerotrain.host.session import ChipKind, Progress, Session, summary, train
+from zerotrain.host.settings import rounding
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
 
-__all__ = ["INTERRUPTED", "evaluate_run", "run_training"]
+__all__ = ["DIVERGED", "INTERRUPTED", "evaluate_run", "run_training"]
 
+#: Exit code after a training that diverged.
+DIVERGED = 3
 #: Exit code after Ctrl-C, as shells have it.
 INTERRUPTED = 130
 
@@ -48,61 +53,124 @@ def _interruptible() -> Iterator[threading.Event]:
 def run_training(
     console: Console,
     config: Config | None,
-    folder_path: Path,
+    folder: RunFolder | None,
     kind: ChipKind,
     *,
-    check: bool,
-    data: Path | None,
-    timeout: float,
+    check: bool = False,
+    data: Path | None = None,
+    timeout: float = 120.0,
+    force: bool = False,
+    keep_going: bool = False,
 ) -> int:
-    """Train a configuration, or resume the run in a folder if there is none.
+    """Train a configuration, or resume a run if there is none.
+
+    Parameters
+    ----------
+    folder : RunFolder or None
+        Where the run's files are; by default in a new folder, or in that of the latest run.
+    check : bool
+        Repeat the run on the golden model.
+    force : bool
+        Overwrite a run that is in the folder.
+    keep_going : bool
+        Go on although the training diverges.
 
     Returns
     -------
     int
-        Exit code: 0, 1 if the golden model differs, 130 if interrupted.
+        Exit code: 0, 1 if the golden model differs, 3 if the training diverged, 130 if interrupted.
     """
-    folder = RunFolder(folder_path)
-    checkpoint: Checkpoint | None = None
-    if config is None:
-        config, checkpoint = folder.resume()
-    session = Session.of(config)
-    dataset = load(session.training.dataset, data)
-    dataset.check(config.network)
-    watched = "validation" if session.training.hold_out_validation else "test"
-    console.print(
-        f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip with "
-        f"{session.chip.lanes} lanes, up to {session.training.max_steps} steps of "
-        f"{session.training.batch} samples, in {folder_path}",
-        soft_wrap=True,
-    )
-    for sentence in dataset.clipping(session.chip.formats):
-        console.print(sentence, soft_wrap=True)
-    with session.trainer(kind, dataset, timeout=timeout, announce=console.print) as trainer:
+    with ExitStack() as stack:
+        checkpoint: Checkpoint | None = None
+        if config is None:
+            folder = folder or latest_folder()
+            folder.check_run()
+            stack.enter_context(folder.locked())
+            config, checkpoint = folder.resume()
+        elif folder is not None and not force:
+            folder.check_free()
+        session = Session.of(config)
+        dataset = load(session.training.dataset, data)
+        dataset.check(config.network)
+        console.print(
+            f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip with "
+            f"{session.chip.lanes} lanes, up to {session.training.max_steps} steps of "
+            f"{session.training.batch} samples",
+            soft_wrap=True,
+        )
+        for sentence in (
+            *dataset.clipping(session.chip.formats),
+            *rounding(session.training, session.chip.formats),
+        ):
+            console.print(sentence, soft_wrap=True)
+        chip = session.trainer(kind, dataset, timeout=timeout, announce=console.print)
+        trainer = stack.enter_context(chip)
         if checkpoint is None:
-            folder.begin(config)
+            # All that can be checked has been: only now an earlier run in the folder may go.
+            folder = folder or next_folder(config.network.name)
+            folder.make()
+            stack.enter_context(folder.locked())
+            folder.begin(config, force=force)
         else:
             trainer.restore(checkpoint)
-            console.print(f"Resuming after step {trainer.step}.")
-        with _interruptible() as stop, display(console, watched, trainer.metric) as observe:
-            complete = train(session, trainer, folder, stop=stop.is_set, observe=observe)
+        assert folder is not None
+        _begun(console, folder, trainer, resumed=checkpoint is not None)
+        health = Health.of(trainer)
+        for row in folder.rows:
+            health.see(row)
+
+        def diverged() -> bool:
+            return bool(health.divergence) and not keep_going
+
+        with _interruptible() as stop, display(console, trainer.watched, trainer.metric) as show:
+
+            def observe(progress: Progress) -> None:
+                show(progress)
+                for sentence in health.see(progress.row):
+                    console.print(sentence, soft_wrap=True)
+
+            complete = train(
+                session, trainer, folder,
+                stop=lambda: stop.is_set() or diverged(), observe=observe,
+            )  # fmt: skip
         if not complete:
+            command = ["zerotrain", "train", "--resume", "--chip", str(kind)]
+            command += ["--run-folder", str(folder.path), *(["--data", str(data)] if data else [])]
+            command += ["--keep-going"] if diverged() else []
             console.print(
-                f"Interrupted after step {trainer.step}; continue with: zerotrain train --resume "
-                f"--chip {kind} --run-folder {folder_path}",
+                f"{'Stopped' if diverged() else 'Interrupted'} after step {trainer.step}; continue "
+                f"with: {shlex.join(command)}",
                 soft_wrap=True,
             )
-            return INTERRUPTED
-        test = trainer.measure(dataset.test)
+            return DIVERGED if diverged() else INTERRUPTED
+        found = trainer.measure(getattr(dataset, trainer.watched))
         verification = _verify(console, session, trainer, folder) if check else None
-        values = summary(session, trainer, kind, test=test, verification=verification)
+        values = summary(
+            session, trainer, kind, found=found, health=health, verification=verification
+        )
         title = f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip"
-        folder.finish(values, title, watched, trainer.metric)
-        _report(console, trainer, test, folder)
+        folder.finish(values, title, trainer.watched, trainer.metric)
+        for sentence in health.summary():
+            console.print(sentence, soft_wrap=True)
+        _report(console, trainer, found, folder)
     if verification is not None:
         console.print(str(verification), soft_wrap=True)
-        return 0 if verification.equal else 1
-    return 0
+    if diverged():
+        console.print(health.divergence, soft_wrap=True)
+        return DIVERGED
+    return 0 if verification is None or verification.equal else 1
+
+
+def _begun(console: Console, folder: RunFolder, trainer: Trainer, *, resumed: bool) -> None:
+    """Say where the run is, and let later commands find it."""
+    console.print(
+        f"Resuming {folder.path} after step {trainer.step}."
+        if resumed
+        else f"Run folder: {folder.path}",
+        soft_wrap=True,
+    )
+    if folder.path.parent == RUNS and (sentence := point_latest(folder)):
+        console.print(sentence, soft_wrap=True)
 
 
 def _verify(
@@ -114,29 +182,36 @@ def _verify(
         return verify(golden, [row.digest for row in folder.rows])
 
 
-def _report(console: Console, trainer: Trainer, test: Measurement, folder: RunFolder) -> None:
+def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunFolder) -> None:
     counters = trainer.counters
     cycles = counters.rge_cycles + counters.cge_cycles
+    part = f"{trainer.watched[0].upper()}{trainer.watched[1:]}"
     console.print(
-        f"Test {test.show()} after {trainer.step} steps in {counters.seconds:.1f} s"
+        f"{part} {found.show()} on {found.evaluation.count:,} samples after {trainer.step} steps "
+        f"in {counters.seconds:.1f} s"
         + (f", {cycles:,} cycles" if cycles else "")
         + f". Curves: {folder.curves_path}",
         soft_wrap=True,
     )
 
 
-def evaluate_run(console: Console, folder_path: Path, kind: ChipKind, data: Path | None) -> None:
+def evaluate_run(
+    console: Console, folder: RunFolder | None, kind: ChipKind, data: Path | None
+) -> None:
     """Measure a run's parameters on the chip, on every part of the data."""
-    folder = RunFolder(folder_path)
-    if not folder.checkpoint_path.is_file():
-        raise FileNotFoundError(
-            f"There is no run in {folder_path}: expected {folder.checkpoint_path.name} there"
-        )
-    checkpoint = Checkpoint.load(folder.checkpoint_path)
-    session = Session.of(Config.load(folder.config_path))
+    folder = folder or latest_folder()
+    config, checkpoint = folder.state()
+    session = Session.of(config)
     dataset = load(session.training.dataset, data)
+    dataset.check(config.network)
     with session.trainer(kind, dataset, announce=console.print) as trainer:
         trainer.restore(checkpoint)
+        held_out = session.training.hold_out_validation
+        console.print(
+            f"{folder.path}: {config.network.name}, seed {session.training.seed}, after step "
+            f"{trainer.step}; trained on the training {'' if held_out else 'and validation '}part",
+            soft_wrap=True,
+        )
         for name in ("training", "validation", "test"):
             found = trainer.measure(getattr(dataset, name))
             result = found.evaluation

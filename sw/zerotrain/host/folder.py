@@ -1,13 +1,18 @@
 """The run folder: configuration, log, checkpoint, plots and summary of a run.
 
 Every file is replaced as a whole, so a crash leaves a consistent older state. The log is written
-before the checkpoint; rows after the checkpoint are dropped when a run is resumed.
+before the checkpoint; rows after the checkpoint are dropped when a run is resumed. Who writes holds
+the folder's lock. Runs without a name of their own are numbered folders of ``runs``, where the link
+``latest`` leads to the one that began last.
 """
 
 import csv
 import io
 import json
+import os
+import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
@@ -17,9 +22,13 @@ from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.plots import training_curves
 from zerotrain.host.trainer import Row
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import locked, write_atomic
 
-__all__ = ["RunFolder"]
+__all__ = ["RUNS", "RunFolder", "latest_folder", "next_folder", "point_latest"]
+
+#: Where numbered folders are, and the link to the latest run there.
+RUNS = Path("runs")
+LATEST = RUNS / "latest"
 
 
 class RunFolder:
@@ -55,32 +64,102 @@ class RunFolder:
     def summary_path(self) -> Path:
         return self.path / "summary.json"
 
-    def begin(self, config: Config) -> None:
-        """Make the folder for a new run; files of an earlier run in it go."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for path in (self.checkpoint_path, self.log_path, self.summary_path, self.curves_path):
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them, the configuration last."""
+        return (
+            self.checkpoint_path, self.log_path, self.summary_path, self.curves_path,
+            self.config_path,
+        )  # fmt: skip
+
+    def check_free(self) -> None:
+        """Raise ``FileExistsError`` if there is something that a new run would overwrite."""
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(
+                f"{self.path} is no folder: name another one for the run's files"
+            )
+        for path in self.files:
+            if path.exists():
+                raise FileExistsError(
+                    f"There is a run in {self.path} already ({path.name}): name another folder, go "
+                    "on with --resume, or overwrite it with --force"
+                )
+
+    def check_run(self) -> None:
+        """Raise ``FileNotFoundError`` if there is no run."""
+        for path in (self.checkpoint_path, self.config_path):
+            self._there(path)
+
+    def make(self) -> None:
+        """Make the folder, if it is not there."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise type(error)(
+                f"Cannot make the run's folder {self.path} ({error.strerror}): name another one"
+            ) from error
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Be the only process that trains in the folder, which is there."""
+        return locked(
+            self.path / ".lock",
+            busy=f"Another process ({{}}) trains in {self.path}: wait for its end, or name another "
+            "folder",
+            advice="name a folder for the run on a local disk",
+        )
+
+    def begin(self, config: Config, *, force: bool = False) -> None:
+        """Start a new run in the folder; with ``force`` files of an earlier run in it go.
+
+        Raises
+        ------
+        FileExistsError
+            If there is an earlier run, without ``force``.
+        """
+        if not force:
+            self.check_free()
+        self.make()
+        for path in self.files:
             path.unlink(missing_ok=True)
         write_atomic(self.config_path, config.to_toml())
         self.rows = []
 
     def resume(self) -> tuple[Config, Checkpoint]:
-        """Read an interrupted run's configuration, checkpoint and log."""
-        if not self.checkpoint_path.is_file():
-            raise FileNotFoundError(
-                f"There is nothing to resume in {self.path}: expected {self.checkpoint_path.name}, "
-                "which an interrupted run leaves there"
-            )
-        config = Config.load(self.config_path)
-        checkpoint = Checkpoint.load(self.checkpoint_path)
-        step = checkpoint.schedule["step"]
-        metric = metrics_of(config.network.loss)[0]
-        self.rows = [row for row in read_log(self.log_path, metric) if row.step <= step]
-        if len(self.rows) != step + 1 or self.rows[-1].digest != checkpoint.digest:
+        """Read an interrupted run's configuration, checkpoint and log.
+
+        Raises
+        ------
+        OSError
+            If one of them is missing.
+        ValueError
+            If they do not belong together.
+        """
+        config, checkpoint = self.state()
+        self._there(self.log_path)
+        rows = read_log(self.log_path, metrics_of(config.network.loss)[0])
+        self.rows = [row for row in rows if row.step <= checkpoint.step]
+        if len(self.rows) != checkpoint.step + 1 or self.rows[-1].digest != checkpoint.digest:
             raise ValueError(
                 f"{self.log_path} does not belong to the checkpoint beside it: expected the "
-                f"{step} steps that led to it; start the run again"
+                f"{checkpoint.step} steps that led to it; start the run again"
             )
         return config, checkpoint
+
+    def state(self) -> tuple[Config, Checkpoint]:
+        """Read configuration and checkpoint, which must be of the same run."""
+        self.check_run()
+        config, checkpoint = Config.load(self.config_path), Checkpoint.load(self.checkpoint_path)
+        try:
+            checkpoint.check({"config": config.to_dict()})
+        except ValueError as error:
+            raise ValueError(f"{self.config_path}: {error}") from None
+        return config, checkpoint
+
+    def _there(self, path: Path) -> None:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"There is no run in {self.path}: expected {path.name} there, which every run has"
+            )
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write log and checkpoint, in this order."""
@@ -88,10 +167,74 @@ class RunFolder:
         write_atomic(self.log_path, _log_text(self.rows, metric))
         checkpoint.save(self.checkpoint_path)
 
+    def summary(self) -> dict[str, Any]:
+        """Read a finished run's summary."""
+        if not self.summary_path.is_file():
+            raise FileNotFoundError(
+                f"There is no finished run in {self.path}: expected {self.summary_path.name} there"
+            )
+        try:
+            values = json.loads(self.summary_path.read_text("utf-8"))
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            raise ValueError(f"{self.summary_path} is damaged: run the training again")
+        return values
+
     def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
         """Write summary and curves."""
         write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
         write_atomic(self.summary_path, json.dumps(summary, indent=2) + "\n")
+
+
+def next_folder(name: str, runs: Path = RUNS) -> RunFolder:
+    """Make ``runs/name-1``, or with the number after the highest there is.
+
+    Of the name remains what suits a file.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:100] or "run"
+    RunFolder(runs).make()
+    while True:
+        found = (re.fullmatch(rf"{re.escape(plain)}-(\d{{1,9}})", p.name) for p in runs.iterdir())
+        number = max((int(m[1]) for m in found if m), default=0) + 1
+        path = runs / f"{plain}-{number}"
+        try:
+            path.mkdir()
+            return RunFolder(path)
+        except FileExistsError:  # another process was faster
+            continue
+        except OSError as error:
+            raise type(error)(
+                f"Cannot make the run's folder {path} ({error.strerror}): name another one"
+            ) from error
+
+
+def point_latest(folder: RunFolder) -> str:
+    """Let ``latest`` beside a folder lead to it; a sentence if that is not possible."""
+    link = folder.path.parent / LATEST.name
+    if folder.path == link:
+        return ""
+    fresh = link.with_name(f".latest-{os.getpid()}")
+    reason = "there is something else of that name"
+    if link.is_symlink() or not link.exists():
+        try:
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(folder.path.name)
+            fresh.replace(link)
+            return ""
+        except OSError as error:
+            reason = str(error.strerror)
+    return f"{link} does not lead to this run ({reason}): name its folder in later commands."
+
+
+def latest_folder(runs: Path = RUNS) -> RunFolder:
+    """The folder that ``latest`` leads to, by its own name."""
+    link = runs / LATEST.name
+    if not link.is_dir():
+        raise FileNotFoundError(
+            f"There is no latest run, {link}: name a run's folder with --run-folder"
+        )
+    return RunFolder(runs / link.readlink() if link.is_symlink() else link)
 
 
 def _log_text(rows: Sequence[Row], metric: Metric) -> str:
@@ -119,5 +262,5 @@ def read_log(path: Path, metric: Metric) -> list[Row]:
                 )
                 for line in csv.DictReader(file)
             ]  # fmt: skip
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, csv.Error):
         raise ValueError(f"{path} is not a log of this version of Zerotrain") from None

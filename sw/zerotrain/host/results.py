@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +24,24 @@ from zerotrain.config.training import Training
 from zerotrain.data.dataset import Dataset
 from zerotrain.host.driver import Driver
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement, Metric, measure, metrics_of
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.trainer import Row
 from zerotrain.spec.files import write_atomic
 from zerotrain.spec.losses import Loss
 
-__all__ = ["MARKERS", "Result", "insert_table", "load_all", "pack_parameters", "publish", "table"]
-
-#: Test accuracy of the paper's networks of this many parameters, its table 2 and section 4.
-_PAPER = {3962: 0.9664, 8314: 0.9677, 2698: 0.9583}
+__all__ = ["MILESTONES", "Result", "load_all", "pack_parameters", "publish"]
 
 #: Values of a metric that mark a coarse stage's progress: the accuracy is the paper's (section 4).
-_MILESTONES = {"accuracy": 0.85}
+MILESTONES = {"accuracy": 0.85}
 
-#: Lines between which :func:`insert_table` keeps the table of a Markdown page.
-MARKERS = ("<!-- results: zerotrain results --page -->", "<!-- end of results -->")
+
+#: Entries of a run's summary that a result is made of.
+_SUMMARY = (
+    "groups", "steps", "cge_steps", "test_correct", "test_samples", "test_loss", "saturation",
+    "running_hash",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,11 @@ class Result:
         return "-".join([self.config["name"], *(alone[s] for s in stages if len(stages) == 1)])
 
     @property
+    def name(self) -> str:
+        """What tells it from all other results in a folder."""
+        return f"{self.title}, seed {self.config['training']['seed']}"
+
+    @property
     def parameters(self) -> NDArray[np.int64]:
         """Final raw parameters int64[d]."""
         return np.frombuffer(zlib.decompress(base64.b64decode(self.theta)), "<i2").astype(np.int64)
@@ -142,9 +149,44 @@ class Result:
             needed = {f.name for f in fields(cls) if f.default is MISSING}
             if not needed <= set(values) <= {f.name for f in fields(cls)}:
                 raise ValueError
-        except (ValueError, TypeError):
+            result = cls(**values)
+            result.check()
+        except (ValueError, TypeError, RecursionError):
             raise ValueError(f"{path} is not a published result of this version") from None
-        return cls(**values)
+        return result
+
+    def check(self) -> None:
+        """Raise ``ValueError``, without saying why, if an entry is none of a result."""
+        optional = (self.evaluations_to_milestone, self.test_loss)
+        counts = (
+            self.steps, self.cge_steps, self.epoch_steps, self.loss_evaluations, self.test_correct,
+            self.test_count, self.state_every, *(n for n in optional if n is not None),
+        )  # fmt: skip
+        if any(type(n) is not int or n < 0 for n in counts):
+            raise ValueError
+        if not (self.test_count and self.epoch_steps and isinstance(self.saturation, list)):
+            raise ValueError
+        config, values = Config.from_dict(self.config), cast(Any, self.test_metrics)
+        names = [m.key for m in metrics_of(config.network.loss)]
+        named = {"name", "loss", "training"} <= set(self.config)
+        if config.training is None or not named or "seed" not in self.config["training"]:
+            raise ValueError
+        if values is not None and (
+            not isinstance(values, dict)
+            or sorted(values) != sorted(names)
+            or any(type(v) not in (int, float) for v in values.values())
+        ):
+            raise ValueError
+        lengths = [layer.n_tt_cores for layer in config.network.layers]
+        if any(type(n) is not int or n < 1 for sizes in self.groups for n in sizes):
+            raise ValueError
+        if [sum(sizes) for sizes in self.groups] != lengths:
+            raise ValueError
+        try:
+            if len(self.parameters) != config.network.n_parameters:
+                raise ValueError
+        except zlib.error:
+            raise ValueError from None
 
     def measure(self, dataset: Dataset) -> Measurement:
         """Measure the final parameters with the test part, on the golden chip."""
@@ -164,32 +206,39 @@ def pack_parameters(theta: NDArray[np.int64]) -> str:
     return base64.b64encode(zlib.compress(words.tobytes(), 9)).decode()
 
 
-def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
+def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool = False) -> Path:
     """Write the result and the curve of a finished run; return the result's path.
 
-    The final parameters are measured once more: what is written is what they give.
+    Configuration, log, checkpoint, summary and data belong together, or are refused. The final
+    parameters are measured once more: what is written is what they give. Another result of the same
+    name is kept, unless ``force`` says that it may go.
     """
-    if not folder.summary_path.is_file():
-        raise FileNotFoundError(
-            f"There is no finished run in {folder.path}: expected {folder.summary_path.name} there"
-        )
+    summary = folder.summary()
     config, checkpoint = folder.resume()
-    training, summary = config.training, json.loads(folder.summary_path.read_text("utf-8"))
+    training = config.training
     assert training is not None
     if training.hold_out_validation:
         raise ValueError(
             f"The run in {folder.path} held the validation part out: results are of runs that "
             "train on it too and are measured on the test part"
         )
-    for name in ("groups", "test_loss"):
+    needed = [*_SUMMARY, *(f"test_{m.key}" for m in metrics_of(config.network.loss))]
+    for name in needed:
         if name not in summary:
             raise ValueError(
                 f"{folder.summary_path} is of another version: expected an entry {name!r}; run "
                 "the training again"
             )
+    if summary["running_hash"] != checkpoint.digest:
+        raise ValueError(
+            f"{folder.summary_path} does not belong to the checkpoint beside it: expected the "
+            f"running_hash {checkpoint.digest}, got {summary['running_hash']!r}; run the training "
+            "again"
+        )
+    checkpoint.check(identity(config, summary["groups"], dataset))
     counts = list(_evaluations(folder.rows, training, len(checkpoint.theta)))
     metrics = metrics_of(config.network.loss)
-    mark = _MILESTONES.get(metrics[0].key)
+    mark = MILESTONES.get(metrics[0].key)
     reached = (
         count
         for count, row in zip(counts, folder.rows, strict=True)
@@ -206,6 +255,10 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
         test_loss=summary["test_loss"],
         test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics},
     )  # fmt: skip
+    try:
+        result.check()
+    except (ValueError, TypeError):
+        raise ValueError(f"{folder.summary_path} is damaged: run the training again") from None
     measured = result.measure(dataset)
     if not result.agrees(measured):
         raise ValueError(
@@ -214,9 +267,15 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path) -> Path:
             f"{result.test_count}: it was made with other data or by another version"
         )
     path = directory / f"{result.title}-seed{training.seed}.json"
+    text = json.dumps(asdict(result), indent=1) + "\n"
+    if path.exists() and not force and path.read_text("utf-8") != text:
+        raise FileExistsError(
+            f"{path} is another run's result: name another folder with --results, or overwrite it "
+            "with --force"
+        )
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts, metrics[0]))
-    write_atomic(path, json.dumps(asdict(result), indent=1) + "\n")
+    write_atomic(path, text)
     return path
 
 
@@ -248,52 +307,14 @@ def _curve(rows: Sequence[Row], counts: Sequence[int], metric: Metric) -> str:
 
 
 def load_all(directory: Path) -> list[Result]:
-    """Every result in a folder, by file name."""
-    return [Result.load(path) for path in sorted(directory.glob("*.json"))]
-
-
-def table(results: Sequence[Result]) -> str:
-    """Markdown tables, one for each metric, with a row for each network; means and standard
-    deviations over seeds."""
-    tables = []
-    for key in dict.fromkeys(r.metrics[0].key for r in results):
-        tables.append(_table([r for r in results if r.metrics[0].key == key]))
-    return "\n".join(tables)
-
-
-def _table(results: Sequence[Result]) -> str:
-    metric, *others = results[0].metrics
-    head = ["network", "parameters", "seeds", f"test {metric.name}", "worst"]
-    head += [m.name for m in others] + ["CGE epochs"]
-    marked = metric.key in _MILESTONES
-    head += [f"losses to {100 * _MILESTONES[metric.key]:.0f} %", "paper"] if marked else []
-    lines = [head, ["---"] * len(head)]
-    for name in dict.fromkeys(r.title for r in results):
-        runs = [r for r in results if r.title == name]
-        count = len(runs[0].parameters)
-        values = [r.main for r in runs]
-        row = [name, f"{count:,}", ", ".join(str(r.config["training"]["seed"]) for r in runs)]
-        row += [metric.cell(values), metric.cell([metric.worst(values)])]
-        row += [m.cell([r.values[m.key] for r in runs]) for m in others]
-        row.append(f"{max(r.cge_steps / r.epoch_steps for r in runs):.1f}")
-        if marked:
-            reached = [r.evaluations_to_milestone for r in runs]
-            known = [n for n in reached if n is not None]
-            published = _PAPER.get(count) if name == runs[0].config["name"] else None
-            row.append(f"{max(known):,}" if len(known) == len(reached) else "not reached")
-            row.append(metric.cell([published]) if published else "")
-        lines.append(row)
-    rows = [f"| {' | '.join(cells)} |" for cells in lines]
-    rows[1] = f"|{'|'.join(lines[1])}|"
-    return "\n".join(rows) + "\n"
-
-
-def insert_table(page: str, text: str) -> str:
-    """A Markdown page with the lines between :data:`MARKERS` replaced."""
-    head, begin, rest = page.partition(MARKERS[0])
-    _, end, tail = rest.partition(MARKERS[1])
-    if not begin or not end:
-        raise ValueError(
-            f"The page has no place for the table: expected the lines {MARKERS[0]} and {MARKERS[1]}"
-        )
-    return f"{head}{begin}\n{text}{end}{tail}"
+    """Every result in a folder, by file name; no two have the same name."""
+    found: dict[str, tuple[Path, Result]] = {}
+    for path in sorted(directory.glob("*.json")):
+        result = Result.load(path)
+        if result.name in found:
+            raise ValueError(
+                f"{found[result.name][0]} and {path} are both named {result.name}: remove one, or "
+                "publish it with another name of the network"
+            )
+        found[result.name] = path, result
+    return [result for _, result in found.values()]

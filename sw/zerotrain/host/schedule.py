@@ -1,21 +1,8 @@
-"""The hybrid schedule (paper, section 3.2), and how its real numbers become the chip's integers.
+"""The hybrid schedule (paper, section 3.2).
 
 Coarse RGE steps run until their loss no longer falls, then fine CGE steps with momentum. Either
 stage may stand alone. A schedule is a function of the losses it is shown; its whole state is a few
 integers, so a run can be resumed to the last bit.
-
-Units (docs/numerics.md, section 6). A raw loss is ``2**-20``, summed over the batch; a raw weight
-is ``2**-f`` with ``f = formats.weight.frac_bits``. For a gradient component ``G`` of the batch's
-mean loss the chip's raw gradient is, on average::
-
-    CGE             g = G * batch * 2**20 * mu_cge
-    RGE, base       g = G * batch * 2**20 * mu * N
-    RGE, mean       g = G * batch * 2**20 * mu * N * (N - 1)
-
-The momentum word is ``v = g / 2**gradient_shift``, plus what momentum adds. The linear rule moves
-theta by
-``v * step_mantissa / 2**step_shift`` raw weights, which must be ``step_size * G * 2**f``; the sign
-rule moves it by ``step_mantissa`` raw weights, ``step_size * 2**f``.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -25,90 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.config.training import CgeStage, RgeStage, Rule, Training
+from zerotrain.host.settings import LOSS_ONE, chip_values, real_step_size, step_settings
 from zerotrain.spec.formats import Formats
-from zerotrain.spec.registers import Baseline, Command, UpdateRule, register
+from zerotrain.spec.registers import Baseline, Command
 from zerotrain.spec.step import StepSettings
 
-__all__ = ["PlannedStep", "Schedule", "ScheduleState", "step_settings"]
-
-_LOSS_ONE = 1 << 20
-
-
-def _top(name: str) -> int:
-    """Largest value of a register."""
-    return (1 << register(name).width) - 1
-
-
-def _nearest(name: str, real: float, scale: float, low: int, unit: str) -> int:
-    """The register value nearest to ``real * scale``."""
-    raw, top = round(real * scale), _top(name)
-    if not low <= raw <= top:
-        raise ValueError(
-            f"{unit} {real:g} is not representable on this chip: expected {low / scale:g} to "
-            f"{top / scale:g}"
-        )
-    return raw
-
-
-def _linear_step(real: float, per_word: float) -> tuple[int, int]:
-    """Mantissa and shift nearest to ``real * per_word``, mantissa as large as possible."""
-    target, top, shift = real * per_word, _top("step_mantissa"), _top("step_shift")
-    while shift > 0 and round(target * 2**shift) > top:
-        shift -= 1
-    mantissa = round(target * 2**shift)
-    if not 1 <= mantissa <= top:
-        smallest, largest = 0.5 ** _top("step_shift") / per_word, top / per_word
-        raise ValueError(
-            f"step_size {real:g} is not representable on this chip: expected {smallest:.3g} to "
-            f"{largest:.3g} (a larger or smaller gradient_limit moves this range)"
-        )
-    return mantissa, shift
-
-
-def step_settings(
-    stage: RgeStage | CgeStage, formats: Formats, batch: int, step_size: float
-) -> StepSettings:
-    """The chip's integers for one step: the nearest ones to the stage's real values.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of the registers' reach.
-    """
-    one = 1 << formats.weight.frac_bits
-    decay = _nearest("decay", stage.momentum, 16, 0, "momentum")
-    if isinstance(stage, RgeStage):
-        mu = _nearest("mu", stage.mu, one, 1, "mu")
-        n = stage.queries
-        gain = mu / one * n * (n - 1 if stage.baseline == "mean" else 1)
-    else:
-        mu, gain = 1, 2.0**-formats.cge_mu_shift
-    per_gradient = batch * _LOSS_ONE * gain  # raw gradient of G = 1
-    top = formats.momentum.raw_max
-    shift = 0
-    while stage.gradient_limit * per_gradient / 2**shift > top:
-        shift += 1
-    if shift > _top("gradient_shift"):
-        raise ValueError(
-            f"gradient_limit {stage.gradient_limit:g} is not representable on this chip: expected "
-            f"at most {top * 2.0 ** _top('gradient_shift') / per_gradient:g}"
-        )
-    sign = isinstance(stage, RgeStage) and stage.rule == Rule.SIGN
-    if sign:
-        mantissa, step_shift = _nearest("step_mantissa", step_size, one, 1, "step_size"), 0
-    else:
-        mantissa, step_shift = _linear_step(step_size, one / (per_gradient / 2**shift))
-    common = {
-        "gradient_shift": shift,
-        "decay": decay,
-        "step_mantissa": mantissa,
-        "step_shift": step_shift,
-    }
-    rule = UpdateRule.SIGN if sign else UpdateRule.LINEAR
-    if isinstance(stage, CgeStage):
-        return StepSettings(queries=1, baseline=Baseline.BASE, update_rule=rule, mu=1, **common)
-    baseline = Baseline.MEAN if stage.baseline == "mean" else Baseline.BASE
-    return StepSettings(queries=stage.queries, baseline=baseline, update_rule=rule, mu=mu, **common)
+__all__ = ["PlannedStep", "Schedule", "ScheduleState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +29,7 @@ class PlannedStep:
     phase : str
         Name for people: ``"sign-rge"``, ``"rge"`` or ``"cge"``.
     step_size : float
-        The real step size that ``settings`` approximate.
+        What the chip takes: the configuration's, rounded to ``settings``.
     clear_momentum : bool
         Whether momentum starts from zero: its unit differs from stage to stage.
     shift : int
@@ -180,14 +89,7 @@ class Schedule:
     def __init__(self, training: Training, formats: Formats) -> None:
         self.training, self.formats = training, formats
         self.state = ScheduleState(rge_over=training.rge is None)
-        for name in ("rge", "cge"):
-            stage: RgeStage | CgeStage | None = getattr(training, name)
-            for index in (0, stage.steps - 1) if stage else ():
-                assert stage is not None
-                try:
-                    step_settings(stage, formats, training.batch, stage.size_at(index))
-                except ValueError as error:
-                    raise ValueError(f"[training.{name}] {error}") from None
+        chip_values(training, formats)  # refuses what the chip has not
 
     @property
     def max_steps(self) -> int:
@@ -210,7 +112,8 @@ class Schedule:
             return None
         size = stage.size_at(index)
         settings = step_settings(stage, self.formats, training.batch, size)
-        return PlannedStep(command, settings, phase, size, index == 0, stage.shift)
+        real = real_step_size(stage, self.formats, training.batch, settings)
+        return PlannedStep(command, settings, phase, real, index == 0, stage.shift)
 
     def record(self, losses: NDArray[np.int64], planned: PlannedStep) -> None:
         """Take note of the losses of the step that :meth:`next` planned."""
@@ -232,18 +135,38 @@ class Schedule:
         """Loss per sample before the update: at theta, or the queries' mean with that baseline."""
         at_theta = planned.command == Command.CGE or planned.settings.baseline == Baseline.BASE
         total = float(losses[0]) if at_theta else float(losses.sum()) / len(losses)
-        return total / (self.training.batch * _LOSS_ONE)
+        return total / (self.training.batch * LOSS_ONE)
 
     def save(self) -> dict[str, Any]:
         """The whole state, for JSON."""
         return asdict(self.state)
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Continue from a saved state."""
-        names = {f.name for f in fields(ScheduleState)}
-        if set(values) != names:
+        """Continue from a saved state.
+
+        Raises
+        ------
+        ValueError
+            If this schedule never is in that state.
+        """
+        types = {f.name: f.type for f in fields(ScheduleState)}
+        if set(values) != set(types):
             raise ValueError(
-                f"A schedule's state has {', '.join(sorted(names))}, "
-                f"got {', '.join(sorted(values))}"
+                f"A schedule's state has {', '.join(sorted(types))}, "
+                f"got {', '.join(sorted(values))[:200]}"
             )
-        self.state = ScheduleState(**values)
+        state, rge, cge = ScheduleState(**values), self.training.rge, self.training.cge
+        coarse, fine = rge.steps if rge else 0, cge.steps if cge else 0
+        if not (
+            all(type(values[name]) is kind for name, kind in types.items())
+            and 0 <= state.rge_steps <= coarse
+            and state.rge_steps <= state.step <= state.rge_steps + (fine if state.rge_over else 0)
+            and state.rge_over >= (state.rge_steps == coarse)
+            and 0 <= state.window_sum and -1 <= state.last_sum
+            and 0 <= state.window_count <= max(0, rge.plateau_window - 1 if rge else 0)
+        ):  # fmt: skip
+            raise ValueError(
+                f"A schedule of up to {coarse} RGE and {fine} CGE steps is never in the state "
+                + ", ".join(f"{name} = {str(value)[:40]}" for name, value in values.items())
+            )
+        self.state = state

@@ -16,7 +16,10 @@ from zerotrain.data.dataset import Dataset
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver
 from zerotrain.host.folder import RunFolder
+from zerotrain.host.health import Health
+from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement
+from zerotrain.host.settings import chip_values
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification
 from zerotrain.spec.bus import Bus
@@ -89,7 +92,8 @@ class Session:
         try:
             network, program = self.config.network, self.plan.program
             driver = Driver.loaded(bus, self.chip, network, program, timeout=timeout)
-            yield Trainer(driver, training, dataset, step_macs=self.plan.step_macs)
+            run = identity(self.config, self.plan.groups, dataset)
+            yield Trainer(driver, training, dataset, step_macs=self.plan.step_macs, identity=run)
         finally:
             bus.close()
 
@@ -199,11 +203,13 @@ def summary(
     trainer: Trainer,
     kind: ChipKind,
     *,
-    test: Measurement,
+    found: Measurement,
+    health: Health,
     verification: Verification | None,
 ) -> dict[str, Any]:
-    """What ``summary.json`` holds: ``test`` of the test part, by the metrics' names, and what the
-    chip counted there. Figures that this chip cannot give are null."""
+    """What ``summary.json`` holds: what was ``found`` on the watched part of the data, by the
+    metrics' names, and what the chip counted there. Figures that this chip cannot give are null."""
+    part = trainer.watched
     counters, lanes = trainer.counters, session.chip.lanes
 
     def use(macs: int, cycles: int) -> float | None:
@@ -220,11 +226,13 @@ def summary(
         "lanes": lanes,
         "config_hash": f"{session.chip.config_hash:#010x}",
         "groups": [list(sizes) for sizes in session.plan.groups],
-        **{f"test_{key}": value for key, value in test.by_key.items()},
-        "test_samples": test.evaluation.count,
-        "test_correct": test.evaluation.correct,
-        "test_loss": test.evaluation.loss,
+        "measured": part,
+        **{f"{part}_{key}": value for key, value in found.by_key.items()},
+        f"{part}_samples": found.evaluation.count,
+        f"{part}_correct": found.evaluation.correct,
+        f"{part}_loss": found.evaluation.loss,
         "steps": trainer.step,
+        "chip_values": chip_values(session.training, session.chip.formats),
         "rge_steps": counters.rge_steps,
         "cge_steps": counters.cge_steps,
         "cycles": cycles if kind != ChipKind.GOLDEN else None,
@@ -233,6 +241,8 @@ def summary(
         "multiplier_use_rge": use(counters.rge_macs, counters.rge_cycles),
         "multiplier_use_cge": use(counters.cge_macs, counters.cge_cycles),
         "saturation": [f.name.lower() for f in Saturation if f in seen and f.name],
+        "clamped_steps": {str(k.name).lower(): n for k, n in health.counts.items()},
+        "divergence": health.divergence or None,
         "running_hash": trainer.hash.value,
         "golden_equal": None if verification is None else verification.equal,
     }

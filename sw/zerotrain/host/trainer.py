@@ -12,7 +12,7 @@ from zerotrain.config.training import Training
 from zerotrain.data.augment import shift_images
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.mixing import permutation
-from zerotrain.host.checkpoint import Checkpoint, fingerprint
+from zerotrain.host.checkpoint import Checkpoint, Counters
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.driver import Driver, StepResult
 from zerotrain.host.initialise import initial_parameters
@@ -22,36 +22,10 @@ from zerotrain.spec.chip import Cge
 from zerotrain.spec.lfsr import mix_seed
 from zerotrain.spec.registers import Command, Saturation
 
-__all__ = ["Counters", "Row", "Trainer"]
+__all__ = ["Row", "Trainer"]
 
 #: First part of the keys of the random streams drawn from a run's seed.
 _PARAMETER_STREAM, _ORDER_STREAM, _SHIFT_STREAM = 0, 1, 2
-
-
-@dataclass
-class Counters:
-    """Totals of a run; what they count never influences the training.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall-clock time of steps and evaluations.
-    rge_steps, cge_steps, rge_cycles, cge_cycles : int
-        Training steps of a kind, and their chip cycles.
-    rge_macs, cge_macs : int
-        Multiply-accumulates that the plan counts for them.
-    saturation : int
-        Every saturation flag seen in training steps.
-    """
-
-    seconds: float = 0.0
-    rge_steps: int = 0
-    cge_steps: int = 0
-    rge_cycles: int = 0
-    cge_cycles: int = 0
-    rge_macs: int = 0
-    cge_macs: int = 0
-    saturation: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +33,7 @@ class Row:
     """One line of the log: a step, or the evaluation before the first.
 
     ``metric`` is that of the run's loss on the watched part of the data, None where it was not
-    measured. ``loss`` is per sample.
+    measured. ``loss`` is per sample. ``step_size`` is what the chip takes.
     """
 
     step: int
@@ -87,6 +61,8 @@ class Trainer:
         What to learn.
     step_macs : callable, optional
         ``(kind, batch, losses) -> MACs``, :meth:`zerotrain.compiler.plan.Plan.step_macs`.
+    identity : dict, optional
+        :func:`~zerotrain.host.identity.identity` of the run, for its checkpoints.
     """
 
     def __init__(
@@ -96,6 +72,7 @@ class Trainer:
         dataset: Dataset,
         *,
         step_macs: Callable[[Any, int, int], int] | None = None,
+        identity: dict[str, Any] | None = None,
     ) -> None:
         dataset.check(driver.network)
         if training.cge is not None and driver.chip.cge == Cge.NONE:
@@ -112,12 +89,15 @@ class Trainer:
         self.driver, self.training, self.dataset = driver, training, dataset
         self.metric = metrics_of(driver.network.loss, dataset.scale.unit)[0]
         self.schedule = Schedule(training, driver.chip.formats)
+        self.identity = identity or {}
         self._step_macs = step_macs or (lambda kind, batch, losses: 0)
         held_out = training.hold_out_validation
         learned = dataset.training if held_out else dataset.training.join(dataset.validation)
         formats = driver.chip.formats
         self._train = learned.quantize(formats)
-        self._watch = (dataset.validation if held_out else dataset.test).quantize(formats)
+        #: The part of the data that is measured during the run, and is the run's result.
+        self.watched = "validation" if held_out else "test"
+        self._watch = getattr(dataset, self.watched).quantize(formats)
         if training.batch > len(learned):
             raise ValueError(
                 f"The batch has at most the {len(learned)} training samples of {dataset.name}, "
@@ -187,19 +167,19 @@ class Trainer:
         """Everything that :meth:`restore` needs."""
         driver = self.driver
         return Checkpoint(
-            fingerprint(driver.network), driver.network.name, driver.chip.config_hash,
-            driver.parameters, driver.momentum, driver.lfsr_state, self.schedule.save(),
-            self.hash.value, asdict(self.counters), self.hash.state_every,
+            self.identity, driver.chip.config_hash, driver.parameters, driver.momentum,
+            driver.lfsr_state, self.schedule.save(), self.hash.value, asdict(self.counters),
+            self.hash.state_every,
         )  # fmt: skip
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put chip and schedule into a checkpoint's state."""
+        """Put chip and schedule into a checkpoint's state, which must be of this run."""
         driver = self.driver
-        checkpoint.check(driver.network, driver.chip)
+        checkpoint.check(self.identity, driver.chip)
+        self.schedule.restore(checkpoint.schedule)
         driver.parameters = checkpoint.theta
         driver.momentum = checkpoint.momentum
         driver.lfsr_state = checkpoint.lfsr_state
-        self.schedule.restore(checkpoint.schedule)
         self.hash = RunningHash(checkpoint.digest, checkpoint.state_every)
         self.counters = Counters(**checkpoint.counters)
 
