@@ -294,8 +294,9 @@ def test_a_network_too_large_for_the_board(capsys: Capture, tmp_path: Path) -> N
         assert main(arguments) == 2
         message = capsys.readouterr().err
         assert re.match(
-            r"zerotrain: A chip of 8 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 30 "
-            r"block RAMs, the chip needs \d+, \d+ too many",
+            r"zerotrain: A chip of 64 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 8 "
+            r"multipliers, the chip needs 64, 56 too many; and 30 block RAMs, the chip needs .*; "
+            r"what fits: --preset mnist-small or --board ulx3s-85f$",
             message,
         )
     assert not (tmp_path / "out").exists()

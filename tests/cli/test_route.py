@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from zerotrain.bench.routing import find_routed, load_routing
 from zerotrain.boards.harness import HARNESS
 from zerotrain.boards.place_and_route import RoutedReport, Run
+from zerotrain.boards.routed import find_routed, load_routing
 from zerotrain.boards.timing_path import TimingPath
 from zerotrain.cli import route
 from zerotrain.cli.main import main

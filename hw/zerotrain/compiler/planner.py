@@ -18,6 +18,7 @@ from zerotrain.spec.chip import Cge, Chip, Core
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program
+from zerotrain.spec.registers import Baseline
 
 __all__ = ["check_groups", "chip_for", "plan"]
 
@@ -288,5 +289,8 @@ def _plan_within(
 def _pays(with_unit: Plan, without: Plan, queries: int) -> bool:
     """Whether a merge unit, which costs a sequencer and the memory of a second copy of the weights,
     makes RGE steps at least 3 % faster."""
-    one, other = (p.step_cost("rge", queries=max(2, queries)).cycles for p in (with_unit, without))
+    n = max(2, queries)
+    one, other = (
+        p.step_cost("rge", queries=n, baseline=Baseline.MEAN).cycles for p in (with_unit, without)
+    )
     return one < 0.97 * other

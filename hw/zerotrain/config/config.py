@@ -47,11 +47,14 @@ from zerotrain.config.training import CgeStage, RgeStage, Training
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
+from zerotrain.spec.registers import Baseline
 
 __all__ = ["ChipOptions", "Config", "nearest", "preset_names"]
 
 #: Samples of a step where no training says how many.
 _BATCH = 32
+#: RGE queries where no stage says how many.
+_QUERIES = 16
 
 _T = TypeVar("_T")
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
@@ -299,11 +302,21 @@ class Config:
         """Samples of a step, for which memories are sized and programs planned."""
         return self.training.batch if self.training else _BATCH
 
+    @property
+    def queries(self) -> int:
+        """Queries of an RGE step, for which memories are sized and steps are priced."""
+        rge = self.training.rge if self.training else None
+        return rge.queries if rge else _QUERIES
+
+    @property
+    def baseline(self) -> Baseline:
+        """What an RGE step subtracts."""
+        rge = self.training.rge if self.training else None
+        return Baseline[rge.baseline.upper()] if rge else Baseline.MEAN
+
     def build_chip(self, groups: Groups | None = None) -> Chip:
         """The chip that this configuration describes; with the planner's groups or the given."""
-        rge = self.training.rge if self.training else None
-        queries = rge.queries if rge else 16
-        return self.chip.build(self.network, batch=self.batch, queries=queries, groups=groups)
+        return self.chip.build(self.network, batch=self.batch, queries=self.queries, groups=groups)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; :meth:`from_dict` reads them back to an equal configuration."""

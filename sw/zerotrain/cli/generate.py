@@ -6,22 +6,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from zerotrain.boards.catalogue import Board
-from zerotrain.boards.estimate import check_fits
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cli.plan import plan_report
+from zerotrain.cli.target import Target
 from zerotrain.config.config import ChipOptions, Config
 from zerotrain.cosim.build import chip_verilog
-from zerotrain.host.session import Session
 from zerotrain.spec.artefacts import write_artefacts
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["generate_chip"]
 
 
-def generate_chip(
-    console: Console, session: Session, board: Board | None, output: Path, *, synthesis: bool
-) -> None:
+def generate_chip(console: Console, target: Target, output: Path, *, synthesis: bool) -> None:
     """Write every generated file into a folder.
 
     ``zerotrain.v`` (top module ``top``; its program memory holds the network's program),
@@ -34,17 +30,19 @@ def generate_chip(
         If the chip does not fit the board: with synthesis after the table of what it uses, else
         where the memories alone are too large.
     """
+    session, board = target.session, target.board
     if synthesis and board is None:
         raise ValueError("Synthesis needs a board to synthesise for: expected --board, got none")
+    target.announce(console)
     chip = session.chip
-    if board is not None and not synthesis:
-        check_fits(chip, board)
+    if not synthesis:
+        target.check()
     verilog = chip_verilog(chip, session.plan.program, announce=console.print)
     output.mkdir(parents=True, exist_ok=True)
     complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
     texts = {
         "zerotrain.v": verilog,
-        "plan.json": json.dumps(plan_report(session, board), indent=2) + "\n",
+        "plan.json": json.dumps(plan_report(target), indent=2) + "\n",
         "config.toml": complete.to_toml(),
     }
     for name, text in texts.items():
