@@ -173,6 +173,19 @@ def test_configuration_file(capsys: Capture, tmp_path: Path) -> None:
         (["plan", "--preset", "digits", "--set", "layers.1.out_modes=[2, 4, 2, 3]"],
          "Layer 2 takes as many inputs as layer 1 has outputs: expected 48, got 32 "
          "(modes (2, 4, 2, 2))"),
+        (["plan", "--preset", "digits", "--set", "chip.formats.weight=3"],
+         "[chip.formats.weight] A number format is written like 'Q2.13' (2 integer and 13 fraction "
+         "bits besides the sign), not 3"),
+        (["plan", "--preset", "digits", "--set", f"training.rge.mu={'9' * 400}"],
+         "training.rge.mu is an integer of 64 bits at most, not one of 1330 bits"),
+        (["plan", "--preset", "digits", "--set", f"training.rge.mu={'9' * 5000}"],
+         "training.rge.mu is a number, not '9999"),
+        (["plan", "--preset", "digits", "--set", f"layers.{'9' * 5000}.bias=true"],
+         "There is no table '999"),
+        (["plan", "--preset", "mnist-dense-814090"],
+         "Network mnist-dense-814090 has 814,090 parameters, a chip has at most 65,536"),
+        (["plan", "--preset", "digits", "--set", "layers.2.out_modes=[2, 5, 5, 5]"],
+         "Network digits has 250 outputs, a chip has at most 64"),
         (["generate", "--preset", "digits", "--synthesis"],
          "Synthesis needs a board to synthesise for: expected --board, got none"),
         (["train", "--resume", "--lanes", "3"], "A run is resumed with its own configuration: "
@@ -324,6 +337,7 @@ def test_lists(capsys: Capture) -> None:
     assert main(["presets"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"mnist-3962 .* 3962 ", printed)
+    assert re.findall(r"^│ (\S+) .*for comparison", printed, re.MULTILINE) == ["mnist-dense-814090"]
 
 
 def test_doctor(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program
 from zerotrain.spec.registers import Baseline
 
-__all__ = ["check_groups", "chip_for", "plan"]
+__all__ = ["check_groups", "check_limits", "chip_for", "plan"]
 
 _DEPTHS = (
     "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
@@ -31,6 +31,8 @@ _KINDS = ("cge", "core", "store", "sample_banks", "loops")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
+#: Words of a memory, and outputs of a network, at most.
+_MOST_WORDS, _MOST_OUTPUTS = 1 << 16, 64
 
 
 def _lower(
@@ -214,6 +216,25 @@ def _planned(
     return Plan(network, chip, groups, tiled, forms, program, sections, words, batch)
 
 
+def check_limits(network: Network) -> None:
+    """Refuse a network that no chip holds.
+
+    Raises
+    ------
+    ValueError
+        Naming what it has too many of, and the most that a chip has.
+    """
+    for what, count, most in (
+        ("parameters", network.n_parameters, _MOST_WORDS),
+        ("inputs", network.n_inputs, _MOST_WORDS),
+        ("outputs", network.n_outputs, _MOST_OUTPUTS),
+    ):
+        if count > most:
+            raise ValueError(
+                f"Network {network.name} has {count:,} {what}, a chip has at most {most:,}"
+            )
+
+
 def chip_for(
     network: Network,
     *,
@@ -242,7 +263,7 @@ def chip_for(
     ways = max(min(cge.least_loss_ways, lanes), lanes // cge.lanes_per_loss_way)
     if core.serial:
         ways = 1
-    limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
+    limits: dict[str, Any] = dict.fromkeys(_DEPTHS, _MOST_WORDS)
     roomy = Chip(
         lanes=lanes,
         formats=formats,
@@ -250,10 +271,11 @@ def chip_for(
         **{name: overrides[name] for name in _KINDS if name in overrides},
         loss_ways=ways if loss_ways is None else loss_ways,
         acc_width=48,
-        output_depth=64,
+        output_depth=_MOST_OUTPUTS,
         query_depth=max(2, queries),
         **limits,
     )
+    check_limits(network)
     _fixed_words(network, roomy, batch)
     found = _plan_within(network, roomy, batch, groups, overrides)
     most = core.most_factors

@@ -173,11 +173,17 @@ def results(
 @app.command()
 def presets() -> None:
     """List the built-in configurations."""
+    from zerotrain.compiler.planner import check_limits
+
     table = Table("preset", "parameters", "layers", "data set")
     for name in preset_names():
         config = Config.preset(name)
         layers = "\n".join(str(layer) for layer in config.network.layers)
         dataset = config.training.dataset if config.training else ""
+        try:
+            check_limits(config.network)
+        except ValueError:
+            dataset += ", for comparison: larger than any chip"
         table.add_row(name, str(config.network.n_parameters), layers, dataset)
     _console().print(table)
 
