@@ -3,6 +3,7 @@
 import re
 from fractions import Fraction
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,6 @@ def test_target_clocks_are_routed_and_made_by_the_pll(board: Board) -> None:
     assert board.clock_hz < board.target_hz <= 1e6 * min(row["median_mhz"] for row in routed)
     ratio = Fraction(board.target_hz, board.clock_hz)
     assert ratio.numerator <= 64 and ratio.denominator <= 16
+    page = Path(__file__).resolve().parents[2] / "docs" / "boards.md"
+    row = f"| {board.name} | {board.clock_hz / 1e6:g} MHz | {board.target_hz / 1e6:g} MHz |"
+    assert row in page.read_text().splitlines()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ def _no_home(cls: object) -> None:
 def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ZEROTRAIN_CACHE", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(files.Path, "home", classmethod(_no_home))
+    monkeypatch.setattr(Path, "home", classmethod(_no_home))
     with pytest.raises(ValueError) as caught:
         files.cache_folder()
     assert str(caught.value) == (

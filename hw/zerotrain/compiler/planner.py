@@ -31,6 +31,14 @@ _KINDS = ("cge", "core", "store", "sample_banks", "loops")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
+#: What takes fewer words, by the memory that would have to be larger than any.
+_LESS = {
+    "sample_depth": "a smaller batch or more lanes take fewer",
+    "target_depth": "a smaller batch or more lanes take fewer",
+    "weight_depth": "smaller modes and ranks take fewer",
+    "scratch_depth": "smaller modes and ranks take fewer",
+    "program_depth": "fewer TT-cores take fewer",
+}
 #: Words of a memory, and outputs of a network, at most.
 _MOST_WORDS, _MOST_OUTPUTS = 1 << 16, 64
 
@@ -94,7 +102,7 @@ class _TooSmall(ValueError):
     """A chip's depth does not hold what was chosen; another choice may need less."""
 
     def __init__(self, network: Network, chip: Chip, name: str, need: int) -> None:
-        self.name, available = name, getattr(chip, name)
+        self.name, self.need, available = name, need, getattr(chip, name)
         super().__init__(
             f"Network {network.name} does not fit the chip: {name} is {available}, "
             f"needed are {need} ({need - available} too few)"
@@ -256,8 +264,39 @@ def chip_for(
         one for every 32 lanes. One on a compact chip.
     overrides
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
+
+    Raises
+    ------
+    ValueError
+        If a memory would have to be larger than any, and what takes fewer words.
     """
-    formats = formats or Formats()
+    try:
+        return _sized_chip(
+            network, lanes, batch, queries, formats or Formats(), loss_ways, groups, overrides
+        )
+    except _TooSmall as error:
+        if error.name in overrides:
+            raise
+        less = _LESS.get(error.name)
+        cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
+        if error.name == "weight_depth" and cge.environments:
+            less = 'CGE by forward passes (cge = "forward") takes fewer'
+        raise ValueError(
+            f"Network {network.name} needs {error.need:,} words of {error.name}, a chip has at "
+            f"most {_MOST_WORDS:,}" + (f"; {less}" if less else "")
+        ) from None
+
+
+def _sized_chip(
+    network: Network,
+    lanes: int,
+    batch: int,
+    queries: int,
+    formats: Formats,
+    loss_ways: int | None,
+    groups: Groups | None,
+    overrides: dict[str, Any],
+) -> Chip:
     cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
     core = Core(overrides.get("core", Core.PIPELINED)).kind
     ways = max(min(cge.least_loss_ways, lanes), lanes // cge.lanes_per_loss_way)
@@ -303,7 +342,14 @@ def _plan_within(
         choice = choose(network, replace(roomy, scratch_depth=scratch_depth), batch, groups)
         return {"groups": choice.groups, "tiled": choice.tiled, "forms": choice.forms}
 
-    found = plan(network, roomy, batch=batch, **choices(budget))
+    try:
+        found = plan(network, roomy, batch=batch, **choices(budget))
+    except _TooSmall:
+        # What takes little scratch memory may take many merged weights.
+        if "scratch_depth" in overrides:
+            raise
+        found = plan(network, roomy, batch=batch, groups=groups)
+        budget = found.words["scratch_depth"]
     need = found.words["scratch_depth"]
     return found if need <= budget else plan(network, roomy, batch=batch, **choices(need))
 

@@ -32,7 +32,7 @@ class QFormat:
             raise ValueError(f"A format has 0 to 40 fraction bits, not {self.frac_bits!r}")
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: object) -> Self:
         """Read ``"Qm.f"``: m integer bits (negative allowed), f fraction bits, and a sign bit."""
         found = _WRITTEN.fullmatch(text) if isinstance(text, str) else None
         if found is None:

@@ -57,7 +57,8 @@ def kernel(function: F) -> F:
     ValueError
         If Numba was told not to compile.
     """
-    if numba.config.DISABLE_JIT:
+    settings: Any = numba.config
+    if settings.DISABLE_JIT:
         raise ValueError(
             "The golden model's steps are compiled by Numba, and NUMBA_DISABLE_JIT forbids that: "
             "unset it"
