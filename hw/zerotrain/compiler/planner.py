@@ -320,9 +320,14 @@ def _sized_chip(
     most = core.most_factors
     if overrides.get("merge_depth", most) and network.n_parameters <= most:
         unit = replace(roomy, parameter_depth=most, merge_depth=most)
-        with_unit = _plan_within(network, unit, batch, groups, overrides)
-        if overrides.get("merge_depth") or _pays(with_unit, found, queries):
-            found = with_unit
+        try:
+            with_unit = _plan_within(network, unit, batch, groups, overrides)
+        except _TooSmall:
+            if overrides.get("merge_depth"):
+                raise
+        else:
+            if overrides.get("merge_depth") or _pays(with_unit, found, queries):
+                found = with_unit
     depths = {name: max(2, need) for name, need in found.words.items()}
     depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
@@ -345,10 +350,9 @@ def _plan_within(
     try:
         found = plan(network, roomy, batch=batch, **choices(budget))
     except _TooSmall:
-        # What takes little scratch memory may take many merged weights.
-        if "scratch_depth" in overrides:
-            raise
-        found = plan(network, roomy, batch=batch, groups=groups)
+        # The fastest takes more of another memory than any has: the best that fits is looked for.
+        most = replace(roomy, scratch_depth=overrides.get("scratch_depth", roomy.scratch_depth))
+        found = plan(network, most, batch=batch, groups=groups)
         budget = found.words["scratch_depth"]
     need = found.words["scratch_depth"]
     return found if need <= budget else plan(network, roomy, batch=batch, **choices(need))
