@@ -82,7 +82,7 @@ def draw_wide(rng: random.Random) -> Network:
             return network
 
 
-@pytest.mark.parametrize("seed", [*range(24), 35, 68])
+@pytest.mark.parametrize("seed", [*range(24), 35, 68, 324])
 def test_wide_networks_plan(seed: int) -> None:
     """Without a training, and as chips at three batches. Where environments would have to be merged
     into more words than a weight memory has, CGE by forward passes is said to need fewer, and does.

@@ -179,7 +179,34 @@ def plan(
     if groups is not None:
         check_groups(network, groups)
     fixed = _fixed_words(network, chip, batch)
-    choice = choose(network, chip, batch, groups, tiled, forms)
+    most = chip.layout.max_batch(
+        sample_depth=chip.sample_depth,
+        target_depth=chip.target_depth,
+        n_inputs=network.n_inputs,
+        n_targets=network.n_targets,
+    )
+    refusal: _TooSmall | None = None
+    # What is best for the largest batch fits a chip that was sized for that, whatever the batch.
+    for size in dict.fromkeys((batch, most)):
+        try:
+            choice = choose(network, chip, size, groups, tiled, forms)
+            return _best_planned(network, chip, batch, size, choice, fixed, (groups, tiled, forms))
+        except _TooSmall as error:
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
+
+
+def _best_planned(
+    network: Network,
+    chip: Chip,
+    batch: int,
+    size: int,
+    choice: Choice,
+    fixed: dict[str, int],
+    given: tuple[Groups | None, tuple[bool, ...] | None, CgeForms | None],
+) -> Plan:
+    """The plan of the best choice for batches of a size that the chip holds."""
     refusal: _TooSmall | None = None
     room: dict[str, int] = {}
     while True:
@@ -190,7 +217,7 @@ def plan(
             name = error.name
         # It takes more than it was known to. So the next best is looked for, which takes less.
         room |= {k: choice.takes[k] - 1 for k, depth in DEPTHS.items() if depth == name}
-        found = choose(network, chip, batch, groups, tiled, forms, room)
+        found = choose(network, chip, size, *given, room)
         if found == choice:
             raise refusal
         choice = found
