@@ -31,6 +31,8 @@ _KINDS = ("cge", "core", "store", "sample_banks", "loops")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
+#: Choices that are lowered at most, the best first: each takes a while.
+_TRIES = 16
 #: What takes fewer words, by the memory that would have to be larger than any.
 _LESS = {
     "sample_depth": "a smaller batch or more lanes take fewer",
@@ -209,7 +211,7 @@ def _best_planned(
     """The plan of the best choice for batches of a size that the chip holds."""
     refusal: _TooSmall | None = None
     room: dict[str, int] = {}
-    while True:
+    for _ in range(_TRIES):
         try:
             return _planned(network, chip, batch, choice, fixed)
         except _TooSmall as error:
@@ -219,8 +221,10 @@ def _best_planned(
         room |= {k: choice.takes[k] - 1 for k, depth in DEPTHS.items() if depth == name}
         found = choose(network, chip, size, *given, room)
         if found == choice:
-            raise refusal
+            break
         choice = found
+    assert refusal is not None
+    raise refusal
 
 
 def _planned(
