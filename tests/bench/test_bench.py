@@ -15,11 +15,11 @@ from zerotrain.bench.chips import chip_report
 from zerotrain.bench.golden import step_bytes
 from zerotrain.bench.milestone import find_milestones
 from zerotrain.bench.report import Options, measure
-from zerotrain.bench.routing import find_routed, load_routing
 from zerotrain.bench.show import show
 from zerotrain.bench.targets import Target
 from zerotrain.bench.workload import Workload
 from zerotrain.boards.catalogue import find_board
+from zerotrain.boards.routed import find_routed, load_routing
 from zerotrain.config.config import Config
 
 
@@ -30,7 +30,7 @@ def work() -> Workload:
 
 @pytest.mark.cosim
 def test_smallest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # no routing, no results
+    monkeypatch.chdir(tmp_path)  # no results
     options = Options(presets=("digits",), lanes=(8, 16), turns=1, torch_seconds=0.0)
     report = json.loads(json.dumps(measure(options, lambda text: None)))
     assert [(c["board"], c["lanes"]) for c in report["chips"]] == [
@@ -43,7 +43,7 @@ def test_smallest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert step["multiplier_use"] == pytest.approx(step["macs"] / step["cycles"] / 8, abs=1e-4)
         assert 0.5 < step["multiplier_use"] < 1
         assert other["cycles"] < 0.8 * step["cycles"]
-        assert step["seconds"] == step["cycles"] / 25e6
+        assert step["seconds"] == step["cycles"] / counted["clock"]["hz"]
         assert step["epoch_seconds"] == pytest.approx(1437 // 32 * step["seconds"])
     assert too_large["does_not_fit"] and "seconds" not in too_large["steps"]["rge"]
     assert {s["kind"]: s["losses"] for s in report["simulated"]} == {
@@ -57,7 +57,7 @@ def test_smallest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(output, str)
         return output
 
-    assert "25 crystal" in text(report)
+    assert "100 target" in text(report)
     report["presets"]["digits"]["pytorch"] = None
     assert "PyTorch is left out" in text(report)
 
@@ -92,7 +92,7 @@ def test_routed_clocks(work: Workload, tmp_path: Path) -> None:
 
     board, sizes = find_board("ulx3s-85f"), step_bytes(work)
     for routing, source, hz in (
-        ([], "crystal", 25e6), ([ROW], "stale", 1e8), (rows, "routed", 8e7),
+        ([], "target", 1e8), ([ROW], "stale", 1e8), (rows, "routed", 8e7),
     ):  # fmt: skip
         chip = chip_report(work, board, simulated=[], routing=routing, step_bytes=sizes)
         step = chip["steps"]["rge"]

@@ -1,12 +1,15 @@
 """Boards: names, pins and constraint files."""
 
 import re
+from fractions import Fraction
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from zerotrain.boards.catalogue import BOARDS, Board, constraints, find_board
 from zerotrain.boards.families import ICE40
+from zerotrain.boards.routed import load_routing
 
 
 @pytest.fixture(params=BOARDS.values(), ids=lambda board: board.name)
@@ -26,7 +29,7 @@ def test_unknown_board_names_the_nearest() -> None:
 
 def test_boards_are_consistent(board: Board) -> None:
     assert BOARDS[board.name] is board
-    assert board.clock_hz > 0 and 1 <= board.default_lanes <= 64
+    assert board.clock_hz > 0
     assert all(count > 0 for count in board.resources.values())
 
 
@@ -56,3 +59,15 @@ def test_constraints_tie_ports_to_pins(board: Board) -> None:
     assert ("set_io" in text) == (board.family is ICE40)
     with pytest.raises(ValueError, match="names the pins clk, uart_rx, uart_tx, not 'led'"):
         constraints(board, {"led": "led"})
+
+
+def test_target_clocks_are_routed_and_made_by_the_pll(board: Board) -> None:
+    """Every routed chip reaches it, and it is the crystal times a ratio of small integers."""
+    routed = [row for row in load_routing() if row["board"] == board.name]
+    assert routed
+    assert board.clock_hz < board.target_hz <= 1e6 * min(row["median_mhz"] for row in routed)
+    ratio = Fraction(board.target_hz, board.clock_hz)
+    assert ratio.numerator <= 64 and ratio.denominator <= 16
+    page = Path(__file__).resolve().parents[2] / "docs" / "boards.md"
+    row = f"| {board.name} | {board.clock_hz / 1e6:g} MHz | {board.target_hz / 1e6:g} MHz |"
+    assert row in page.read_text().splitlines()

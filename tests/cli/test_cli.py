@@ -173,6 +173,19 @@ def test_configuration_file(capsys: Capture, tmp_path: Path) -> None:
         (["plan", "--preset", "digits", "--set", "layers.1.out_modes=[2, 4, 2, 3]"],
          "Layer 2 takes as many inputs as layer 1 has outputs: expected 48, got 32 "
          "(modes (2, 4, 2, 2))"),
+        (["plan", "--preset", "digits", "--set", "chip.formats.weight=3"],
+         "[chip.formats.weight] A number format is written like 'Q2.13' (2 integer and 13 fraction "
+         "bits besides the sign), not 3"),
+        (["plan", "--preset", "digits", "--set", f"training.rge.mu={'9' * 400}"],
+         "training.rge.mu is an integer of 64 bits at most, not one of 1330 bits"),
+        (["plan", "--preset", "digits", "--set", f"training.rge.mu={'9' * 5000}"],
+         "training.rge.mu is a number, not '9999"),
+        (["plan", "--preset", "digits", "--set", f"layers.{'9' * 5000}.bias=true"],
+         "There is no table '999"),
+        (["plan", "--preset", "mnist-dense-814090"],
+         "Network mnist-dense-814090 has 814,090 parameters, a chip has at most 65,536"),
+        (["plan", "--preset", "digits", "--set", "layers.2.out_modes=[2, 5, 5, 5]"],
+         "Network digits has 250 outputs, a chip has at most 64"),
         (["generate", "--preset", "digits", "--synthesis"],
          "Synthesis needs a board to synthesise for: expected --board, got none"),
         (["train", "--resume", "--lanes", "3"], "A run is resumed with its own configuration: "
@@ -295,8 +308,9 @@ def test_a_network_too_large_for_the_board(capsys: Capture, tmp_path: Path) -> N
         assert main(arguments) == 2
         message = capsys.readouterr().err
         assert re.match(
-            r"zerotrain: A chip of 8 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 30 "
-            r"block RAMs, the chip needs \d+, \d+ too many",
+            r"zerotrain: A chip of 64 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 8 "
+            r"multipliers, the chip needs 64, 56 too many; and 30 block RAMs, the chip needs .*; "
+            r"what fits: --preset mnist-small or --board ulx3s-85f$",
             message,
         )
     assert not (tmp_path / "out").exists()
@@ -324,6 +338,7 @@ def test_lists(capsys: Capture) -> None:
     assert main(["presets"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"mnist-3962 .* 3962 ", printed)
+    assert re.findall(r"^│ (\S+) .*for comparison", printed, re.MULTILINE) == ["mnist-dense-814090"]
 
 
 def test_doctor(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

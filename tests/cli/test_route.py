@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from zerotrain.bench.routing import find_routed, load_routing
 from zerotrain.boards.harness import HARNESS
 from zerotrain.boards.place_and_route import RoutedReport, Run
+from zerotrain.boards.routed import find_routed, load_routing
 from zerotrain.boards.timing_path import TimingPath
 from zerotrain.cli import route
 from zerotrain.cli.main import main
@@ -67,8 +67,18 @@ def test_report(
     found = find_routed(load_routing(tmp_path), "digits", "ulx3s-85f", 8, config_hash)
     assert found is not None and (found.hz, found.seeds, found.stale) == (76e6, 3, False)
     text = capsys.readouterr().out
+    assert "Routing with 3 seeds at 90 MHz ..." in text
     assert "engine.a -> engine.b: 13.0 ns, of which 8.0 ns wires" in text
     assert "DP16KD 29 of 208" in text and "Not modelled: uncertainty of the clock" in text
+
+
+def test_the_target_clock_is_the_board_s(
+    tools: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["route", "--preset", "digits", "--board", "ulx3s-85f", "--seeds", "1"]
+    assert main([*words, "--output", str(tmp_path)]) == 0
+    assert tools[0]["target_hz"] == 100e6
+    assert "Routing with one seed at 100 MHz ..." in capsys.readouterr().out
 
 
 def test_a_chip_that_cannot_fit_is_not_routed(

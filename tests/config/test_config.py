@@ -134,6 +134,45 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
             "Layer 2 takes as many inputs as layer 1 has outputs: expected 6, got 7 (modes (7,))",
         ),
         (NETWORK.replace("inputs = 6", ""), "layers.2.inputs is missing: expected an integer"),
+        (
+            NETWORK.replace("inputs = 6\noutputs = 4", ""),
+            "[layers.2] 2 keys are missing: expected inputs (an integer), outputs (an integer)",
+        ),
+        (
+            NETWORK.replace("in_modes = [2, 3]\nout_modes = [3, 2]\nranks = [2]", ""),
+            "[layers.1] 3 keys are missing: expected in_modes (a list of integers), out_modes (a "
+            "list of integers), ranks (an integer or a list of integers)",
+        ),
+        (
+            TRAINING + "[training.cge]\nsteps = 3",
+            "[training.cge] 2 keys are missing: expected step_size (a number), final_step_size "
+            "(a number)",
+        ),
+        (
+            NETWORK.replace("[2]", "3.0"),
+            "layers.1.ranks is an integer or a list of integers, not 3.0",
+        ),
+        (
+            NETWORK.replace('"dense"', "[]"),
+            "layers.2.type is 'tt' or 'dense', not []",
+        ),
+        (
+            LAYER + "[chip.formats]\nweight = 3",
+            "[chip.formats.weight] A number format is written like 'Q2.13' (2 integer and 13 "
+            "fraction bits besides the sign), not 3",
+        ),
+        (
+            LAYER + "[chip.formats]\nweight = 'Q60.13'",
+            "[chip.formats.weight] A format is 2 to 48 bits wide, not 74",
+        ),
+        (
+            TRAINING + STAGE.replace("0.1", "1" + "0" * 400, 1),
+            "training.cge.step_size is an integer of 64 bits at most, not one of 1330 bits",
+        ),
+        (
+            TRAINING + STAGE.replace("steps = 3", f"steps = '{'x' * 99}'"),
+            f"training.cge.steps is an integer, not '{'x' * 59}...",
+        ),
         (NETWORK.replace("inputs = 6", "inputs = '6'"), "layers.2.inputs is an integer, not '6'"),
         (NETWORK.replace('"dense"', '"conv"'), "layers.2.type is 'tt' or 'dense', not 'conv'"),
         (
@@ -187,7 +226,13 @@ def test_refusals(text: str, message: str) -> None:
 def test_bad_toml_and_bad_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^net\.toml is not valid TOML: .*line 1"):
         Config.parse("a = = 3", "net.toml")
+    with pytest.raises(ValueError, match=r"^net\.toml is not valid TOML: Exceeds the limit "):
+        Config.parse(f"a = {'9' * 5000}", "net.toml")
+    with pytest.raises(ValueError, match=r"^net\.toml is not .*: .*(nested|recursion)"):
+        Config.parse(f"a = {'[' * 5000}{']' * 5000}", "net.toml")
     path = tmp_path / "net.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + NETWORK.encode())
+    assert Config.load(path) == Config.parse(NETWORK)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"is not a text file in UTF-8$"):
         Config.load(path)

@@ -33,7 +33,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One target of ``generate`` and ``plan``.
+    """One target of ``plan``, ``generate`` and ``route``.
 
     Parameters
     ----------
@@ -53,10 +53,12 @@ class Board:
         Speed option of nextpnr; empty where the family has none.
     clock_hz : int
         Frequency of the crystal.
+    target_hz : int
+        Clock of a chip that was not routed: one that the part's PLL makes of the crystal, and that
+        every chip in ``docs/routing`` reaches on this board (median of its seeds). Large chips
+        may miss it.
     resources : Mapping
         Number of each resource on the part.
-    default_lanes : int
-        Lanes of a generated chip unless the user asks otherwise.
     pins : Mapping
         ``clk``, ``uart_rx``, ``uart_tx`` as seen from the FPGA.
     platform : str
@@ -71,8 +73,8 @@ class Board:
     package: str
     speed_grade: str
     clock_hz: int
+    target_hz: int
     resources: Mapping[Resource, int]
-    default_lanes: int
     pins: Mapping[str, Pin] = field(repr=False)
     platform: str = ""
 
@@ -96,6 +98,7 @@ _ICEBREAKER = Board(
     package="sg48",
     speed_grade="",
     clock_hz=12_000_000,
+    target_hz=24_000_000,
     resources=MappingProxyType(
         {
             Resource.LOGIC: 5280,
@@ -107,7 +110,6 @@ _ICEBREAKER = Board(
             Resource.SPRAM: 4,
         }
     ),
-    default_lanes=8,
     pins=MappingProxyType(
         {
             "clk": Pin("35", "SB_LVCMOS"),
@@ -119,7 +121,7 @@ _ICEBREAKER = Board(
 )
 
 
-def _ulx3s(size: str, luts: int, multipliers: int, block_rams: int, lanes: int) -> Board:
+def _ulx3s(size: str, luts: int, multipliers: int, block_rams: int, target_hz: int) -> Board:
     return Board(
         name=f"ulx3s-{size.lower()}",
         title=f"Radiona ULX3S, ECP5 LFE5U-{size}",
@@ -129,6 +131,7 @@ def _ulx3s(size: str, luts: int, multipliers: int, block_rams: int, lanes: int) 
         package="CABGA381",
         speed_grade="6",
         clock_hz=25_000_000,
+        target_hz=target_hz,
         resources=MappingProxyType(
             {
                 Resource.LUT: luts,
@@ -139,7 +142,6 @@ def _ulx3s(size: str, luts: int, multipliers: int, block_rams: int, lanes: int) 
                 Resource.BLOCK_RAM: block_rams,
             }
         ),
-        default_lanes=lanes,
         pins=MappingProxyType(
             {
                 "clk": Pin("G2", "LVCMOS33"),
@@ -157,9 +159,9 @@ BOARDS: Mapping[str, Board] = MappingProxyType(
         board.name: board
         for board in (
             _ICEBREAKER,
-            _ulx3s("25F", 24_288, 28, 56, 8),
-            _ulx3s("45F", 43_848, 72, 108, 8),
-            _ulx3s("85F", 83_640, 156, 208, 8),
+            _ulx3s("25F", 24_288, 28, 56, 100_000_000),
+            _ulx3s("45F", 43_848, 72, 108, 70_000_000),
+            _ulx3s("85F", 83_640, 156, 208, 100_000_000),
         )
     }
 )

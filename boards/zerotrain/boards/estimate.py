@@ -8,7 +8,7 @@ from zerotrain.boards.family import Family, Resource
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.memories import Kind, Memory, memories
 
-__all__ = ["block_rams", "check_fits", "fits", "least_resources", "memory_blocks"]
+__all__ = ["block_rams", "check_fits", "fits", "least_resources", "memory_blocks", "misfit"]
 
 #: Words of one SPRAM, and bits of a word.
 _SPRAM = 16384, 16
@@ -73,14 +73,9 @@ def fits(chip: Chip, board: Board) -> bool:
     return all(need <= board.resources.get(resource, 0) for resource, need in needed.items())
 
 
-def check_fits(chip: Chip, board: Board) -> None:
-    """Refuse a chip that cannot fit a board, whatever synthesis does.
-
-    Raises
-    ------
-    ValueError
-        Naming the resource, what the part has, and what the chip needs.
-    """
+def misfit(chip: Chip, board: Board) -> str:
+    """What a part has too little of for a chip, whatever synthesis does: the part, each such
+    resource, and what the chip needs. Empty where it may fit."""
     problems = []
     for resource, need in least_resources(chip, board).items():
         available = board.resources.get(resource, 0)
@@ -89,11 +84,23 @@ def check_fits(chip: Chip, board: Board) -> None:
                 f"{available} {resource}s, the chip needs {need}, {need - available} too many"
                 + _largest(chip, board.family, resource)
             )
-    if problems:
+    return f"{board.part} has {'; and '.join(problems)}" if problems else ""
+
+
+def check_fits(
+    chip: Chip, board: Board, *, advice: str = "use fewer lanes or a larger board"
+) -> None:
+    """Refuse a chip that cannot fit a board, whatever synthesis does.
+
+    Raises
+    ------
+    ValueError
+        Naming the resource, what the part has, what the chip needs, and what to do.
+    """
+    problem = misfit(chip, board)
+    if problem:
         raise ValueError(
-            f"A chip of {chip.lanes} lanes does not fit {board.name}: the {board.part} has "
-            + "; and ".join(problems)
-            + "; use fewer lanes or a larger board"
+            f"A chip of {chip.lanes} lanes does not fit {board.name}: the {problem}; {advice}"
         )
 
 

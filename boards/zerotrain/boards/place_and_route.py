@@ -196,7 +196,7 @@ def place_and_route(
     (folder / "netlist.json").write_text(json.dumps(netlist))
     if constraints is not None:
         (folder / f"constraints.{board.family.constraint_form}").write_text(constraints)
-    target = board.clock_hz if target_hz is None else target_hz
+    target = board.target_hz if target_hz is None else target_hz
     route = partial(
         _route,
         program=program,

@@ -121,9 +121,22 @@ class Plan:
     def _sections_of(self, kind: StepKind) -> _Sections:
         return _CGE_SECTIONS[self.chip.cge] if kind == "cge" else _LOSSES
 
-    def copies(self, kind: StepKind, queries: int = 8, baseline: Baseline = Baseline.MEAN) -> int:
-        """Copies of the parameters that a step evaluates by a forward pass each."""
+    def copies(
+        self, kind: StepKind, queries: int | None = None, baseline: Baseline | None = None
+    ) -> int:
+        """Copies of the parameters that a step evaluates by a forward pass each.
+
+        Raises
+        ------
+        ValueError
+            If queries or baseline of an RGE step are not given: they decide what it costs.
+        """
         if kind == "rge":
+            if queries is None or baseline is None:
+                raise ValueError(
+                    "What an RGE step costs depends on its queries and baseline: expected both, "
+                    f"got {queries!r} and {baseline!r}"
+                )
             return queries + (baseline == Baseline.BASE)
         return self.chip.cge.kind.copies(self.network.n_parameters) if kind == "cge" else 1
 
@@ -132,10 +145,11 @@ class Plan:
         kind: StepKind,
         *,
         batch: int | None = None,
-        queries: int = 8,
-        baseline: Baseline = Baseline.MEAN,
+        queries: int | None = None,
+        baseline: Baseline | None = None,
     ) -> StepCost:
-        """MACs and estimated cycles of one step."""
+        """MACs and estimated cycles of one step, by default of the plan's batch; one of RGE has
+        its queries and baseline given, which other kinds ignore."""
         batch = self.batch if batch is None else batch
         lanes, d = self.chip.lanes, self.network.n_parameters
         passes = self.chip.layout.passes(batch)
@@ -152,7 +166,7 @@ class Plan:
             "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run)
             + self._loss_delay(passes, copies, passes * beats + fetching, preparing),
             "preparing": preparing,
-            "updating": d * self.chip.timing.update_cycles(kind, queries),
+            "updating": d * self.chip.timing.update_cycles(kind, queries or 1),
         }
         return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
 
@@ -215,13 +229,16 @@ class Plan:
             "cge": rows(cge, [c for c in cge if c.form == self.forms[c.layer]]),
         }
 
-    def report(self) -> dict[str, Any]:
-        """The plan as plain values, for JSON and tables."""
+    def report(self, *, queries: int, baseline: Baseline) -> dict[str, Any]:
+        """The plan as plain values, for JSON and tables, with RGE steps of such queries."""
         dense = sum(
             layer.n_inputs * layer.n_outputs + layer.bias * layer.n_outputs
             for layer in self.network.layers
         )
-        costs = {kind: self.step_cost(kind) for kind in self.step_kinds}
+        costs = {
+            kind: self.step_cost(kind, queries=queries, baseline=baseline)
+            for kind in self.step_kinds
+        }
         cge_passes = self.copies("cge")
         return {
             "network": self.network.to_dict(),
@@ -231,6 +248,8 @@ class Plan:
             "cge_forms": [str(form) for form in self.forms],
             "candidates": self.candidates(),
             "batch": self.batch,
+            "queries": queries,
+            "baseline": baseline.name.lower(),
             "macs_per_sample": {
                 "forward": self.beats("forward"),
                 "dense": dense,

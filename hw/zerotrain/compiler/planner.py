@@ -18,8 +18,9 @@ from zerotrain.spec.chip import Cge, Chip, Core
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program
+from zerotrain.spec.registers import Baseline
 
-__all__ = ["check_groups", "chip_for", "plan"]
+__all__ = ["check_groups", "check_limits", "chip_for", "plan"]
 
 _DEPTHS = (
     "parameter_depth", "weight_depth", "sample_depth", "target_depth", "scratch_depth",
@@ -30,6 +31,18 @@ _KINDS = ("cge", "core", "store", "sample_banks", "loops")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
+#: Choices that are lowered at most, the best first: each takes a while.
+_TRIES = 16
+#: What takes fewer words, by the memory that would have to be larger than any.
+_LESS = {
+    "sample_depth": "a smaller batch or more lanes take fewer",
+    "target_depth": "a smaller batch or more lanes take fewer",
+    "weight_depth": "smaller modes and ranks take fewer",
+    "scratch_depth": "smaller modes and ranks take fewer",
+    "program_depth": "fewer TT-cores take fewer",
+}
+#: Words of a memory, and outputs of a network, at most.
+_MOST_WORDS, _MOST_OUTPUTS = 1 << 16, 64
 
 
 def _lower(
@@ -91,7 +104,7 @@ class _TooSmall(ValueError):
     """A chip's depth does not hold what was chosen; another choice may need less."""
 
     def __init__(self, network: Network, chip: Chip, name: str, need: int) -> None:
-        self.name, available = name, getattr(chip, name)
+        self.name, self.need, available = name, need, getattr(chip, name)
         super().__init__(
             f"Network {network.name} does not fit the chip: {name} is {available}, "
             f"needed are {need} ({need - available} too few)"
@@ -168,10 +181,37 @@ def plan(
     if groups is not None:
         check_groups(network, groups)
     fixed = _fixed_words(network, chip, batch)
-    choice = choose(network, chip, batch, groups, tiled, forms)
+    most = chip.layout.max_batch(
+        sample_depth=chip.sample_depth,
+        target_depth=chip.target_depth,
+        n_inputs=network.n_inputs,
+        n_targets=network.n_targets,
+    )
+    refusal: _TooSmall | None = None
+    # What is best for the largest batch fits a chip that was sized for that, whatever the batch.
+    for size in dict.fromkeys((batch, most)):
+        try:
+            choice = choose(network, chip, size, groups, tiled, forms)
+            return _best_planned(network, chip, batch, size, choice, fixed, (groups, tiled, forms))
+        except _TooSmall as error:
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
+
+
+def _best_planned(
+    network: Network,
+    chip: Chip,
+    batch: int,
+    size: int,
+    choice: Choice,
+    fixed: dict[str, int],
+    given: tuple[Groups | None, tuple[bool, ...] | None, CgeForms | None],
+) -> Plan:
+    """The plan of the best choice for batches of a size that the chip holds."""
     refusal: _TooSmall | None = None
     room: dict[str, int] = {}
-    while True:
+    for _ in range(_TRIES):
         try:
             return _planned(network, chip, batch, choice, fixed)
         except _TooSmall as error:
@@ -179,10 +219,12 @@ def plan(
             name = error.name
         # It takes more than it was known to. So the next best is looked for, which takes less.
         room |= {k: choice.takes[k] - 1 for k, depth in DEPTHS.items() if depth == name}
-        found = choose(network, chip, batch, groups, tiled, forms, room)
+        found = choose(network, chip, size, *given, room)
         if found == choice:
-            raise refusal
+            break
         choice = found
+    assert refusal is not None
+    raise refusal
 
 
 def _planned(
@@ -213,6 +255,25 @@ def _planned(
     return Plan(network, chip, groups, tiled, forms, program, sections, words, batch)
 
 
+def check_limits(network: Network) -> None:
+    """Refuse a network that no chip holds.
+
+    Raises
+    ------
+    ValueError
+        Naming what it has too many of, and the most that a chip has.
+    """
+    for what, count, most in (
+        ("parameters", network.n_parameters, _MOST_WORDS),
+        ("inputs", network.n_inputs, _MOST_WORDS),
+        ("outputs", network.n_outputs, _MOST_OUTPUTS),
+    ):
+        if count > most:
+            raise ValueError(
+                f"Network {network.name} has {count:,} {what}, a chip has at most {most:,}"
+            )
+
+
 def chip_for(
     network: Network,
     *,
@@ -234,14 +295,45 @@ def chip_for(
         one for every 32 lanes. One on a compact chip.
     overrides
         Other fields of :class:`~zerotrain.spec.chip.Chip`.
+
+    Raises
+    ------
+    ValueError
+        If a memory would have to be larger than any, and what takes fewer words.
     """
-    formats = formats or Formats()
+    try:
+        return _sized_chip(
+            network, lanes, batch, queries, formats or Formats(), loss_ways, groups, overrides
+        )
+    except _TooSmall as error:
+        if error.name in overrides:
+            raise
+        less = _LESS.get(error.name)
+        cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
+        if error.name == "weight_depth" and cge.environments:
+            less = 'CGE by forward passes (cge = "forward") takes fewer'
+        raise ValueError(
+            f"Network {network.name} needs {error.need:,} words of {error.name}, a chip has at "
+            f"most {_MOST_WORDS:,}" + (f"; {less}" if less else "")
+        ) from None
+
+
+def _sized_chip(
+    network: Network,
+    lanes: int,
+    batch: int,
+    queries: int,
+    formats: Formats,
+    loss_ways: int | None,
+    groups: Groups | None,
+    overrides: dict[str, Any],
+) -> Chip:
     cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
     core = Core(overrides.get("core", Core.PIPELINED)).kind
     ways = max(min(cge.least_loss_ways, lanes), lanes // cge.lanes_per_loss_way)
     if core.serial:
         ways = 1
-    limits: dict[str, Any] = dict.fromkeys(_DEPTHS, 1 << 16)
+    limits: dict[str, Any] = dict.fromkeys(_DEPTHS, _MOST_WORDS)
     roomy = Chip(
         lanes=lanes,
         formats=formats,
@@ -249,18 +341,24 @@ def chip_for(
         **{name: overrides[name] for name in _KINDS if name in overrides},
         loss_ways=ways if loss_ways is None else loss_ways,
         acc_width=48,
-        output_depth=64,
+        output_depth=_MOST_OUTPUTS,
         query_depth=max(2, queries),
         **limits,
     )
+    check_limits(network)
     _fixed_words(network, roomy, batch)
     found = _plan_within(network, roomy, batch, groups, overrides)
     most = core.most_factors
     if overrides.get("merge_depth", most) and network.n_parameters <= most:
         unit = replace(roomy, parameter_depth=most, merge_depth=most)
-        with_unit = _plan_within(network, unit, batch, groups, overrides)
-        if overrides.get("merge_depth") or _pays(with_unit, found, queries):
-            found = with_unit
+        try:
+            with_unit = _plan_within(network, unit, batch, groups, overrides)
+        except _TooSmall:
+            if overrides.get("merge_depth"):
+                raise
+        else:
+            if overrides.get("merge_depth") or _pays(with_unit, found, queries):
+                found = with_unit
     depths = {name: max(2, need) for name, need in found.words.items()}
     depths["output_depth"] = 1 << max(1, (network.n_outputs - 1).bit_length())
     depths["evaluation_depth"] = max(depths["evaluation_depth"], queries + 1)
@@ -280,7 +378,13 @@ def _plan_within(
         choice = choose(network, replace(roomy, scratch_depth=scratch_depth), batch, groups)
         return {"groups": choice.groups, "tiled": choice.tiled, "forms": choice.forms}
 
-    found = plan(network, roomy, batch=batch, **choices(budget))
+    try:
+        found = plan(network, roomy, batch=batch, **choices(budget))
+    except _TooSmall:
+        # The fastest takes more of another memory than any has: the best that fits is looked for.
+        most = replace(roomy, scratch_depth=overrides.get("scratch_depth", roomy.scratch_depth))
+        found = plan(network, most, batch=batch, groups=groups)
+        budget = found.words["scratch_depth"]
     need = found.words["scratch_depth"]
     return found if need <= budget else plan(network, roomy, batch=batch, **choices(need))
 
@@ -288,5 +392,8 @@ def _plan_within(
 def _pays(with_unit: Plan, without: Plan, queries: int) -> bool:
     """Whether a merge unit, which costs a sequencer and the memory of a second copy of the weights,
     makes RGE steps at least 3 % faster."""
-    one, other = (p.step_cost("rge", queries=max(2, queries)).cycles for p in (with_unit, without))
+    n = max(2, queries)
+    one, other = (
+        p.step_cost("rge", queries=n, baseline=Baseline.MEAN).cycles for p in (with_unit, without)
+    )
     return one < 0.97 * other

@@ -47,11 +47,19 @@ from zerotrain.config.training import CgeStage, RgeStage, Training
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
+from zerotrain.spec.registers import Baseline
 
 __all__ = ["ChipOptions", "Config", "nearest", "preset_names"]
 
 #: Samples of a step where no training says how many.
 _BATCH = 32
+#: RGE queries where no stage says how many.
+_QUERIES = 16
+
+#: TOML's integers have 64 bits.
+_INTEGER_BITS = 64
+#: Characters of a value or a word in a message.
+_SHOWN = 60
 
 _T = TypeVar("_T")
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
@@ -59,8 +67,29 @@ _TYPE_NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true 
 
 def nearest(word: str, known: list[str]) -> str:
     """``"; did you mean 'x'?"`` for a word that is none of ``known``, or the known words."""
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    close = get_close_matches(word[:_SHOWN], known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+
+
+def _show(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _check_integers(value: Any, path: str = "") -> None:
+    """Refuse integers that TOML does not have, wherever they are."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_integers(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for k, item in enumerate(value):
+            _check_integers(item, f"{path}.{k + 1}")
+    elif type(value) is int and value.bit_length() >= _INTEGER_BITS:
+        raise ValueError(
+            f"{path} is an integer of {_INTEGER_BITS} bits at most, not one of "
+            f"{value.bit_length() + 1} bits"
+        )
 
 
 class _Table:
@@ -68,11 +97,11 @@ class _Table:
 
     def __init__(self, values: Any, path: str, known: list[str]) -> None:
         if not isinstance(values, Mapping):
-            raise ValueError(f"{path} is a table, not {values!r}")
+            raise ValueError(f"{path} is a table, not {_show(values)}")
         for key in values:
             if key not in known:
                 where = f" in [{path}]" if path else ""
-                raise ValueError(f"Unknown key {key!r}{where}: {nearest(key, known)}")
+                raise ValueError(f"Unknown key {_show(key)}{where}: {nearest(key, known)}")
         self.values, self.path = values, path
 
     def __contains__(self, key: str) -> bool:
@@ -85,7 +114,7 @@ class _Table:
         """The value of a key, checked to be of a type."""
         if key not in self.values:
             if default is MISSING:
-                raise ValueError(f"{self.name(key)} is missing: expected {_describe(kind)}")
+                self.require({key: _describe(kind)})
             return cast(_T, default)
         value: Any = self.values[key]
         if kind is float and type(value) is int:
@@ -94,19 +123,37 @@ class _Table:
             choices = [str(member) for member in kind]
             if value not in choices:
                 raise ValueError(
-                    f"{self.name(key)} is {' or '.join(map(repr, choices))}, not {value!r}"
+                    f"{self.name(key)} is {' or '.join(map(repr, choices))}, not {_show(value)}"
                 )
             return kind(value)
         if type(value) is not kind:
-            raise ValueError(f"{self.name(key)} is {_describe(kind)}, not {value!r}")
+            raise ValueError(f"{self.name(key)} is {_describe(kind)}, not {_show(value)}")
         return value
+
+    def require(self, kinds: Mapping[str, str]) -> None:
+        """Refuse a table without these keys, whose values are described: all that are missing, in
+        one sentence."""
+        missing = {key: kind for key, kind in kinds.items() if key not in self.values}
+        if len(missing) == 1:
+            ((key, kind),) = missing.items()
+            raise ValueError(f"{self.name(key)} is missing: expected {kind}")
+        if missing:
+            named = ", ".join(f"{key} ({kind})" for key, kind in missing.items())
+            where = f"[{self.path}] " if self.path else ""
+            raise ValueError(f"{where}{len(missing)} keys are missing: expected {named}")
 
     def integers(self, key: str) -> tuple[int, ...]:
         """A list of integers."""
         value = self.values.get(key)
         if not isinstance(value, list) or any(type(v) is not int for v in value):
-            raise ValueError(f"{self.name(key)} is a list of integers, not {value!r}")
+            raise ValueError(f"{self.name(key)} is {_INTEGERS}, not {_show(value)}")
         return tuple(value)
+
+
+#: What modes are.
+_INTEGERS = "a list of integers"
+#: What ranks are.
+_RANKS = "an integer or a list of integers"
 
 
 def _describe(kind: type) -> str:
@@ -118,11 +165,9 @@ def _read(cls: type[_T], values: Any, path: str, skip: tuple[str, ...] = ()) -> 
     members = [f for f in fields(cls) if f.name not in skip]  # type: ignore[arg-type]
     hints = get_type_hints(cls)
     table = _Table(values, path, [f.name for f in members])
-    arguments = {
-        f.name: table.get(f.name, hints[f.name])
-        for f in members
-        if f.name in table or (f.default is MISSING and f.default_factory is MISSING)
-    }
+    needed = [f for f in members if f.default is MISSING and f.default_factory is MISSING]
+    table.require({f.name: _describe(hints[f.name]) for f in needed})
+    arguments = {f.name: table.get(f.name, hints[f.name]) for f in members if f.name in table}
     return _located(path, cls, **arguments)
 
 
@@ -138,21 +183,28 @@ def _read_layer(values: Any, path: str) -> Layer:
     kind = values.get("type", "tt") if isinstance(values, Mapping) else "tt"
     common = ["type", "bias", "activation"]
     own = {"tt": ["in_modes", "out_modes", "ranks"], "dense": ["inputs", "outputs"]}
-    if kind not in own:
-        raise ValueError(f"{path}.type is 'tt' or 'dense', not {kind!r}")
+    if not isinstance(kind, str) or kind not in own:
+        raise ValueError(f"{path}.type is 'tt' or 'dense', not {_show(kind)}")
     table = _Table(values, path, common + own[kind])
     rest: dict[str, Any] = {
         "bias": table.get("bias", bool, True),
         "activation": table.get("activation", Activation, Activation.NONE),
     }
     if kind == "dense":
+        table.require(dict.fromkeys(own["dense"], _describe(int)))
         sizes = table.get("inputs", int), table.get("outputs", int)
         return _located(path, dense, *sizes, **rest)
+    needed = {"in_modes": _INTEGERS, "out_modes": _INTEGERS}
+    if table.values.get("in_modes") is None or len(table.integers("in_modes")) > 1:
+        needed["ranks"] = _RANKS
+    table.require(needed)
     modes = table.integers("in_modes"), table.integers("out_modes")
-    if type(table.values.get("ranks")) is int:
-        ranks = (table.values["ranks"],) * (len(modes[0]) - 1)
-    else:
-        ranks = table.integers("ranks") if "ranks" in table or len(modes[0]) != 1 else ()
+    ranks = table.values.get("ranks", [])
+    if type(ranks) is int:
+        ranks = [ranks] * (len(modes[0]) - 1)
+    if not isinstance(ranks, list) or any(type(rank) is not int for rank in ranks):
+        raise ValueError(f"{path}.ranks is {_RANKS}, not {_show(ranks)}")
+    ranks = tuple(ranks)
     return _located(path, Layer, *modes, ranks, **rest)
 
 
@@ -243,10 +295,11 @@ class Config:
         ValueError
             With one sentence: where, what was expected and what came.
         """
+        _check_integers(values)
         table = _Table(values, "", ["name", "loss", "layers", "chip", "training"])
         rows = table.values.get("layers")
         if not isinstance(rows, list) or not rows:
-            raise ValueError(f"A network has one [[layers]] table per layer, got {rows!r}")
+            raise ValueError(f"A network has one [[layers]] table per layer, got {_show(rows)}")
         layers = tuple(_read_layer(row, f"layers.{k + 1}") for k, row in enumerate(rows))
         loss = table.get("loss", Loss, Loss.SOFTMAX_CROSS_ENTROPY)
         network = Network(layers, loss, table.get("name", str, "network"))
@@ -261,8 +314,7 @@ class Config:
             }
             hints = get_type_hints(Training)
             head = {k: tree.get(k, hints[k]) for k in plain}
-            if "dataset" not in head:
-                raise ValueError("training.dataset is missing: expected a text")
+            tree.require({"dataset": "a text"})
             training = _located("training", Training, **head, **stages)
         return cls(network, ChipOptions.from_dict(table.values.get("chip", {})), training)
 
@@ -270,9 +322,13 @@ class Config:
     def parse(cls, text: str, source: str = "configuration") -> Self:
         """Read TOML text; ``source`` names it in errors."""
         try:
-            return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+            values = tomllib.loads(text)
+        except ValueError as error:  # besides TOMLDecodeError, of integers with too many digits
             raise ValueError(f"{source} is not valid TOML: {error}") from None
+        except RecursionError:
+            raise ValueError(f"{source} is not a configuration: it is nested too deeply") from None
+        try:
+            return cls.from_dict(values)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
 
@@ -280,7 +336,7 @@ class Config:
     def load(cls, path: Path) -> Self:
         """Read a TOML file."""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no text
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not a text file in UTF-8") from None
         return cls.parse(text, str(path))
@@ -299,11 +355,21 @@ class Config:
         """Samples of a step, for which memories are sized and programs planned."""
         return self.training.batch if self.training else _BATCH
 
+    @property
+    def queries(self) -> int:
+        """Queries of an RGE step, for which memories are sized and steps are priced."""
+        rge = self.training.rge if self.training else None
+        return rge.queries if rge else _QUERIES
+
+    @property
+    def baseline(self) -> Baseline:
+        """What an RGE step subtracts."""
+        rge = self.training.rge if self.training else None
+        return Baseline[rge.baseline.upper()] if rge else Baseline.MEAN
+
     def build_chip(self, groups: Groups | None = None) -> Chip:
         """The chip that this configuration describes; with the planner's groups or the given."""
-        rge = self.training.rge if self.training else None
-        queries = rge.queries if rge else 16
-        return self.chip.build(self.network, batch=self.batch, queries=queries, groups=groups)
+        return self.chip.build(self.network, batch=self.batch, queries=self.queries, groups=groups)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; :meth:`from_dict` reads them back to an equal configuration."""

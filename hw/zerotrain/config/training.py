@@ -1,7 +1,7 @@
 """Hyper-parameters of a training run, as real numbers (paper, section 3.2).
 
 A run has an RGE stage, a CGE stage, or both: first the coarse RGE stage, then, once its loss no
-longer falls, the fine CGE stage. :mod:`zerotrain.host.schedule` turns the real values into the
+longer falls, the fine CGE stage. :mod:`zerotrain.host.settings` turns the real values into the
 integers of the chip's registers.
 """
 

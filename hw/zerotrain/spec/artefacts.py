@@ -1,12 +1,17 @@
 """Files that describe a chip to other software: ``csr.csv``, ``csr.json`` and ``zerotrain.h``.
 
-All three hold the same registers, windows and constants. Their text depends on the chip alone, so
-they can be compared byte by byte between builds. ``csr.csv`` and ``csr.json`` follow LiteX's
-exports (``csr_base``, ``csr_register``, ``constant``, ``memory_region``), so that LiteX's host
-tools can read them; the JSON file holds widths and descriptions besides.
+All three hold the same registers, windows and constants: those of the chip and, where an
+:class:`Application` is given, those that a host writes to run its network. The program itself is in
+none of them: the generated Verilog holds it as the program memory's initial contents. The text
+depends on chip and application alone, so files can be compared byte by byte between builds.
+``csr.csv`` and ``csr.json`` follow LiteX's exports (``csr_base``, ``csr_register``, ``constant``,
+``memory_region``): LiteX's ``CSRBuilder`` reads the former. The JSON file holds widths and
+descriptions besides.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,8 @@ from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.files import write_atomic
 from zerotrain.spec.formats import QFormat
+from zerotrain.spec.network import Network
+from zerotrain.spec.program import Program
 from zerotrain.spec.registers import (
     IDENTIFIER,
     REGISTERS,
@@ -29,8 +36,9 @@ from zerotrain.spec.registers import (
     Window,
     windows,
 )
+from zerotrain.spec.step import StepSettings
 
-__all__ = ["c_header", "csr_csv", "csr_json", "write_artefacts"]
+__all__ = ["Application", "c_header", "csr_csv", "csr_json", "write_artefacts"]
 
 #: Depths and sizes of the chip that host software needs, besides its windows.
 _SIZES = (
@@ -47,10 +55,57 @@ _ENUMS: dict[str, type[IntEnum] | type[IntFlag]] = {
     "baseline": Baseline,
     "update": UpdateRule,
 }
+#: What LiteX's reader must know of the bus: bits of a register and of an address.
+_LITEX = {"config_csr_data_width": 32, "config_bus_address_width": 32}
 
 
-def _constants(chip: Chip) -> dict[str, int]:
-    """Numbers of the chip by lower-case name, in one fixed order."""
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What a host writes into a chip's registers to train a network on it.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    program : Program
+        Its program for the chip.
+    batch : int
+        Samples of a step.
+    steps : mapping of str to StepSettings
+        Settings of training steps by a name for them, such as ``rge`` and ``cge``.
+    """
+
+    network: Network
+    program: Program
+    batch: int
+    steps: Mapping[str, StepSettings] = field(default_factory=dict)
+
+    def registers(self, chip: Chip) -> dict[str, int]:
+        """Values of the registers that stay the same from step to step, by the register's name."""
+        layout = chip.layout
+        return {
+            "n_parameters": self.network.n_parameters,
+            "n_inputs": self.network.n_inputs,
+            "n_outputs": self.network.n_outputs,
+            "passes": layout.passes(self.batch),
+            "last_lanes": layout.last_lanes(self.batch),
+            "program_merge": self.program.merge,
+            "program_forward": self.program.forward,
+            "program_cge_merge": self.program.cge_merge,
+            "program_cge": self.program.cge,
+        }
+
+    def constants(self, chip: Chip) -> dict[str, int]:
+        """All these numbers by lower-case name, in one fixed order."""
+        out = self.registers(chip) | {"n_targets": self.network.n_targets, "batch": self.batch}
+        out["program_rows"] = len(self.program.rows)
+        for step, settings in self.steps.items():
+            out |= {f"{step}_{name}": int(value) for name, value in asdict(settings).items()}
+        return out
+
+
+def _constants(chip: Chip, application: Application | None) -> dict[str, int]:
+    """Numbers of the chip and of its application by lower-case name, in one fixed order."""
     out = {"identifier": IDENTIFIER, "version": VERSION, "config_hash": chip.config_hash}
     out |= {name: getattr(chip, name) for name in _SIZES}
     out["target_is_label"] = int(chip.loss.record.labels)
@@ -60,7 +115,7 @@ def _constants(chip: Chip) -> dict[str, int]:
             out |= {f"{name}_width": value.width, f"{name}_frac_bits": value.frac_bits}
         else:
             out[name] = value
-    return out
+    return out | (application.constants(chip) if application else {})
 
 
 def _litex_access(register: Register) -> str:
@@ -68,13 +123,21 @@ def _litex_access(register: Register) -> str:
     return "ro" if register.access == "r" else "rw"
 
 
-def csr_csv(chip: Chip, *, base: int = 0, name: str = "zerotrain") -> str:
+def csr_csv(
+    chip: Chip,
+    application: Application | None = None,
+    *,
+    base: int = 0,
+    name: str = "zerotrain",
+) -> str:
     """Registers, constants and windows as comma-separated values in LiteX's layout.
 
     Parameters
     ----------
     chip : Chip
         The chip.
+    application : Application, optional
+        What is trained on it.
     base : int
         Byte address of the chip on the system's bus.
     name : str
@@ -87,19 +150,29 @@ def csr_csv(chip: Chip, *, base: int = 0, name: str = "zerotrain") -> str:
     ]
     for r in REGISTERS:
         rows.append(f"csr_register,{name}_{r.name},0x{base + r.address:08x},1,{_litex_access(r)}")
-    rows += [f"constant,{name}_{key},{value},," for key, value in _constants(chip).items()]
+    rows += [f"constant,{key},{value},," for key, value in _LITEX.items()]
+    constants = _constants(chip, application)
+    rows += [f"constant,{name}_{key},{value},," for key, value in constants.items()]
     for w in windows(chip).values():
         rows.append(f"memory_region,{name}_{w.name},0x{base + w.base:08x},{4 * w.words},io")
     return "\n".join(rows) + "\n"
 
 
-def csr_json(chip: Chip, *, base: int = 0, name: str = "zerotrain") -> str:
+def csr_json(
+    chip: Chip,
+    application: Application | None = None,
+    *,
+    base: int = 0,
+    name: str = "zerotrain",
+) -> str:
     """The same as :func:`csr_csv`, in LiteX's JSON layout, with widths, descriptions and the chip.
 
     Parameters
     ----------
     chip : Chip
         The chip.
+    application : Application, optional
+        What is trained on it.
     base : int
         Byte address of the chip on the system's bus.
     name : str
@@ -118,7 +191,8 @@ def csr_json(chip: Chip, *, base: int = 0, name: str = "zerotrain") -> str:
             }
             for r in REGISTERS
         },
-        "constants": {f"{name}_{key}": value for key, value in _constants(chip).items()},
+        "constants": _LITEX
+        | {f"{name}_{key}": value for key, value in _constants(chip, application).items()},
         "memories": {
             f"{name}_{w.name}": {
                 "base": base + w.base,
@@ -184,7 +258,44 @@ def _layout_functions(chip: Chip) -> list[str]:
     ]
 
 
-def c_header(chip: Chip) -> str:
+def _application_functions(chip: Chip, application: Application) -> list[str]:
+    """C functions that write what a step needs, from the constants above."""
+    lines = [
+        "/* Write what stays the same from step to step; parameters, momentum and generator state",
+        " * are the host's. The program is in the memory's initial contents. */",
+        "static inline void zerotrain_configure(uintptr_t base)",
+        "{",
+        *(_write(name, name) for name in application.registers(chip)),
+        "}",
+        "",
+    ]
+    for step, settings in application.steps.items():
+        lines += [
+            f"/* Write the settings of {step} steps, the first one's step size among them. */",
+            f"static inline void zerotrain_configure_{step}(uintptr_t base)",
+            "{",
+            *(_write(name, f"{step}_{name}") for name in asdict(settings)),
+            "}",
+            "",
+        ]
+    return [
+        *lines,
+        "/* Start a step (ZEROTRAIN_COMMAND_...) on the batch in a bank of samples and targets. */",
+        "static inline void zerotrain_start(uintptr_t base, uint32_t command, uint32_t bank)",
+        "{",
+        "    zerotrain_write(base, ZEROTRAIN_REG_BANK, bank);",
+        "    zerotrain_write(base, ZEROTRAIN_REG_COMMAND, command);",
+        "}",
+        "",
+    ]
+
+
+def _write(name: str, constant: str) -> str:
+    target, value = f"ZEROTRAIN_REG_{name.upper()}", f"ZEROTRAIN_{constant.upper()}"
+    return f"    zerotrain_write(base, {target}, {value});"
+
+
+def c_header(chip: Chip, application: Application | None = None) -> str:
     """Registers, windows and constants as a C99 header without dependencies.
 
     Addresses are byte offsets from the chip's base, which every function takes as an argument.
@@ -198,7 +309,7 @@ def c_header(chip: Chip) -> str:
         "",
         "/* The chip. */",
     ]
-    for key, value in _constants(chip).items():
+    for key, value in _constants(chip, application).items():
         lines.append(_define(key, f"0x{value:08x}u" if value >= 1 << 16 else f"{value}u"))
     lines += ["", "/* Registers: byte offsets, and masks of the implemented bits. */"]
     for r in REGISTERS:
@@ -231,12 +342,15 @@ def c_header(chip: Chip) -> str:
         "}",
         "",
         *_layout_functions(chip),
+        *(_application_functions(chip, application) if application else []),
         "#endif",
     ]
     return "\n".join(lines) + "\n"
 
 
-def write_artefacts(chip: Chip, folder: Path, *, base: int = 0) -> list[Path]:
+def write_artefacts(
+    chip: Chip, folder: Path, application: Application | None = None, *, base: int = 0
+) -> list[Path]:
     """Write ``csr.csv``, ``csr.json`` and ``zerotrain.h`` into a folder, made if missing.
 
     Returns
@@ -246,9 +360,9 @@ def write_artefacts(chip: Chip, folder: Path, *, base: int = 0) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        "csr.csv": csr_csv(chip, base=base),
-        "csr.json": csr_json(chip, base=base),
-        "zerotrain.h": c_header(chip),
+        "csr.csv": csr_csv(chip, application, base=base),
+        "csr.json": csr_json(chip, application, base=base),
+        "zerotrain.h": c_header(chip, application),
     }
     for name, text in texts.items():
         write_atomic(folder / name, text)

@@ -8,16 +8,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_folder", "locked", "write_atomic"]
+__all__ = ["cache_folder", "locked", "user_cache", "write_atomic"]
 
 
 def cache_folder() -> Path:
     """What later runs can reuse: ``$ZEROTRAIN_CACHE``, or ``zerotrain`` in the user's cache."""
     named = os.environ.get("ZEROTRAIN_CACHE")
-    if named:
+    if not named:
+        return user_cache().resolve() / "zerotrain"
+    try:
         return Path(named).expanduser().resolve()
+    except RuntimeError:
+        raise ValueError(f"ZEROTRAIN_CACHE names the home of no known user: {named!r}") from None
+
+
+def user_cache() -> Path:
+    """Where the user's programs keep what can be made again.
+
+    Raises
+    ------
+    ValueError
+        If the user has no home.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").resolve() / "zerotrain"
+    try:
+        return Path(base) if base else Path.home() / ".cache"
+    except RuntimeError:
+        raise ValueError(
+            "This user has no home folder: set HOME, or XDG_CACHE_HOME to a folder for caches"
+        ) from None
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

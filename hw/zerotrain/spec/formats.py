@@ -1,9 +1,13 @@
 """Fixed-point number formats of a chip (docs/numerics.md, section 1)."""
 
+import re
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 __all__ = ["Formats", "QFormat"]
+
+#: A format as text.
+_WRITTEN = re.compile(r"Q(-?[0-9]{1,3})\.([0-9]{1,3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +32,16 @@ class QFormat:
             raise ValueError(f"A format has 0 to 40 fraction bits, not {self.frac_bits!r}")
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: object) -> Self:
         """Read ``"Qm.f"``: m integer bits (negative allowed), f fraction bits, and a sign bit."""
-        try:
-            prefix, rest = text[:1], text[1:]
-            integer, frac = rest.split(".")
-            if prefix != "Q":
-                raise ValueError
-            return cls(int(integer) + int(frac) + 1, int(frac))
-        except (ValueError, AttributeError):
+        found = _WRITTEN.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
             raise ValueError(
                 f"A number format is written like 'Q2.13' (2 integer and 13 fraction bits "
-                f"besides the sign), not {text!r}"
-            ) from None
+                f"besides the sign), not {text!r:.60}"
+            )
+        integer, frac = map(int, found.groups())
+        return cls(integer + frac + 1, frac)
 
     def __str__(self) -> str:
         return f"Q{self.width - 1 - self.frac_bits}.{self.frac_bits}"

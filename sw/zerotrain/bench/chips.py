@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zerotrain.bench.routing import find_routed
 from zerotrain.bench.simulation import Simulated
 from zerotrain.bench.workload import KINDS, Workload, epoch_samples
 from zerotrain.boards.catalogue import Board
 from zerotrain.boards.estimate import check_fits, least_resources
 from zerotrain.boards.family import Resource
+from zerotrain.boards.routed import find_routed
 from zerotrain.compiler.plan import StepKind
 
 __all__ = ["chip_report", "step_cycles"]
@@ -50,8 +50,8 @@ def chip_report(
     routing: Sequence[Mapping[str, Any]],
     step_bytes: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Plain values. Times are at the routed clock, where there is none at the board's crystal; a
-    chip that does not fit the board has no times.
+    """Plain values. Times are at the routed clock, where there is none at the board's target
+    clock; a chip that does not fit the board has no times.
 
     ``link_bytes_per_second`` is the rate of a link below which it, and not the chip, would set the
     pace: the bytes of a step (batch, settings, results) over its time.
@@ -60,7 +60,7 @@ def chip_report(
     preset, config_hash = work.session.config.network.name, f"{chip.config_hash:#010x}"
     routed = find_routed(routing, preset, board.name, chip.lanes, config_hash)
     if routed is None:
-        clock: dict[str, Any] = {"hz": board.clock_hz, "source": "crystal"}
+        clock: dict[str, Any] = {"hz": board.target_hz, "source": "target"}
     else:
         source = "stale" if routed.stale else "routed"
         clock = {"hz": routed.hz, "source": source, "seeds": routed.seeds}

@@ -11,11 +11,11 @@ from typing import Any
 from zerotrain.bench.chips import chip_report, step_cycles
 from zerotrain.bench.golden import golden_seconds, step_bytes
 from zerotrain.bench.milestone import Milestone, find_milestones
-from zerotrain.bench.routing import find_routed, load_routing
 from zerotrain.bench.simulation import Simulated, simulate
 from zerotrain.bench.targets import targets
 from zerotrain.bench.workload import KINDS, Workload
 from zerotrain.boards.catalogue import Board, find_board
+from zerotrain.boards.routed import find_routed, load_routing
 from zerotrain.boards.suit import with_board, with_fitting_banks
 from zerotrain.compiler.plan import StepKind
 from zerotrain.config.config import Config
@@ -148,8 +148,8 @@ def _milestone_report(
     preset = run.config.network.name
     config_hash = f"{work.session.chip.config_hash:#010x}"
     routed = find_routed(routing, preset, _MILESTONE_BOARD, _MILESTONE_LANES, config_hash)
-    hz = board.clock_hz if routed is None else routed.hz
-    clock = "crystal, not routed" if routed is None else "stale" if routed.stale else "routed"
+    hz = board.target_hz if routed is None else routed.hz
+    clock = "target, not routed" if routed is None else "stale" if routed.stale else "routed"
     cycles = run.rge_steps * rge + run.cge_steps * cge
     return {
         "run": run.name, "preset": preset, "accuracy": run.accuracy, "board": board.name,

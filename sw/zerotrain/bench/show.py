@@ -13,7 +13,7 @@ _NAMES = {"evaluate": "loss", "rge": "RGE", "cge": "CGE"}
 _ESTIMATE = "~"
 _LEGEND = (
     f"{_ESTIMATE} planner's estimate; all others from the chip's counters. Clock: the median of "
-    "the routed seeds; crystal: this chip is not routed, times are at the board's clock; stale: "
+    "the routed seeds; target: not routed, times are at the board's target clock; stale: "
     "routed with another configuration. Link: below this rate I/O would bind. PyTorch: how many "
     "times as long as the chip it takes."
 )

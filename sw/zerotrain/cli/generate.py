@@ -6,27 +6,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from zerotrain.boards.catalogue import Board
-from zerotrain.boards.estimate import check_fits
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cli.plan import plan_report
+from zerotrain.cli.target import Target
 from zerotrain.config.config import ChipOptions, Config
 from zerotrain.cosim.build import chip_verilog
 from zerotrain.host.session import Session
-from zerotrain.spec.artefacts import write_artefacts
+from zerotrain.host.settings import step_settings
+from zerotrain.spec.artefacts import Application, write_artefacts
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["generate_chip"]
 
 
-def generate_chip(
-    console: Console, session: Session, board: Board | None, output: Path, *, synthesis: bool
-) -> None:
+def generate_chip(console: Console, target: Target, output: Path, *, synthesis: bool) -> None:
     """Write every generated file into a folder.
 
     ``zerotrain.v`` (top module ``top``; its program memory holds the network's program),
-    ``csr.csv``, ``csr.json``, ``zerotrain.h``, ``plan.json``, ``config.toml`` with every size of
-    the chip, and with synthesis ``resources.json``.
+    ``csr.csv``, ``csr.json`` and ``zerotrain.h`` with all that a host writes to start a step,
+    ``plan.json``, ``config.toml`` with every size of the chip, and with synthesis
+    ``resources.json``.
 
     Raises
     ------
@@ -34,22 +33,26 @@ def generate_chip(
         If the chip does not fit the board: with synthesis after the table of what it uses, else
         where the memories alone are too large.
     """
+    session, board = target.session, target.board
     if synthesis and board is None:
         raise ValueError("Synthesis needs a board to synthesise for: expected --board, got none")
+    target.announce(console)
     chip = session.chip
-    if board is not None and not synthesis:
-        check_fits(chip, board)
+    if not synthesis:
+        target.check()
+    application = _application(session)
     verilog = chip_verilog(chip, session.plan.program, announce=console.print)
     output.mkdir(parents=True, exist_ok=True)
     complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
     texts = {
         "zerotrain.v": verilog,
-        "plan.json": json.dumps(plan_report(session, board), indent=2) + "\n",
+        "plan.json": json.dumps(plan_report(target), indent=2) + "\n",
         "config.toml": complete.to_toml(),
     }
     for name, text in texts.items():
         write_atomic(output / name, text)
-    written = [*(output / name for name in texts), *write_artefacts(chip, output)]
+    written = [output / name for name in texts]
+    written += write_artefacts(chip, output, application)
     if synthesis and board is not None:
         console.print(f"Synthesising for {board.name} ({board.part}) with Yosys ...")
         # tests/cosim/test_collisions.py shows that the chip copes.
@@ -63,3 +66,16 @@ def generate_chip(
         console.print(table)
         report.check()
     console.print(f"Wrote {', '.join(path.name for path in written)} to {output}", soft_wrap=True)
+
+
+def _application(session: Session) -> Application:
+    """The network on its chip, and the settings of the first step of each stage of training."""
+    config = session.config
+    training = config.training
+    stages = {"rge": training.rge, "cge": training.cge} if training else {}
+    steps = {
+        name: step_settings(stage, session.chip.formats, config.batch, stage.size_at(0))
+        for name, stage in stages.items()
+        if stage is not None
+    }
+    return Application(config.network, session.plan.program, config.batch, steps)

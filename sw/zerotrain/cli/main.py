@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from zerotrain.boards.catalogue import Board, find_board
+from zerotrain.boards.catalogue import find_board
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
+from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder
-from zerotrain.host.session import ChipKind, Session
+from zerotrain.host.session import ChipKind
 
 __all__ = ["app", "main"]
 
@@ -59,21 +60,20 @@ def _folder(path: Path | None) -> RunFolder | None:
     return RunFolder(path) if path else None
 
 
-def _session(
+def _target(
     preset: str | None,
     path: Path | None,
     board: str | None,
     lanes: int | None,
     changes: Sequence[str] | None,
-) -> tuple[Board | None, Session]:
-    """Board and plan of the commands that build nothing or files."""
-    from zerotrain.boards.suit import with_board, with_fitting_banks
-
-    config = load_config(preset, path)
+) -> Target:
+    """Plan and board of the commands that build nothing or files."""
+    assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
+    assignments += changes or []
     target = find_board(board) if board else None
-    chosen = with_board(config, target, lanes)
-    changed = override(chosen, changes) if changes else chosen
-    return target, Session.of(with_fitting_banks(changed, target))
+    config = override(load_config(preset, path), assignments)
+    asked = any(word.partition("=")[0].strip() == "chip.lanes" for word in assignments)
+    return Target.of(config, target, keep_lanes=asked)
 
 
 @app.command()
@@ -207,11 +207,17 @@ def results(
 @app.command()
 def presets() -> None:
     """List the built-in configurations."""
+    from zerotrain.compiler.planner import check_limits
+
     table = Table("preset", "parameters", "layers", "data set")
     for name in preset_names():
         config = Config.preset(name)
         layers = "\n".join(str(layer) for layer in config.network.layers)
         dataset = config.training.dataset if config.training else ""
+        try:
+            check_limits(config.network)
+        except ValueError:
+            dataset += ", for comparison: larger than any chip"
         table.add_row(name, str(config.network.n_parameters), layers, dataset)
     _console().print(table)
 
@@ -228,8 +234,7 @@ def plan(
     """Print what a network costs: multiply-accumulates, cycles, memories, parts of a board."""
     from zerotrain.cli.plan import show_plan
 
-    target, session = _session(preset, config, board, lanes, changes)
-    show_plan(_console(), session, target, as_json=as_json)
+    show_plan(_console(), _target(preset, config, board, lanes, changes), as_json=as_json)
 
 
 @app.command()
@@ -249,10 +254,9 @@ def generate(
     """Write a chip's Verilog, register map, C header and plan."""
     from zerotrain.cli.generate import generate_chip
 
-    target, session = _session(preset, config, board, lanes, changes)
-    name = session.config.network.name + (f"-{target.name}" if target else "")
-    folder = output or Path("build") / name
-    generate_chip(_console(), session, target, folder, synthesis=synthesis)
+    target = _target(preset, config, board, lanes, changes)
+    folder = output or build_folder(target.session.config.network.name, target.board)
+    generate_chip(_console(), target, folder, synthesis=synthesis)
 
 
 @app.command()
@@ -263,7 +267,10 @@ def route(
     lanes: Lanes = None,
     changes: Overrides = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 1, 2, ... to route with.")] = 3,
-    target_mhz: Annotated[float, typer.Option(min=1.0, help="Clock that routing aims at.")] = 100.0,
+    target_mhz: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="Clock that routing aims at; by default the board's target."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Seeds that are routed at the same time.")] = 1,
     options: Annotated[
         str, typer.Option("--nextpnr", metavar="OPTIONS", help="More options of nextpnr.")
@@ -275,16 +282,16 @@ def route(
     """Place and route a chip with several seeds, and report its clock and slowest paths."""
     from zerotrain.cli.route import route_chip
 
-    target, session = _session(preset, config, board, lanes, changes)
-    assert target is not None
-    folder = output or Path("build") / f"{session.config.network.name}-{target.name}"
+    target = _target(preset, config, board, lanes, changes)
+    assert target.board is not None
+    folder = output or build_folder(target.session.config.network.name, target.board)
     route_chip(
         _console(),
-        session,
         target,
+        target.board,
         folder,
         seeds=range(1, seeds + 1),
-        target_mhz=target_mhz,
+        target_hz=target.board.target_hz if target_mhz is None else 1e6 * target_mhz,
         options=shlex.split(options),
         jobs=jobs,
     )

@@ -38,7 +38,7 @@ def _value(text: str) -> Any:
     """A TOML value; what is none is a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -54,7 +54,12 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         *parents, name = key.strip().split(".")
         table = values
         for parent in parents:
-            if isinstance(table, list) and parent.isdigit() and 1 <= int(parent) <= len(table):
+            if (
+                isinstance(table, list)
+                and parent.isdecimal()
+                and len(parent) < 9
+                and 1 <= int(parent) <= len(table)
+            ):
                 table = table[int(parent) - 1]
             elif isinstance(table, dict) and isinstance(table.get(parent), dict | list):
                 table = table[parent]

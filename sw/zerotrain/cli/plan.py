@@ -7,26 +7,35 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from zerotrain.boards.catalogue import BOARDS, Board
-from zerotrain.boards.estimate import check_fits, least_resources
+from zerotrain.boards.catalogue import BOARDS
+from zerotrain.boards.estimate import least_resources
 from zerotrain.boards.family import Resource
-from zerotrain.host.session import Session
+from zerotrain.boards.routed import Clock
+from zerotrain.cli.display import duration
+from zerotrain.cli.schedule_cost import ScheduleCost
+from zerotrain.cli.target import Target
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
 
 
-def plan_report(session: Session, board: Board | None) -> dict[str, Any]:
+def plan_report(target: Target) -> dict[str, Any]:
     """Plan, chip, and what the chip needs of a board at least, as plain values."""
-    chip = session.chip
-    report = session.plan.report() | {
+    session, board, clock = target.session, target.board, target.clock
+    chip, config = session.chip, session.config
+    report = session.plan.report(queries=config.queries, baseline=config.baseline) | {
         "chip": chip.to_dict(),
         "config_hash": f"{chip.config_hash:#010x}",
     }
-    if board is not None:
+    schedule = ScheduleCost.of(config, session.plan)
+    if schedule is not None:
+        report["schedule"] = schedule.to_dict()
+    if board is not None and clock is not None:
         report["board"] = {
             "name": board.name,
             "part": board.part,
-            "clock_hz": board.clock_hz,
+            "clock_hz": clock.hz,
+            "clock_source": clock.source,
+            "changes": list(target.changes),
             "resources_at_least": {
                 str(resource): {"needed": need, "available": board.resources.get(resource, 0)}
                 for resource, need in least_resources(chip, board).items()
@@ -38,7 +47,7 @@ def plan_report(session: Session, board: Board | None) -> dict[str, Any]:
     return report
 
 
-def show_plan(console: Console, session: Session, board: Board | None, *, as_json: bool) -> None:
+def show_plan(console: Console, target: Target, *, as_json: bool) -> None:
     """Print a plan.
 
     Raises
@@ -46,16 +55,17 @@ def show_plan(console: Console, session: Session, board: Board | None, *, as_jso
     ValueError
         After printing, if the chip cannot fit the board.
     """
-    report = plan_report(session, board)
+    report = plan_report(target)
     if as_json:
         console.print_json(json.dumps(report))
     else:
-        _print(console, session, board, report)
-    if board is not None:
-        check_fits(session.chip, board)
+        target.announce(console)
+        _print(console, target, report)
+    target.check()
 
 
-def _print(console: Console, session: Session, board: Board | None, report: dict[str, Any]) -> None:
+def _print(console: Console, target: Target, report: dict[str, Any]) -> None:
+    session, board, clock = target.session, target.board, target.clock
     chip, network, macs = session.chip, session.config.network, report["macs_per_sample"]
     console.print(
         f"{network.name}: {network.n_parameters} parameters, {chip.lanes} lanes, batches of "
@@ -76,15 +86,20 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
         + cge
     )
     steps = Table("step", "multiply-accumulates", "cycles, estimated", "multiplier use")
-    if board is not None:
-        steps.add_column(f"at {board.clock_hz / 1e6:g} MHz")
+    if clock is not None:
+        steps.add_column(f"at {clock}")
+    names = {"rge": f"rge, {report['queries']} queries to the {report['baseline']}"}
     for name, cost in report["steps"].items():
-        row = [name, f"{cost['macs']:,}", f"{cost['estimated_cycles']:,}"]
+        row = [names.get(name, name), f"{cost['macs']:,}", f"{cost['estimated_cycles']:,}"]
         row.append(f"{cost['estimated_use']:.1%}")
-        if board is not None:
-            row.append(f"{1e3 * cost['estimated_cycles'] / board.clock_hz:.2f} ms")
+        if clock is not None:
+            row.append(f"{1e3 * cost['estimated_cycles'] / clock.hz:.2f} ms")
         steps.add_row(*row)
     console.print(steps)
+    if clock is not None:
+        console.print(f"Clock: {clock}, {clock.source}", soft_wrap=True)
+    if "schedule" in report:
+        _print_schedule(console, report["schedule"], clock)
     parts = Table("estimated cycles", *(name.replace("_", " ") for name in _parts(report)))
     for name, cost in report["steps"].items():
         shares = (f"{n / cost['estimated_cycles']:.1%}" for n in cost["estimated_parts"].values())
@@ -116,6 +131,25 @@ def _print(console: Console, session: Session, board: Board | None, report: dict
             )
 
 
+def _print_schedule(console: Console, schedule: dict[str, Any], clock: Clock | None) -> None:
+    """The whole training in a line or two."""
+
+    def took(cycles: int) -> str:
+        if clock is None:
+            return f"{cycles:,} cycles"
+        seconds = cycles / clock.hz
+        return f"{cycles:,} cycles, " + (f"{seconds:.2g} s" if seconds < 60 else duration(seconds))
+
+    parts = [f"{count:,} steps of {kind}" for kind, count in schedule["steps_at_most"].items()]
+    total = took(sum(schedule["estimated_cycles"].values()))
+    count, cycles = schedule["measurements"], schedule["measurement_cycles_per_1000_samples"]
+    console.print(
+        f"Whole schedule, at most {' and '.join(parts)}: {total}; {count:,} measurements of the "
+        f"metric take {took(cycles)} more for every 1,000 samples that they are of",
+        soft_wrap=True,
+    )
+
+
 def _compared(title: str, candidates: list[dict[str, Any]]) -> Table:
     """What the planner chose from, the fastest of each layer first."""
     table = Table(
@@ -137,12 +171,13 @@ def _parts(report: dict[str, Any]) -> list[str]:
 
 def show_boards(console: Console) -> None:
     """Print every known board."""
-    table = Table("board", "part", "clock", "multipliers", "block RAM", "lanes")
+    table = Table("board", "part", "crystal", "target clock", "multipliers", "block RAM")
     for board in BOARDS.values():
         counts = {str(resource): count for resource, count in board.resources.items()}
         table.add_row(
             board.name, board.part, f"{board.clock_hz / 1e6:g} MHz",
+            f"{board.target_hz / 1e6:g} MHz",
             f"{counts['multiplier']} {board.multiplier}",
-            f"{counts['block RAM']} {board.block_ram}", str(board.default_lanes),
+            f"{counts['block RAM']} {board.block_ram}",
         )  # fmt: skip
     console.print(table)

@@ -8,13 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import Board
-from zerotrain.boards.estimate import check_fits
 from zerotrain.boards.harness import HARNESS, component_ports, harness
 from zerotrain.boards.place_and_route import RoutedReport, place_and_route
 from zerotrain.boards.synthesis import synthesise
+from zerotrain.cli.target import Target
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
-from zerotrain.host.session import Session
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["route_chip"]
@@ -25,18 +24,18 @@ _PATIENCE = 4 * 3600.0
 
 def route_chip(
     console: Console,
-    session: Session,
+    target: Target,
     board: Board,
     output: Path,
     *,
     seeds: Sequence[int],
-    target_mhz: float,
+    target_hz: float,
     options: Sequence[str],
     jobs: int,
 ) -> None:
     """Synthesise, place and route a chip, print the report and write ``routing.json``.
 
-    :mod:`zerotrain.bench.routing` reads that file. The chip is routed inside
+    :mod:`zerotrain.boards.routed` reads that file. The chip is routed inside
     :mod:`zerotrain.boards.harness`: its bus has more signals than small packages have pins.
 
     Raises
@@ -44,7 +43,9 @@ def route_chip(
     ValueError
         If the chip does not fit the board.
     """
-    check_fits(session.chip, board)
+    session = target.session
+    target.announce(console)
+    target.check()
     chip = TrainingChip(session.chip, session.plan.program)
     wrapper = harness(component_ports(chip), "top")
     verilog = to_verilog(chip, announce=console.print)
@@ -53,11 +54,12 @@ def route_chip(
         verilog + wrapper, HARNESS, board, ignore_collisions=True, timeout=_PATIENCE
     )
     report.check()
-    console.print(f"Routing with {len(seeds)} seeds ...")
+    count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    console.print(f"Routing with {count} at {target_hz / 1e6:g} MHz ...")
     routed = place_and_route(
         report,
         seeds=seeds,
-        target_hz=1e6 * target_mhz,
+        target_hz=target_hz,
         options=options,
         jobs=jobs,
         timeout=_PATIENCE,

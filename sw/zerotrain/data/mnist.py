@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.mixing import permutation
+from zerotrain.spec.files import user_cache
 
 __all__ = ["FILES", "find_directory", "load_mnist", "read_idx"]
 
@@ -40,9 +41,10 @@ def find_directory(given: Path | None) -> Path:
     FileNotFoundError
         Naming every directory that was looked into.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     variable = os.environ.get("ZEROTRAIN_DATA")
-    roots = [given] if given else [*([Path(variable)] if variable else []), cache / "zerotrain"]
+    roots = (
+        [given] if given else [*([Path(variable)] if variable else []), user_cache() / "zerotrain"]
+    )
     first = next(iter(FILES))
     places = [place for root in roots for place in (root / "mnist", root)]
     for place in places:

@@ -51,7 +51,18 @@ def kernel(function: F) -> F:
 
     Compiled functions release the interpreter lock. Their float64 arithmetic may be fused: with
     integers of at most 53 bits that changes nothing.
+
+    Raises
+    ------
+    ValueError
+        If Numba was told not to compile.
     """
+    settings: Any = numba.config
+    if settings.DISABLE_JIT:
+        raise ValueError(
+            "The golden model's steps are compiled by Numba, and NUMBA_DISABLE_JIT forbids that: "
+            "unset it"
+        )
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     folder = _folder()
     if folder is None:

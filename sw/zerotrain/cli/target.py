@@ -1,0 +1,65 @@
+"""What ``plan``, ``generate`` and ``route`` are about: a planned chip, and its board if one is
+named."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from zerotrain.boards.catalogue import Board
+from zerotrain.boards.routed import Clock, clock_of, load_report, load_routing
+from zerotrain.boards.suit import check_suits, suited
+from zerotrain.config.config import Config
+from zerotrain.host.session import Session
+
+__all__ = ["Target", "build_folder"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A planned chip for a board.
+
+    Attributes
+    ----------
+    clock : Clock or None
+        The board's clock of this chip.
+    changes : tuple of str
+        What was changed of the configuration so that it fits the board, a sentence each.
+    """
+
+    session: Session
+    board: Board | None
+    clock: Clock | None
+    changes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: Config, board: Board | None, *, keep_lanes: bool) -> "Target":
+        """Plan a configuration as it suits a board."""
+        found = suited(config, board, keep_lanes=keep_lanes)
+        session = Session.of(found.config)
+        clock = None
+        if board is not None:
+            rows = load_routing()
+            own = build_folder(config.network.name, board) / "routing.json"
+            if own.exists():
+                rows.append(load_report(own))
+            clock = clock_of(rows, board, f"{session.chip.config_hash:#010x}")
+        return cls(session, board, clock, found.changes)
+
+    def announce(self, console: Console) -> None:
+        """Say what was changed."""
+        for sentence in self.changes:
+            console.print(sentence, soft_wrap=True)
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for a chip that cannot fit the board, naming what would."""
+        if self.board is not None:
+            check_suits(self.session.config, self.session.chip, self.board)
+
+
+def build_folder(network: str, board: Board | None) -> Path:
+    """Where generated files of a network are by default: a folder of that name in ``build``,
+    whatever characters the name has."""
+    name = re.sub(r"[^\w.+ -]", "_", network).strip(". ") or "network"
+    return Path("build") / (name[:50] + (f"-{board.name}" if board else ""))

@@ -1,0 +1,120 @@
+"""``zerotrain plan``: the run's own values, the board's clock, the whole schedule."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zerotrain.boards.catalogue import find_board
+from zerotrain.cli.main import main
+from zerotrain.cli.schedule_cost import ScheduleCost
+from zerotrain.cli.target import build_folder
+from zerotrain.config.config import Config
+from zerotrain.host.session import Session
+from zerotrain.spec.registers import Baseline
+
+Capture = pytest.CaptureFixture[str]
+
+
+def report(capsys: Capture, *arguments: str) -> dict[str, Any]:
+    assert main(["plan", *arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("preset", ["digits", "mnist-3962", "mnist-small"])
+def test_steps_are_those_of_the_run(capsys: Capture, preset: str) -> None:
+    session = Session.of(Config.preset(preset))
+    training = session.training
+    assert training.rge is not None
+    found = report(capsys, "--preset", preset)
+    baseline = {"mean": Baseline.MEAN, "base": Baseline.BASE}[training.rge.baseline]
+    cost = session.plan.step_cost(
+        "rge", batch=training.batch, queries=training.rge.queries, baseline=baseline
+    )
+    assert (found["queries"], found["batch"]) == (training.rge.queries, training.batch)
+    assert found["steps"]["rge"]["estimated_cycles"] == cost.cycles
+    schedule = found["schedule"]["estimated_cycles"]
+    assert schedule["rge"] == training.rge.steps * cost.cycles
+    if training.cge is not None:
+        cge = session.plan.step_cost("cge", batch=training.batch).cycles
+        assert schedule["cge"] == training.cge.steps * cge
+
+
+@pytest.mark.parametrize(
+    "change", ["training.rge.queries=12", "training.rge.baseline=base", "training.batch=16"]
+)
+def test_every_value_of_the_run_counts(capsys: Capture, change: str) -> None:
+    before = report(capsys, "--preset", "digits")["steps"]["rge"]["estimated_cycles"]
+    after = report(capsys, "--preset", "digits", "--set", change)["steps"]["rge"]
+    assert after["estimated_cycles"] != before
+
+
+def test_an_rge_step_without_its_queries_has_no_cost() -> None:
+    plan = Session.of(Config.preset("digits")).plan
+    with pytest.raises(ValueError) as caught:
+        plan.step_cost("rge")
+    assert str(caught.value) == (
+        "What an RGE step costs depends on its queries and baseline: expected both, got None and "
+        "None"
+    )
+
+
+def test_measurements() -> None:
+    config = Config.preset("digits")
+    session = Session.of(config)
+    training = session.training
+    cost = ScheduleCost.of(config, session.plan)
+    assert cost is not None
+    steps = training.max_steps
+    at = {0, steps, *range(0, steps, training.evaluate_every)}
+    assert cost.measurements == len(at)
+    # The chip's memories hold 32 samples a bank.
+    once = session.plan.step_cost("evaluate", batch=32).cycles
+    assert cost.measurement_cycles == cost.measurements * once * 1000 // 32
+    assert ScheduleCost.of(Config(config.network), Session.of(Config(config.network)).plan) is None
+
+
+def test_the_clock_is_that_of_the_routed_chip_or_the_target(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routed = report(capsys, "--preset", "digits", "--board", "ulx3s-85f")["board"]
+    assert (routed["clock_hz"], routed["clock_source"]) == (
+        119.23e6, "this chip routed, median of 3 seeds",
+    )  # fmt: skip
+    options = ["--preset", "digits", "--board", "ulx3s-85f", "--lanes", "4"]
+    other = report(capsys, *options)
+    assert (other["board"]["clock_hz"], other["board"]["clock_source"]) == (
+        100e6, "target clock of ulx3s-85f, not routed",
+    )  # fmt: skip
+    assert main(["plan", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "Clock: 100 MHz, target clock of ulx3s-85f, not routed" in printed
+    seconds = sum(other["schedule"]["estimated_cycles"].values()) / 100e6
+    assert f"cycles, {seconds:.2g} s; " in printed
+    # What `route` wrote here counts, too.
+    monkeypatch.chdir(tmp_path)
+    folder = build_folder("digits", find_board("ulx3s-85f"))
+    folder.mkdir(parents=True)
+    row = {"network": "digits", "board": "ulx3s-85f", "lanes": 4, "median_mhz": 90.0,
+           "config_hash": other["config_hash"], "seeds": {"1": {"mhz": 90.0}}}  # fmt: skip
+    (folder / "routing.json").write_text(json.dumps(row))
+    again = report(capsys, *options)["board"]
+    assert (again["clock_hz"], again["clock_source"]) == (90e6, "this chip routed, one seed")
+
+
+def test_the_lanes_of_a_preset_stay(capsys: Capture) -> None:
+    found = report(capsys, "--preset", "mnist-3962", "--board", "ulx3s-85f")
+    assert (found["chip"]["lanes"], found["board"]["changes"]) == (64, [])
+    assert found["board"]["clock_hz"] == 102.29e6
+    assert main(["plan", "--preset", "mnist-3962", "--board", "ulx3s-45f"]) == 0
+    assert " lanes instead of 64: the LFE5U-45F-6BG381C has " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "", "\x00", "x" * 300, "名" * 300])
+def test_folders_stay_below_build(name: str) -> None:
+    folder = build_folder(name, None)
+    assert folder.parent == Path("build") and folder.name not in ("", ".", "..")
+    assert len(folder.name.encode()) < 200 and "\x00" not in folder.name
