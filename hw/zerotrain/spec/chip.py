@@ -22,6 +22,16 @@ __all__ = ["COMMON_PART", "Cge", "Chip", "Core", "Store"]
 #: Bits of a row of the common memory that are written apart from others: those of iCE40's SPRAM.
 COMMON_PART = 4
 
+#: Entries of the configuration hash that stand for the choices of the time before they had names.
+_FIRST_ENTRIES: dict[str, dict[str, dict[str, bool]]] = {
+    "cge": {Cge.ENVIRONMENTS: {}, Cge.FORWARD: {"environments": False}, Cge.NONE: {"cge": False}},
+    "core": {Core.PIPELINED: {}, Core.COMPACT: {"compact": True}},
+    "store": {
+        Store.BLOCKS: {}, Store.SPRAM: {"spram": True},
+        Store.COMMON: {"spram": True, "common": True},
+    },
+}  # fmt: skip
+
 #: Most lanes of a group: 18 words of any width fill whole columns of ECP5's 18-bit block RAM.
 _GROUP_LANES = 18
 
@@ -369,24 +379,16 @@ class Chip:
         return plain | {"formats": self.formats.to_dict()}
 
     def _fingerprinted(self) -> dict[str, Any]:
-        """What the configuration hash is made of. Choices have the names that they had at first,
-        and those that were the only ones once are left out, so that fingerprints of chips that were
-        routed and of checkpoints stay."""
+        """What the configuration hash is made of. Choices have the entries that they had at first,
+        later ones their names, and those that were the only ones once are left out, so that
+        fingerprints of chips that were routed and of checkpoints stay."""
         values = self.to_dict()
-        core, store, cge = (values.pop(name) for name in ("core", "store", "cge"))
-        named = {
-            "cge": cge != Cge.NONE, "environments": cge != Cge.FORWARD, "loops": values["loops"],
-            "compact": core == Core.COMPACT, "spram": store != Store.BLOCKS,
-            "common": store == Store.COMMON, "count_width": values["count_width"],
-        }  # fmt: skip
-        first = {
-            "cge": True, "environments": True, "loops": True, "compact": False, "spram": False,
-            "common": False, "count_width": 16,
-        }  # fmt: skip
-        for name, value in named.items():
-            values.pop(name, None)
-            if value != first[name]:
-                values[name] = value
+        for name, first in _FIRST_ENTRIES.items():
+            choice = values.pop(name)
+            values |= first.get(choice, {name: choice})
+        for name, only in (("loops", True), ("count_width", 16)):
+            if values[name] == only:
+                del values[name]
         return values
 
     @property
