@@ -75,12 +75,7 @@ class Chip:
         others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
         while the lanes work with the other. 0: no such unit, the lanes merge.
     store : Store
-        ``blocks``: every memory is block RAM of its own. ``spram``: parameters, momentum and, on a
-        compact chip, many losses are in single-port RAM instead, SPRAM of the iCE40UP5K; they are
-        undefined until they are written. ``common``: samples, pre-activations, parameters and
-        momentum are in one single-port memory, of which a row holds a sample word of every lane,
-        and the weights are in another. For compact chips without environments; pre-activations are
-        as wide as samples.
+        Where samples, pre-activations and the state of the training are.
     sample_banks : int
         2: samples and targets of one step are loaded while another works on those of the step
         before. 1: half the memory; a batch is loaded between two steps.
