@@ -21,7 +21,7 @@ from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.network import Activation, Layer, Loss, Network
+from zerotrain.spec.network import Activation, Layer, Network
 from zerotrain.spec.registers import Baseline, commands
 
 from ..golden import draw
@@ -98,17 +98,16 @@ def draw_network(
         out_modes = draw.refactor(rng, draw.pick(rng, *outputs), d) if last else modes(d, 24)
         top = draw.pick(rng, 1, 8)
         ranks = tuple(draw.pick(rng, 1, top) for _ in range(d - 1))
-        relu = not last and rng.random() < 0.7
-        layers.append(
-            Layer(in_modes, out_modes, ranks, bool(rng.random() < 0.6),
-                  Activation.RELU if relu else Activation.NONE)
-        )  # fmt: skip
+        kind = Activation.NONE
+        if not last and rng.random() < 0.7:
+            kind = draw.other(rng, kind)
+        layers.append(Layer(in_modes, out_modes, ranks, bool(rng.random() < 0.6), kind))
     return Network(tuple(layers), chip.loss)
 
 
 def _draw_sizes(rng: np.random.Generator, chip: Chip, aim: Aim) -> tuple[Network, int]:
     """A network and a batch, of full passes or not, that may or may not fit the chip."""
-    most, low = chip.output_depth, 2 if chip.loss == Loss.SOFTMAX_CROSS_ENTROPY else 1
+    most, low = chip.output_depth, chip.loss.record.least_outputs
     many = most * 3 // 4
     outputs = {Aim.ALL_OUTPUTS: (most, most), Aim.MANY_OUTPUTS: (many, most - 1)}
     passes, n_inputs = draw.pick(rng, 2, 3), None

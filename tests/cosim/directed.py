@@ -64,8 +64,7 @@ class _Director:
     def __init__(self, chip: Chip, seed: int) -> None:
         self.chip, self.f = chip, chip.formats
         self.seeds = count(seed)
-        softmax = chip.loss == Loss.SOFTMAX_CROSS_ENTROPY
-        self.n_outputs = 2 if softmax else 1
+        self.n_outputs = chip.loss.record.least_outputs
 
     def cases(
         self, name: str, network: Network, samples: Sequence[Sample], theta: Ints,
@@ -82,7 +81,7 @@ class _Director:
             part = x[start : start + most]
             found = plan(network, chip, batch=len(part), groups=groups)
             values = {"theta": theta, "x": part, **fixed}
-            if network.loss == Loss.SOFTMAX_CROSS_ENTROPY and "targets" not in fixed:
+            if network.loss.record.labels and "targets" not in fixed:
                 z = forward(network, self.f, found.groups, theta, part, Observed())
                 values["targets"] = z.argmin(axis=-1)
             hit = frozenset(aims).union(*(events for _, events in samples[start : start + most]))

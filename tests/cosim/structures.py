@@ -99,7 +99,7 @@ class Structure:
 def _chip(said: dict[str, str], formats: Formats, acc_width: int) -> Chip:
     lanes, ways, unit = int(said["lanes"]), int(said["ways"]), said["merge"] == "unit"
     loss, per_way = _LOSSES[said["loss"]], -(-lanes // ways)
-    outputs = SIZES["output_depth"] if loss == Loss.MEAN_SQUARED_ERROR else 1
+    outputs = 1 if loss.record.labels else SIZES["output_depth"]
     return Chip(
         lanes=lanes,
         formats=formats,

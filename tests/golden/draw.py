@@ -1,7 +1,7 @@
 """Random small networks, formats, settings and data, from a seeded generator."""
 
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from zerotrain.spec.registers import Baseline, UpdateRule
 from zerotrain.spec.step import StepSettings
 
 Ints = NDArray[np.int64]
+Name = TypeVar("Name", Loss, Activation)
 
 
 def pick(rng: np.random.Generator, low: int, high: int) -> int:
@@ -25,6 +26,12 @@ def modes(rng: np.random.Generator, d: int, limit: int) -> tuple[int, ...]:
         out = tuple(pick(rng, 1, 3) for _ in range(d))
         if prod(out) <= limit:
             return out
+
+
+def other(rng: np.random.Generator, usual: Name) -> Name:
+    """A loss or activation but the usual one."""
+    others = [member for member in type(usual) if member != usual]
+    return others[pick(rng, 0, len(others) - 1)]
 
 
 def refactor(rng: np.random.Generator, size: int, d: int) -> tuple[int, ...]:
@@ -54,17 +61,20 @@ def layer(
 
 def network(rng: np.random.Generator) -> Network:
     """1 to 3 layers of 1 to 5 TT-cores; modes of size 1 included."""
-    loss = Loss.SOFTMAX_CROSS_ENTROPY if rng.random() < 0.7 else Loss.MEAN_SQUARED_ERROR
+    loss = Loss.SOFTMAX_CROSS_ENTROPY
+    if rng.random() >= 0.7:
+        loss = other(rng, loss)
     n_layers, layers = pick(rng, 1, 3), []
     size = 0
     for n in range(n_layers):
         last, d = n == n_layers - 1, pick(rng, 1, 5)
         in_modes = refactor(rng, size, d) if n else modes(rng, d, 18)
         out_modes = modes(rng, d, 12)
-        while last and loss == Loss.SOFTMAX_CROSS_ENTROPY and prod(out_modes) < 2:
+        while last and prod(out_modes) < loss.record.least_outputs:
             out_modes = modes(rng, d, 12)
-        relu = not last and rng.random() < 0.7
-        kind = Activation.RELU if relu else Activation.NONE
+        kind = Activation.NONE
+        if not last and rng.random() < 0.7:
+            kind = other(rng, kind)
         layers.append(layer(rng, in_modes, out_modes, kind))
         size = prod(out_modes)
     return Network(tuple(layers), loss)
@@ -140,6 +150,6 @@ def settings(rng: np.random.Generator, most_queries: int = 5) -> StepSettings:
 def batch(rng: np.random.Generator, net: Network, fmt: Formats, size: int) -> tuple[Ints, Ints]:
     """Samples and targets."""
     x = words(rng, fmt.input, (size, net.n_inputs))
-    if net.loss == Loss.MEAN_SQUARED_ERROR:
+    if not net.loss.record.labels:
         return x, words(rng, fmt.logit, (size, net.n_outputs))
     return x, rng.integers(0, net.n_outputs, size)

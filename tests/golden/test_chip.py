@@ -54,8 +54,8 @@ class Loaded:
         n, d = self.network, self.network.n_parameters
         self.x = rng.integers(-3000, 3000, (2, 7, n.n_inputs))
         wide = (2, 7, n.n_outputs)
-        squared = loss == Loss.MEAN_SQUARED_ERROR
-        self.targets = rng.integers(-9999, 9999, wide) if squared else rng.integers(0, 3, (2, 7))
+        labels = loss.record.labels
+        self.targets = rng.integers(0, 3, (2, 7)) if labels else rng.integers(-9999, 9999, wide)
         self.theta, self.momentum = rng.integers(-6000, 6000, d), rng.integers(-99, 99, d)
         self.bus.write(self.windows["parameters"].base, self.theta)
         self.bus.write(self.windows["momentum"].base, self.momentum)

@@ -22,11 +22,8 @@ def check(kind: Loss, formats: Formats, lanes: int, z: Ints, dz: Ints, targets: 
     flags, wanted = Flags(), Flags()
     found = evaluation_losses(kind, formats, lanes, given[0], given[1], targets, flags)
     changes = np.moveaxis(dz, 2, -1)  # [i, n, batch, outputs]
-    if kind == Loss.MEAN_SQUARED_ERROR:
-        samples = loss.squared_error_loss(z.T, targets, formats, changes)
-    else:
-        ref = loss.reference(z.T, formats)
-        samples = loss.softmax_loss(z.T, targets, formats, wanted, changes, ref)
+    ref = loss.reference(z.T, formats)
+    samples = loss.SAMPLE_LOSSES[kind](z.T, targets, formats, wanted, changes, ref)
     assert np.array_equal(found, loss.accumulate(samples, lanes, formats, wanted))
     assert flags.value == wanted.value
     return bool(flags.value)
@@ -46,7 +43,7 @@ def formats_of(width: int, logit_frac: int, dlogit_frac: int, loss_width: int = 
 @pytest.mark.parametrize("seed", range(60))
 def test_drawn(kind: Loss, seed: int) -> None:
     rng = np.random.default_rng([34, seed])
-    pick, most = draw.pick, 20 if kind == Loss.SOFTMAX_CROSS_ENTROPY else 17
+    pick, most = draw.pick, kind.record.frac_bits
     formats = formats_of(
         pick(rng, 8, 24), pick(rng, 0, most), pick(rng, 0, most), pick(rng, 24, 32)
     )
@@ -54,7 +51,7 @@ def test_drawn(kind: Loss, seed: int) -> None:
     z = draw.words(rng, formats.logit, (outputs, batch))
     dz = draw.words(rng, formats.dlogit, (pick(rng, 1, 3), pick(rng, 1, 3), outputs, batch))
     targets = rng.integers(0, outputs, batch)
-    if kind == Loss.MEAN_SQUARED_ERROR:
+    if not kind.record.labels:
         targets = draw.words(rng, formats.logit, (batch, outputs))
     check(kind, formats, pick(rng, 1, batch), z, dz, targets)
 
@@ -72,7 +69,7 @@ def test_extremes(kind: Loss, width: int, logit_frac: int, dlogit_frac: int) -> 
     z, dz = grid[:2], grid[None, None, 2:]
     batch = z.shape[1]
     targets = np.arange(batch) % 2
-    if kind == Loss.MEAN_SQUARED_ERROR:
+    if not kind.record.labels:
         targets = np.stack([targets * high, targets * low], axis=1)
     saturated = check(kind, formats, 1, z, dz, targets)
     assert saturated or formats.logit.raw_max < 1 << logit_frac + 8

@@ -27,6 +27,12 @@ from zerotrain.spec.registers import windows
 
 __all__ = ["lane_array", "loss_memory", "loss_unit", "store", "update_unit"]
 
+_STORES: dict[choices.Store, type[Store]] = {
+    choices.Store.BLOCKS: SeparateStore,
+    choices.Store.SPRAM: SeparateStore,
+    choices.Store.COMMON: CommonStore,
+}
+
 
 def lane_array(chip: Chip) -> LaneArray:
     """The lanes of a chip."""
@@ -64,7 +70,7 @@ def update_unit(chip: Chip) -> Update:
 
 def store(chip: Chip) -> Store:
     """Where samples, parameters and momentum are."""
-    return CommonStore(chip) if chip.store == choices.Store.COMMON else SeparateStore(chip)
+    return _STORES[chip.store](chip)
 
 
 def loss_memory(chip: Chip) -> SharedMemory:

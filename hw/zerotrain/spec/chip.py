@@ -22,6 +22,16 @@ __all__ = ["COMMON_PART", "Cge", "Chip", "Core", "Store"]
 #: Bits of a row of the common memory that are written apart from others: those of iCE40's SPRAM.
 COMMON_PART = 4
 
+#: Entries of the configuration hash that stand for the choices of the time before they had names.
+_FIRST_ENTRIES: dict[str, dict[str, dict[str, bool]]] = {
+    "cge": {Cge.ENVIRONMENTS: {}, Cge.FORWARD: {"environments": False}, Cge.NONE: {"cge": False}},
+    "core": {Core.PIPELINED: {}, Core.COMPACT: {"compact": True}},
+    "store": {
+        Store.BLOCKS: {}, Store.SPRAM: {"spram": True},
+        Store.COMMON: {"spram": True, "common": True},
+    },
+}  # fmt: skip
+
 #: Most lanes of a group: 18 words of any width fill whole columns of ECP5's 18-bit block RAM.
 _GROUP_LANES = 18
 
@@ -65,12 +75,7 @@ class Chip:
         others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
         while the lanes work with the other. 0: no such unit, the lanes merge.
     store : Store
-        ``blocks``: every memory is block RAM of its own. ``spram``: parameters, momentum and, on a
-        compact chip, many losses are in single-port RAM instead, SPRAM of the iCE40UP5K; they are
-        undefined until they are written. ``common``: samples, pre-activations, parameters and
-        momentum are in one single-port memory, of which a row holds a sample word of every lane,
-        and the weights are in another. For compact chips without environments; pre-activations are
-        as wide as samples.
+        Where samples, pre-activations and the state of the training are.
     sample_banks : int
         2: samples and targets of one step are loaded while another works on those of the step
         before. 1: half the memory; a batch is loaded between two steps.
@@ -369,24 +374,16 @@ class Chip:
         return plain | {"formats": self.formats.to_dict()}
 
     def _fingerprinted(self) -> dict[str, Any]:
-        """What the configuration hash is made of. Choices have the names that they had at first,
-        and those that were the only ones once are left out, so that fingerprints of chips that were
-        routed and of checkpoints stay."""
+        """What the configuration hash is made of. Choices have the entries that they had at first,
+        later ones their names, and those that were the only ones once are left out, so that
+        fingerprints of chips that were routed and of checkpoints stay."""
         values = self.to_dict()
-        core, store, cge = (values.pop(name) for name in ("core", "store", "cge"))
-        named = {
-            "cge": cge != Cge.NONE, "environments": cge != Cge.FORWARD, "loops": values["loops"],
-            "compact": core == Core.COMPACT, "spram": store != Store.BLOCKS,
-            "common": store == Store.COMMON, "count_width": values["count_width"],
-        }  # fmt: skip
-        first = {
-            "cge": True, "environments": True, "loops": True, "compact": False, "spram": False,
-            "common": False, "count_width": 16,
-        }  # fmt: skip
-        for name, value in named.items():
-            values.pop(name, None)
-            if value != first[name]:
-                values[name] = value
+        for name, first in _FIRST_ENTRIES.items():
+            choice = values.pop(name)
+            values |= first.get(choice, {name: choice})
+        for name, only in (("loops", True), ("count_width", 16)):
+            if values[name] == only:
+                del values[name]
         return values
 
     @property

@@ -180,7 +180,14 @@ class StoreKind:
 
 
 class Store(StrEnum):
-    """Where samples, pre-activations and the state of the training are."""
+    """Where samples, pre-activations and the state of the training are.
+
+    ``blocks``: every memory is block RAM of its own. ``spram``: parameters, momentum and, on a
+    compact chip, many losses are in single-port RAM instead, SPRAM of the iCE40UP5K; they are
+    undefined until they are written. ``common``: samples, pre-activations, parameters and momentum
+    are in one single-port memory, of which a row holds a sample word of every lane, and the weights
+    are in another. For compact chips without environments; pre-activations are as wide as samples.
+    """
 
     BLOCKS = "blocks"
     SPRAM = "spram"

@@ -3,9 +3,6 @@
 from amaranth import Module
 from amaranth.lib import wiring
 
-from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.storage.batch import batch_place
-from zerotrain.gateware.storage.memory import crossing
 from zerotrain.gateware.storage.shared import SharedMemory
 from zerotrain.gateware.storage.store import Store
 
@@ -40,18 +37,5 @@ class SeparateStore(Store):
             else:
                 wiring.connect(m, wiring.flipped(self.velocity), memory.read[0])
                 wiring.connect(m, wiring.flipped(self.velocity_w), memory.write[0])
-
-        lane, row = batch_place(m, chip, self.samples, chip.sample_depth, self.idle, self.bank)
-        told = (self.samples.w_en, lane, row, self.samples.w_data)
-        en, lane, row, word = (
-            pipe(m, value, crossing(chip), f"sample_{k}") for k, value in enumerate(told)
-        )
-        m.d.comb += [
-            self.sample_w.en.eq(en),
-            self.sample_w.lane.eq(lane),
-            self.sample_w.row.eq(row),
-            self.sample_w.data.eq(word),
-            self.sample_read.eq(self.idle),
-            self.samples.r_data.eq(self.sample),
-        ]
+        self._samples_with_lanes(m)
         return m

@@ -1,10 +1,12 @@
 """Where samples and the state of the training are: what every store offers."""
 
-from amaranth import Signal, signed
+from amaranth import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits
+from zerotrain.gateware.arithmetic import pipe
+from zerotrain.gateware.storage.batch import batch_place
+from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, crossing
 from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import windows
@@ -48,9 +50,14 @@ class Store(wiring.Component):
     """Parameters, momentum and samples, as the host and the units see them.
 
     The host has everything while the chip is idle, and the bank of samples that no step works on at
-    any time. Units that work with parameters do so while no other does.
+    any time. Units that work with parameters do so while no other does. The update unit of a
+    pipelined chip reads a momentum word and a parameter at different addresses in the same cycle,
+    that of a compact chip at one; no update writes both in the same cycle.
 
-    Words of parameters are read ``read_latency(chip)`` cycles after their address.
+    Words of parameters are read ``read_latency(chip)`` cycles after their address and written
+    ``crossing(chip)`` cycles after they are told; the host's may come later, see
+    :class:`~zerotrain.gateware.storage.window.WindowPort`. A store without samples has them handed
+    on by :meth:`_samples_with_lanes`; one with them leaves ``sample_w`` idle.
 
     Parameters
     ----------
@@ -121,6 +128,23 @@ class Store(wiring.Component):
                 "sample": In(signed(f.input.width)),
             }
         )
+
+    def _samples_with_lanes(self, m: Module) -> None:
+        """Hand the host's samples on to the engine: for stores that do not hold them."""
+        chip = self._chip
+        lane, row = batch_place(m, chip, self.samples, chip.sample_depth, self.idle, self.bank)
+        told = (self.samples.w_en, lane, row, self.samples.w_data)
+        en, lane, row, word = (
+            pipe(m, value, crossing(chip), f"sample_{k}") for k, value in enumerate(told)
+        )
+        m.d.comb += [
+            self.sample_w.en.eq(en),
+            self.sample_w.lane.eq(lane),
+            self.sample_w.row.eq(row),
+            self.sample_w.data.eq(word),
+            self.sample_read.eq(self.idle),
+            self.samples.r_data.eq(self.sample),
+        ]
 
 
 class SamplePort(wiring.Signature):
