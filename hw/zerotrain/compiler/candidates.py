@@ -275,7 +275,7 @@ def _room(chip: Chip, room: Mapping[str, int], name: str) -> int:
 def _refusal(network: Network, chip: Chip, index: int, groups: Groups | None) -> str:
     """Why nothing is left to choose from."""
     whole = network.layers[index].n_tt_cores == 1 or (groups and len(groups[index]) == 1)
-    if chip.store.kind.shared and whole:
+    if chip.store.kind.common and whole:
         return "be applied in one go: the common memory is not read and written at once"
     return "be tiled with these groups"
 

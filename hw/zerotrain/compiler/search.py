@@ -235,4 +235,4 @@ def ways(network: Network, chip: Chip, index: int) -> tuple[Way, list[tuple[Way,
 def _possible(network: Network, chip: Chip, index: int, sizes: tuple[int, ...]) -> bool:
     """One port does not read a row of samples and write pre-activations at once."""
     hidden = index < len(network.layers) - 1
-    return not (chip.store.kind.shared and hidden and len(sizes) == 1)
+    return not (chip.store.kind.common and hidden and len(sizes) == 1)

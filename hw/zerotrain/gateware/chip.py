@@ -26,11 +26,11 @@ from zerotrain.gateware.loss.loss import LossUnit
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
 from zerotrain.gateware.storage.batch import TargetMemory
 from zerotrain.gateware.storage.program import ProgramMemory
-from zerotrain.gateware.storage.shared import SharedMemory
+from zerotrain.gateware.storage.shared import SharedMemory, loss_memory
 from zerotrain.gateware.storage.weights import WeightMemory
 from zerotrain.gateware.update.perturb import Perturb
 from zerotrain.gateware.update.update import Update
-from zerotrain.gateware.variants import lane_array, loss_memory, loss_unit, store, update_unit
+from zerotrain.gateware.variants import lane_array, loss_unit, store, update_unit
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
@@ -45,9 +45,10 @@ class TrainingChip(wiring.Component):
     Golden model: :class:`zerotrain.golden.chip.GoldenChip` (every register and memory word but the
     cycle counters, bit-exact).
 
-    Memories have one read and one write port. Each is used by one unit at a time: the host while
-    the chip is idle, otherwise the unit that the controller runs. No address is read in the cycle
-    in which it is written, except where a unit says that it copes.
+    Memories have one write port, and one read port unless their unit says otherwise. Each is used
+    by one unit at a time: the host while the chip is idle, otherwise the unit that the controller
+    runs. No address is read in the cycle in which it is written, except where a unit says that it
+    copes.
 
     Parameters
     ----------
@@ -158,11 +159,11 @@ class TrainingChip(wiring.Component):
 
         # Samples, parameters and momentum.
         m.d.comb += kept.perturbing.eq(perturb.busy)
-        wiring.connect(m, perturb.theta, kept.copied)
+        wiring.connect(m, perturb.theta, kept.perturbed)
         wiring.connect(m, update.theta, kept.theta)
         wiring.connect(m, update.theta_w, kept.theta_w)
-        wiring.connect(m, update.momentum, kept.velocity)
-        wiring.connect(m, update.momentum_w, kept.velocity_w)
+        wiring.connect(m, update.momentum, kept.momentum_r)
+        wiring.connect(m, update.momentum_w, kept.momentum_w)
         wiring.connect(m, kept.sample_w, engine.sample_w)
         wiring.connect(m, engine.common, kept.lanes)
         m.d.comb += [engine.sample_read.eq(kept.sample_read), kept.sample.eq(engine.sample)]

@@ -5,32 +5,41 @@ from zerotrain.gateware.engine.compact_memories import (
     CommonMemories,
     CompactMemories,
     OwnMemories,
-    SharedMemories,
+    ScratchMemories,
 )
 from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.gateware.engine.pipelined_lanes import PipelinedLanes
 from zerotrain.gateware.loss.error_losses import ERROR_LOSSES
 from zerotrain.gateware.loss.logits import DifferenceSweep, LogitSweep
 from zerotrain.gateware.loss.loss import LossUnit
-from zerotrain.gateware.loss.loss_serial import SerialDifferenceLoss, SerialSoftmaxLoss
+from zerotrain.gateware.loss.serial_loss import SerialDifferenceLoss, SerialSoftmaxLoss
 from zerotrain.gateware.loss.softmax_loss import SoftmaxLoss
 from zerotrain.gateware.storage.common_store import CommonStore
 from zerotrain.gateware.storage.separate_store import SeparateStore
-from zerotrain.gateware.storage.shared import SharedMemory
 from zerotrain.gateware.storage.store import Store
+from zerotrain.gateware.update.pipelined_update import PipelinedUpdate
+from zerotrain.gateware.update.serial_update import SerialUpdate
 from zerotrain.gateware.update.update import Update
-from zerotrain.gateware.update.update_pipelined import PipelinedUpdate
-from zerotrain.gateware.update.update_serial import SerialUpdate
-from zerotrain.spec import chip as choices
-from zerotrain.spec.chip import Chip, Core
-from zerotrain.spec.registers import windows
+from zerotrain.spec import choices
+from zerotrain.spec.chip import Chip
+from zerotrain.spec.choices import Core
 
-__all__ = ["lane_array", "loss_memory", "loss_unit", "store", "update_unit"]
+__all__ = ["lane_array", "loss_unit", "store", "update_unit"]
 
 _STORES: dict[choices.Store, type[Store]] = {
     choices.Store.BLOCKS: SeparateStore,
     choices.Store.SPRAM: SeparateStore,
     choices.Store.COMMON: CommonStore,
+}
+_UPDATES: dict[Core, type[PipelinedUpdate | SerialUpdate]] = {
+    Core.PIPELINED: PipelinedUpdate,
+    Core.COMPACT: SerialUpdate,
+}
+#: Memories of compact lanes, by where pre-activations are.
+_COMPACT_MEMORIES: dict[choices.Place, type[CompactMemories]] = {
+    choices.Place.OWN: OwnMemories,
+    choices.Place.SCRATCH: ScratchMemories,
+    choices.Place.COMMON: CommonMemories,
 }
 
 
@@ -38,13 +47,8 @@ def lane_array(chip: Chip) -> LaneArray:
     """The lanes of a chip."""
     if chip.core == Core.PIPELINED:
         return PipelinedLanes(chip)
-    memories: type[CompactMemories] = SharedMemories
-    if chip.has_environments:
-        memories = OwnMemories
-    if chip.common:
-        memories = CommonMemories
-    logits = word_at_a_time if chip.serial_loss else row_at_a_time
-    return CompactLanes(chip, memories(chip), logits)
+    memories = _COMPACT_MEMORIES[chip.preact_place](chip)
+    return CompactLanes(chip, memories, word_at_a_time if chip.serial_loss else row_at_a_time)
 
 
 def loss_unit(chip: Chip, *, fabric_multiplier: bool = False) -> LossUnit:
@@ -65,17 +69,9 @@ def loss_unit(chip: Chip, *, fabric_multiplier: bool = False) -> LossUnit:
 
 def update_unit(chip: Chip) -> Update:
     """What turns losses into a step of every parameter."""
-    return SerialUpdate(chip) if chip.core == Core.COMPACT else PipelinedUpdate(chip)
+    return _UPDATES[chip.core](chip)
 
 
 def store(chip: Chip) -> Store:
     """Where samples, parameters and momentum are."""
     return _STORES[chip.store](chip)
-
-
-def loss_memory(chip: Chip) -> SharedMemory:
-    """Losses of all evaluations; for the update unit and the loss unit."""
-    return SharedMemory(
-        chip, windows(chip)["losses"], width=chip.loss_word, depth=chip.loss_rows,
-        columns=chip.loss_columns, readers=2, writers=2,
-    )  # fmt: skip

@@ -214,7 +214,7 @@ class Chip:
 
     @property
     def common(self) -> bool:
-        return self.store.kind.shared
+        return self.store.kind.common
 
     @property
     def has_merge_unit(self) -> bool:

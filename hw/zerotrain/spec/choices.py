@@ -156,7 +156,7 @@ class StoreKind:
     ----------
     single_port : frozenset of str
         Memories that, where they are large, read or write in a cycle: SPRAM of the iCE40UP5K.
-    shared : bool
+    common : bool
         One such memory holds samples, pre-activations, parameters and momentum, another the
         weights. No contraction then reads samples and writes pre-activations.
     preact : Place
@@ -164,7 +164,7 @@ class StoreKind:
     """
 
     single_port: frozenset[str]
-    shared: bool
+    common: bool
     preact: Place
 
     def spram_columns(self, name: str, depth: int, width: int) -> int:
@@ -199,15 +199,15 @@ class Store(StrEnum):
 
 
 _STORES = {
-    Store.BLOCKS: StoreKind(single_port=frozenset(), shared=False, preact=Place.SCRATCH),
+    Store.BLOCKS: StoreKind(single_port=frozenset(), common=False, preact=Place.SCRATCH),
     Store.SPRAM: StoreKind(
         single_port=frozenset({"parameter", "momentum", "loss"}),
-        shared=False,
+        common=False,
         preact=Place.SCRATCH,
     ),
     Store.COMMON: StoreKind(
         single_port=frozenset({"weights", "loss"}),
-        shared=True,
+        common=True,
         preact=Place.COMMON,
     ),
 }

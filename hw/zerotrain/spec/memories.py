@@ -158,7 +158,7 @@ def _lane_rows(chip: Chip) -> list[tuple[str, int, int]]:
     rows = [("scratch", chip.scratch_rows, f.lane_width)]
     if chip.preact_place == Place.OWN:
         rows.append(("preact", chip.preact_depth, f.lane_width))
-    if not chip.store.kind.shared:
+    if not chip.store.kind.common:
         rows.append(("samples", chip.sample_rows, f.input.width))
     return rows
 
@@ -187,7 +187,7 @@ _LANES = {Core.PIPELINED: _grouped_lanes, Core.COMPACT: _compact_lanes}
 
 def _loss(chip: Chip) -> Iterator[Memory]:
     """Logits, what is kept of them, and tables of the softmax."""
-    f, softmax = chip.formats, chip.loss.record.exponentials
+    f, exponentials = chip.formats, chip.loss.record.exponentials
     curves = (EXP2, LOG2)
     if chip.serial_loss:
         tables = sum(2 * (len(curve) - 1) for curve in curves)
@@ -200,9 +200,9 @@ def _loss(chip: Chip) -> Iterator[Memory]:
         yield Memory("loss", "rows", 2 * chip.output_depth, per_way * f.logit.width)
     if chip.has_environments:
         # Of squared errors, differences from the targets are kept.
-        width = f.logit.width + (not softmax)
+        width = f.logit.width + (not exponentials)
         yield Memory("loss", "kept", per_way * chip.output_depth, chip.loss_ways * width)
-    if softmax:
+    if exponentials:
         # A single way shares its interpolator with the logarithm.
         single = [curves] if chip.loss_ways == 1 else [(EXP2,)] * chip.loss_ways + [(LOG2,)]
         for held in single:

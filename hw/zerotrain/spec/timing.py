@@ -28,7 +28,7 @@ class _CoreTiming:
     settle, settle_weights, settle_lane : int
         Cycles from a result to the first product that can read it: of lane 0 where that is no
         weight, more where it may be one, and more for each lane.
-    read_latency : int
+    crossing : int
     update_cycles : int
         Least cycles of updating one parameter.
     apart : bool
@@ -38,7 +38,7 @@ class _CoreTiming:
     settle: int
     settle_weights: int
     settle_lane: int
-    read_latency: int
+    crossing: int
     update_cycles: int
     apart: bool
 
@@ -49,7 +49,7 @@ _CORES = {
         settle=3,
         settle_weights=2,
         settle_lane=0,
-        read_latency=3,
+        crossing=1,
         update_cycles=0,
         apart=False,
     ),
@@ -58,7 +58,7 @@ _CORES = {
         settle=1,
         settle_weights=0,
         settle_lane=1,
-        read_latency=1,
+        crossing=0,
         update_cycles=SERIAL_UPDATE_CYCLES + _TYPICAL_SHIFTS,
         apart=True,
     ),
@@ -82,10 +82,9 @@ class Timing:
     weight_lead : int
         Cycles by which the address of a weight goes ahead of its product's other addresses: two
         banks of weights lie all over a large part.
-    read_latency : int
-        From an address to its word, in memories that units share. 3: the address is registered
-        behind the choice among the units, the word inside the block RAM. On a compact chip neither
-        is.
+    crossing : int
+        Registers on the way from a unit to a memory that units share, or back: one, on a compact
+        chip none.
     results_apart : bool
         Results leave the lanes one after the other, and sums wait for those before.
     least_update_cycles : int
@@ -95,7 +94,7 @@ class Timing:
     lane_latency: int
     gap_cycles: int
     weight_lead: int
-    read_latency: int
+    crossing: int
     results_apart: bool
     least_update_cycles: int
 
@@ -108,10 +107,16 @@ class Timing:
             lane_latency=own.lane_latency,
             gap_cycles=own.lane_latency + settle,
             weight_lead=3 * merge_unit,
-            read_latency=own.read_latency,
+            crossing=own.crossing,
             results_apart=own.apart,
             least_update_cycles=own.update_cycles,
         )
+
+    @property
+    def read_latency(self) -> int:
+        """From an address to its word, in memories that units share: the address is registered
+        behind the choice among the units, the word inside the block RAM."""
+        return 2 * self.crossing + 1
 
     @property
     def end_cycles(self) -> int:
@@ -154,10 +159,10 @@ class SweptLossTiming:
 
     lanes_per_way: int
     ways: int
-    softmax: bool
+    exponentials: bool
 
     def cycles(self, n_outputs: int) -> int:
-        if not self.softmax:
+        if not self.exponentials:
             return self.lanes_per_way * n_outputs
         single = self.ways == 1
         turns = self.lanes_per_way * (n_outputs + 1 if single else max(n_outputs, self.ways))

@@ -10,8 +10,8 @@ from amaranth import Module, signed
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.storage.memory import read_latency
-from zerotrain.gateware.update.update_pipelined import PipelinedUpdate
-from zerotrain.gateware.update.update_serial import SerialUpdate
+from zerotrain.gateware.update.pipelined_update import PipelinedUpdate
+from zerotrain.gateware.update.serial_update import SerialUpdate
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
 from zerotrain.golden.update import cge_gradient, differences, rge_gradient, update

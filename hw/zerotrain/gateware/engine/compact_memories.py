@@ -16,7 +16,14 @@ from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 
-__all__ = ["CommonMemories", "CompactMemories", "Leaving", "OwnMemories", "SharedMemories", "Taken"]
+__all__ = [
+    "CommonMemories",
+    "CompactMemories",
+    "Leaving",
+    "OwnMemories",
+    "ScratchMemories",
+    "Taken",
+]
 
 #: A signed word of every lane.
 Words = Sequence[Value]
@@ -166,7 +173,7 @@ class OwnMemories(CompactMemories):
         self._store(m, self._preact, leaving.result == Result.PREACT, leaving)
 
 
-class SharedMemories(CompactMemories):
+class ScratchMemories(CompactMemories):
     """Samples in a memory, intermediates and pre-activations in another."""
 
     def read(self, m: Module, lanes: LaneArray) -> None:

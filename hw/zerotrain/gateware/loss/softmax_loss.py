@@ -6,7 +6,7 @@ from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.loss.interpolate import Interpolator
 from zerotrain.gateware.loss.logits import LogitSweep
 from zerotrain.gateware.loss.loss import SweptLoss
-from zerotrain.gateware.loss.softmax import Logarithm, SoftmaxSums
+from zerotrain.gateware.loss.softmax_sums import Logarithm, SoftmaxSums
 from zerotrain.spec.tables import EXP2, LOG2
 
 __all__ = ["SoftmaxLoss"]

@@ -23,7 +23,7 @@ class CommonStore(Store):
         m.submodules.common_memory = memory = CommonMemory(chip)
         wiring.connect(m, wiring.flipped(self.lanes), memory.lanes)
         lane, row = batch_place(m, chip, self.samples, chip.sample_depth, self.idle, self.bank)
-        index = Mux(self.updating, self.theta.addr, self.copied.addr)
+        index = Mux(self.updating, self.theta.addr, self.perturbed.addr)
         m.d.comb += [
             memory.idle.eq(self.idle),
             memory.sample_row.eq(row),
@@ -33,11 +33,11 @@ class CommonStore(Store):
             self.samples.r_data.eq(memory.sample),
             memory.training.eq(Mux(self.idle, self.of_training, self.updating | self.perturbing)),
             memory.index.eq(Mux(self.idle, self.parameters.addr, index)),
-            self.copied.data.eq(memory.theta),
+            self.perturbed.data.eq(memory.theta),
         ]
         for name, host, user, user_w in (
             ("theta", self.parameters, self.theta, self.theta_w),
-            ("momentum", self.momentum, self.velocity, self.velocity_w),
+            ("momentum", self.momentum, self.momentum_r, self.momentum_w),
         ):
             word = getattr(memory, name)
             m.d.comb += [

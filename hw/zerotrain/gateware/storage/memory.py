@@ -28,7 +28,7 @@ def read_latency(chip: Chip) -> int:
 
 def crossing(chip: Chip) -> int:
     """Registers on the way from a unit to a memory, or back: one, on a compact chip none."""
-    return chip.timing.read_latency // 2
+    return chip.timing.crossing
 
 
 class ReadPort(wiring.Signature):

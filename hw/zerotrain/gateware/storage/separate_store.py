@@ -32,10 +32,10 @@ class SeparateStore(Store):
             if name == "parameters":
                 m.d.comb += memory.active[0].eq(self.updating)
                 wiring.connect(m, wiring.flipped(self.theta), memory.read[0])
-                wiring.connect(m, wiring.flipped(self.copied), memory.read[1])
+                wiring.connect(m, wiring.flipped(self.perturbed), memory.read[1])
                 wiring.connect(m, wiring.flipped(self.theta_w), memory.write[0])
             else:
-                wiring.connect(m, wiring.flipped(self.velocity), memory.read[0])
-                wiring.connect(m, wiring.flipped(self.velocity_w), memory.write[0])
+                wiring.connect(m, wiring.flipped(self.momentum_r), memory.read[0])
+                wiring.connect(m, wiring.flipped(self.momentum_w), memory.write[0])
         self._samples_with_lanes(m)
         return m

@@ -14,9 +14,9 @@ from zerotrain.gateware.storage.memory import (
 )
 from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.registers import Window
+from zerotrain.spec.registers import Window, windows
 
-__all__ = ["SharedMemory"]
+__all__ = ["SharedMemory", "loss_memory"]
 
 
 class SharedMemory(wiring.Component):
@@ -99,3 +99,11 @@ class SharedMemory(wiring.Component):
         told = pipe(m, told, steps, "told", reset_less=True)
         m.d.comb += Cat(write.en, write.addr, write.data).eq(told)
         return m
+
+
+def loss_memory(chip: Chip) -> SharedMemory:
+    """Losses of all evaluations; for the update unit, which goes first, and the loss unit."""
+    return SharedMemory(
+        chip, windows(chip)["losses"], width=chip.loss_word, depth=chip.loss_rows,
+        columns=chip.loss_columns, readers=2, writers=2,
+    )  # fmt: skip

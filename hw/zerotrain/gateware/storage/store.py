@@ -75,9 +75,9 @@ class Store(wiring.Component):
         The host means parameters or momentum, not samples.
     parameters, momentum, samples : In(WindowPort)
         The host's windows.
-    copied : In(ReadPort)
+    perturbed : In(ReadPort)
         Parameters, for the perturbation.
-    theta, theta_w, velocity, velocity_w : In(ReadPort), In(WritePort)
+    theta, theta_w, momentum_r, momentum_w : In(ReadPort), In(WritePort)
         Parameters and momentum words, for the update unit.
     lanes : In(LanePort(chip))
         For the engine, where samples are not in memories of its own.
@@ -93,11 +93,11 @@ class Store(wiring.Component):
     parameters: wiring.PureInterface
     momentum: wiring.PureInterface
     samples: wiring.PureInterface
-    copied: wiring.PureInterface
+    perturbed: wiring.PureInterface
     theta: wiring.PureInterface
     theta_w: wiring.PureInterface
-    velocity: wiring.PureInterface
-    velocity_w: wiring.PureInterface
+    momentum_r: wiring.PureInterface
+    momentum_w: wiring.PureInterface
     lanes: wiring.PureInterface
     sample_w: wiring.PureInterface
     sample_read: Signal
@@ -117,11 +117,11 @@ class Store(wiring.Component):
                 "parameters": In(WindowPort(self._windows["parameters"])),
                 "momentum": In(WindowPort(self._windows["momentum"])),
                 "samples": In(WindowPort(self._windows["samples"])),
-                "copied": In(ReadPort(bits, theta)),
+                "perturbed": In(ReadPort(bits, theta)),
                 "theta": In(ReadPort(bits, theta)),
                 "theta_w": In(WritePort(bits, theta)),
-                "velocity": In(ReadPort(bits, momentum)),
-                "velocity_w": In(WritePort(bits, momentum)),
+                "momentum_r": In(ReadPort(bits, momentum)),
+                "momentum_w": In(WritePort(bits, momentum)),
                 "lanes": In(LanePort(chip)),
                 "sample_w": Out(SamplePort(chip)),
                 "sample_read": Out(1),

@@ -11,7 +11,7 @@ from amaranth import Module
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.loss.interpolate import FRACTION, Interpolator
-from zerotrain.gateware.loss.softmax import Logarithm, SoftmaxSums
+from zerotrain.gateware.loss.softmax_sums import Logarithm, SoftmaxSums
 from zerotrain.golden.loss import exp2, fine_logits, log2, reference
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats, QFormat
