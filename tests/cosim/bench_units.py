@@ -9,7 +9,6 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
 from zerotrain.gateware.storage import weights
-from zerotrain.gateware.storage.memory import read_latency
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
@@ -24,7 +23,7 @@ from ..golden import draw
 from .designs import CHIP, NETWORK, PLAN
 
 F = CHIP.formats
-SHARED = read_latency(CHIP)
+SHARED = CHIP.timing.read_latency
 
 
 def signed(word: int, width: int) -> int:

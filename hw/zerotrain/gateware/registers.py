@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.engine.engine import SAMPLE_READ_LATENCY
-from zerotrain.gateware.storage.memory import address_bits, crossing
+from zerotrain.gateware.storage.memory import address_bits
 from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.gateware.wishbone import WishboneSignature
 from zerotrain.spec.chip import Chip
@@ -137,7 +137,7 @@ class RegisterBank(wiring.Component):
         m.d.comb += request.eq(bus.cyc & bus.stb & ~bus.ack)
         m.d.sync += [bus.ack.eq(0), w_stb.eq(0), r_stb.eq(0)]
         # A wide choice among words takes a cycle of its own, unless the clock is low.
-        chosen = crossing(self._chip)
+        chosen = self._chip.timing.crossing
         waiting = Signal(range(READ_LATENCY + 3 + chosen))
         with m.If(request & (waiting == 0)):
             m.d.sync += [
@@ -262,7 +262,7 @@ class RegisterBank(wiring.Component):
                         word.eq(dat_w[: setting.width]), store.eq(takes), accepts.eq(takes)
                     ]  # fmt: skip
         # Registered again: block RAM is slow.
-        return pipe(m, r.data, crossing(self._chip), "stored", reset_less=True)
+        return pipe(m, r.data, self._chip.timing.crossing, "stored", reset_less=True)
 
     def _known_command(self, dat_w: Value) -> Value:
         width = register("command").width

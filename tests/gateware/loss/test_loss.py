@@ -11,7 +11,6 @@ from amaranth import Module, signed, unsigned
 from amaranth.sim import Simulator
 
 from zerotrain.gateware.loss.loss import LossUnit
-from zerotrain.gateware.storage.memory import read_latency
 from zerotrain.gateware.variants import loss_unit
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import (
@@ -244,7 +243,7 @@ def simulate(
     dirt = [rng.randint(-1000, 1000) for _ in range(chip.evaluation_depth)]
     losses = attach(
         m, "losses", shape, chip.evaluation_depth, dirt,
-        read=dut.losses, write=dut.losses_w, latency=read_latency(chip),
+        read=dut.losses, write=dut.losses_w, latency=chip.timing.read_latency,
     )  # fmt: skip
     attach(m, "targets", unsigned(len(dut.targets.data)), len(rows), rows, read=dut.targets)
     result: tuple[list[int], int, bool, list[int]] | None = None

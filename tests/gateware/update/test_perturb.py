@@ -9,7 +9,6 @@ import pytest
 from amaranth import Module, signed
 from amaranth.sim import Simulator
 
-from zerotrain.gateware.storage.memory import read_latency
 from zerotrain.gateware.update.perturb import Perturb
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
@@ -53,7 +52,7 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
     m = Module()
     m.submodules.dut = dut = Perturb(chip)
     word = signed(fmt.width)
-    latency = read_latency(chip)
+    latency = chip.timing.read_latency
     attach(m, "theta", word, chip.parameter_depth, theta, read=dut.theta, latency=latency)
     weights = attach(m, "weights", word, chip.weight_depth, [], write=dut.weight)
     snapshots = attach(m, "snapshots", chip.lfsr_degree, chip.query_depth, [], write=dut.snapshot)

@@ -9,7 +9,6 @@ import pytest
 from amaranth import Module, signed
 from amaranth.sim import Simulator
 
-from zerotrain.gateware.storage.memory import read_latency
 from zerotrain.gateware.update.pipelined_update import PipelinedUpdate
 from zerotrain.gateware.update.serial_update import SerialUpdate
 from zerotrain.golden.fixed import Flags
@@ -74,14 +73,15 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
     memories = {
         name: attach(
             m, name, signed(fmt.width), depth, [],
-            read=getattr(dut, name), write=getattr(dut, f"{name}_w"), latency=read_latency(chip),
+            read=getattr(dut, name), write=getattr(dut, f"{name}_w"),
+            latency=chip.timing.read_latency,
         )
         for name, (fmt, depth) in ports.items()
     }  # fmt: skip
     losses = attach(
         m, "losses", dut.losses.data.shape(), chip.loss_rows, [],
         read=dut.losses, write=dut.difference_w if chip.compact else None,
-        latency=read_latency(chip),
+        latency=chip.timing.read_latency,
     )  # fmt: skip
     seen = 0
 

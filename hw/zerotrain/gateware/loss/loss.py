@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, saturate
 from zerotrain.gateware.loss.logits import LogitPort, LogitSweep
-from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, read_latency
+from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import register
 
@@ -213,7 +213,7 @@ class SweptLoss(LossUnit):
             m.d.sync += evaluation.eq(self.first_evaluation)
         with m.Elif(done):
             m.d.sync += evaluation.eq(evaluation + 1)
-        width, latency = self._chip.formats.loss.width, read_latency(self._chip)
+        width, latency = self._chip.formats.loss.width, self._chip.timing.read_latency
         adding = [done]
         for k in range(latency + 2):
             adding.append(pipe(m, adding[-1], 1, f"r{k + 1}_done"))

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.storage.memory import ReadPort, address_bits, crossing
+from zerotrain.gateware.storage.memory import ReadPort, address_bits
 from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import windows
@@ -35,7 +35,7 @@ class TargetMemory(wiring.Component):
     """Targets: a row holds one word of every way of the loss unit.
 
     Latency: a word is read one cycle after its address. The host's words cross the chip like those
-    of other memories (:func:`~zerotrain.gateware.storage.memory.crossing`).
+    of other memories (``chip.timing.crossing``).
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class TargetMemory(wiring.Component):
         write, read = rows.write_port(granularity=bits), rows.read_port()
         part, row = batch_place(m, chip, host, chip.target_depth, self.idle, self.bank)
         en, part, row, word = (
-            pipe(m, value, crossing(chip), f"host_{name}")
+            pipe(m, value, chip.timing.crossing, f"host_{name}")
             for name, value in (
                 ("en", host.w_en), ("part", part), ("row", row), ("word", host.w_data)
             )
@@ -91,6 +91,6 @@ class TargetMemory(wiring.Component):
             write.addr.eq(row),
             write.data.eq(word.replicate(chip.loss_ways)),
             write.en.eq(en << part),
-            host.r_data.eq(pipe(m, answer, crossing(chip), "held", reset_less=True)),
+            host.r_data.eq(pipe(m, answer, chip.timing.crossing, "held", reset_less=True)),
         ]
         return m

@@ -9,33 +9,17 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.spec.batch import address_bits
-from zerotrain.spec.chip import Chip
 
 __all__ = [
-    "ReadPort", "SinglePortMemory", "WritePort", "add_memory", "address_bits", "crossing",
-    "read_latency",
+    "ReadPort", "SinglePortMemory", "WritePort", "add_memory", "address_bits",
 ]  # fmt: skip
-
-
-def read_latency(chip: Chip) -> int:
-    """Cycles from an address to its word in the memories that units share.
-
-    The address is registered behind the choice among the units, the word inside the block RAM, on
-    chips where that is so (:func:`crossing`).
-    """
-    return chip.timing.read_latency
-
-
-def crossing(chip: Chip) -> int:
-    """Registers on the way from a unit to a memory, or back: one, on a compact chip none."""
-    return chip.timing.crossing
 
 
 class ReadPort(wiring.Signature):
     """A port that reads every cycle.
 
     ``data`` is the word at the address of the cycle before (block RAM without output register), or,
-    in memories that units share, of :func:`read_latency` cycles before.
+    in memories that units share, of ``chip.timing.read_latency`` cycles before.
 
     Parameters
     ----------

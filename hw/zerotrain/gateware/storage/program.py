@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.storage.memory import ReadPort, address_bits, crossing
+from zerotrain.gateware.storage.memory import ReadPort, address_bits
 from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import windows
@@ -19,8 +19,8 @@ __all__ = ["ProgramMemory"]
 class ProgramMemory(wiring.Component):
     """Rows of the program, for one sequencer or two.
 
-    Latency: a row is there ``1 + crossing(chip)`` cycles after its address: a register alone behind
-    the memory brings it to the sequencer.
+    Latency: a row is there ``1 + chip.timing.crossing`` cycles after its address: a register
+    alone behind the memory brings it to the sequencer.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class ProgramMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        host, steps = self.host, crossing(self._chip)
+        host, steps = self.host, self._chip.timing.crossing
         m.submodules.rows = memory = Memory(
             shape=64, depth=self._chip.program_depth, init=self._rows
         )

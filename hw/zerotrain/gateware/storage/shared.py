@@ -10,7 +10,6 @@ from zerotrain.gateware.storage.memory import (
     WritePort,
     add_memory,
     address_bits,
-    crossing,
 )
 from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.spec.chip import Chip
@@ -22,9 +21,9 @@ __all__ = ["SharedMemory", "loss_memory"]
 class SharedMemory(wiring.Component):
     """A memory that is the host's while the chip is idle, otherwise that of one unit at a time.
 
-    Latency: a unit's word is there ``read_latency(chip)`` cycles after its address; all units see
-    it. A word is written a cycle later than told, on a compact chip at once. The host's word comes
-    a cycle later than a unit's: block RAM is slow, and the host has time.
+    Latency: a unit's word is there ``chip.timing.read_latency`` cycles after its address; all
+    units see it. A word is written a cycle later than told, on a compact chip at once, and so much
+    later than a unit's comes the host's: block RAM is slow, and the host has time.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ class SharedMemory(wiring.Component):
         self, chip: Chip, window: Window, *, width: int, depth: int, columns: int = 0,
         readers: int = 1, writers: int = 1,
     ) -> None:  # fmt: skip
-        self._crossing, self._depth, self._columns = crossing(chip), depth, columns
+        self._crossing, self._depth, self._columns = chip.timing.crossing, depth, columns
         bits = address_bits(depth)
         super().__init__(
             {

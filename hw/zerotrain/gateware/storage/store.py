@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe
 from zerotrain.gateware.storage.batch import batch_place
-from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, crossing
+from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import windows
@@ -54,8 +54,8 @@ class Store(wiring.Component):
     pipelined chip reads a momentum word and a parameter at different addresses in the same cycle,
     that of a compact chip at one; no update writes both in the same cycle.
 
-    Words of parameters are read ``read_latency(chip)`` cycles after their address and written
-    ``crossing(chip)`` cycles after they are told; the host's may come later, see
+    Words of parameters are read ``chip.timing.read_latency`` cycles after their address and written
+    ``chip.timing.crossing`` cycles after they are told; the host's may come later, see
     :class:`~zerotrain.gateware.storage.window.WindowPort`. A store without samples has them handed
     on by :meth:`_samples_with_lanes`; one with them leaves ``sample_w`` idle.
 
@@ -135,7 +135,7 @@ class Store(wiring.Component):
         lane, row = batch_place(m, chip, self.samples, chip.sample_depth, self.idle, self.bank)
         told = (self.samples.w_en, lane, row, self.samples.w_data)
         en, lane, row, word = (
-            pipe(m, value, crossing(chip), f"sample_{k}") for k, value in enumerate(told)
+            pipe(m, value, chip.timing.crossing, f"sample_{k}") for k, value in enumerate(told)
         )
         m.d.comb += [
             self.sample_w.en.eq(en),

@@ -13,7 +13,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, sum_with_carry
-from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, read_latency
+from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.update.lfsr import lfsr_next
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, register
@@ -142,7 +142,7 @@ class Gradient(wiring.Component):
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
-        self._latency = read_latency(chip)
+        self._latency = chip.timing.read_latency
         # Cycles from an address to the complete sum: memory, operand register, accumulator.
         self._sum = self._latency + 2
         loss, n = chip.formats.loss.width, chip.query_depth

@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, saturate, sum_with_carry
-from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits, read_latency
+from zerotrain.gateware.storage.memory import ReadPort, WritePort, address_bits
 from zerotrain.gateware.update.lfsr import heal, lfsr_next
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import register
@@ -32,7 +32,7 @@ class Perturb(wiring.Component):
     CGE's mu.
 
     Throughput: 1 parameter/cycle. Latency: ``busy`` is high for the ``n_parameters + 2 +
-    read_latency(chip)`` cycles after ``start``; the last word is in memory when it falls. (No
+    chip.timing.read_latency`` cycles after ``start``; the last word is in memory when it falls. (No
     parameters: never busy.)
 
     Parameters
@@ -86,7 +86,7 @@ class Perturb(wiring.Component):
     snapshot: wiring.PureInterface
 
     def __init__(self, chip: Chip) -> None:
-        self._latency = read_latency(chip)
+        self._latency = chip.timing.read_latency
         self._width, self._depth = chip.formats.weight.width, chip.parameter_depth
         self._cge_mu = chip.formats.cge_mu
         degree, word = chip.lfsr_degree, signed(self._width)
