@@ -12,7 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from zerotrain.spec.activations import Activation
+from zerotrain.spec.activations import ACTIVATIONS, Activation
+from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.losses import Loss
 
 __all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
@@ -204,6 +205,24 @@ class Network:
     @property
     def n_parameters(self) -> int:
         return sum(layer.n_parameters for layer in self.layers)
+
+    @property
+    def sines(self) -> bool:
+        """Whether any layer needs the chip's sine unit."""
+        return any(ACTIVATIONS[layer.activation].on_write for layer in self.layers)
+
+    def source(self, layer: int, formats: Formats) -> QFormat:
+        """Format of a layer's input: of samples, or of the activations below."""
+        if layer == 0:
+            return formats.input
+        return ACTIVATIONS[self.layers[layer - 1].activation].value(formats.preact)
+
+    def target(self, layer: int, formats: Formats) -> QFormat:
+        """Format of a layer's output before its activation: of the logits, or of that activation's
+        argument."""
+        if layer == len(self.layers) - 1:
+            return formats.logit
+        return ACTIVATIONS[self.layers[layer].activation].argument(formats.preact)
 
     @property
     def relative_logits(self) -> bool:

@@ -109,6 +109,7 @@ CONTRACT_FIELDS: dict[str, tuple[int, int]] = {
     "sync": (37, 1),
     "subtract": (38, 1),
     "activation": (39, ACTIVATION_BITS),  # code of spec.activations
+    "sine": (41, 1),  # of the results, which are pre-activations, the sine is written
 }
 
 

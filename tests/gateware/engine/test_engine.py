@@ -156,7 +156,7 @@ def networks(rng: random.Random) -> Iterator[Network]:
             if last and np.prod(outputs) < 2:
                 outputs = (2, *outputs[1:])
             ranks = tuple(rng.randint(1, 3) for _ in range(d - 1))
-            activation = Activation.NONE if last else rng.choice(list(Activation))
+            activation = Activation.NONE if last else rng.choice([Activation.NONE, Activation.RELU])
             layers.append(Layer(inputs, outputs, ranks, rng.random() < 0.7, activation))
             # The next layer folds this one's outputs its own way.
             inputs = outputs if rng.random() < 0.6 else (int(np.prod(outputs)),)

@@ -150,7 +150,7 @@ class CompactLanes(LaneArray):
                 Cat(
                     beat.valid
                     & constants
-                    & (control.constant_shift == k if k in f.constants else 0)
+                    & (control.constant_shift == k if k in self._chip.constants else 0)
                     for k in range(f.lane_width)
                 )
             ),
