@@ -20,36 +20,36 @@ __all__ = ["SIZES", "STRUCTURES", "Structure"]
 #: ``ways``: of the loss unit, serial where a compact chip has one for softmax. ``count``: bits of
 #: the counters of a contraction.
 _TABLE = """
-name         cge          core      store  merge loops banks loss    ways lanes formats lfsr count
+name         cge          sine core      store  merge loops banks loss    ways lanes formats lfsr count
 
-digits       environments pipelined blocks unit  yes   2     softmax 2    3     default 48   16
-large        environments pipelined blocks unit  yes   2     softmax 1    5     default 32   16
-wide         environments pipelined spram  lanes yes   1     softmax 3    16    default 64   6
-plain        environments pipelined blocks lanes yes   1     softmax 1    1     default 40   16
-regression   environments pipelined blocks unit  yes   1     mse     2    5     drawn   33   16
-lanes-merge  environments pipelined blocks lanes yes   2     mse     1    3     drawn   48   6
-three-ways   environments pipelined spram  unit  yes   2     softmax 3    7     drawn   64   6
-small        environments compact   spram  lanes yes   1     softmax 1    1     default 40   16
-small-wide   environments compact   blocks lanes yes   2     mse     2    8     drawn   33   16
-small-ways   environments compact   blocks lanes yes   2     softmax 3    5     drawn   64   6
-small-serial environments compact   spram  lanes yes   2     softmax 1    3     drawn   48   16
+digits       environments no   pipelined blocks unit  yes   2     softmax 2    3     default 48   16
+large        environments no   pipelined blocks unit  yes   2     softmax 1    5     default 32   16
+wide         environments no   pipelined spram  lanes yes   1     softmax 3    16    default 64   6
+plain        environments no   pipelined blocks lanes yes   1     softmax 1    1     default 40   16
+regression   environments no   pipelined blocks unit  yes   1     mse     2    5     drawn   33   16
+lanes-merge  environments no   pipelined blocks lanes yes   2     mse     1    3     drawn   48   6
+three-ways   environments no   pipelined spram  unit  yes   2     softmax 3    7     drawn   64   6
+small        environments no   compact   spram  lanes yes   1     softmax 1    1     default 40   16
+small-wide   environments no   compact   blocks lanes yes   2     mse     2    8     drawn   33   16
+small-ways   environments no   compact   blocks lanes yes   2     softmax 3    5     drawn   64   6
+small-serial environments no   compact   spram  lanes yes   2     softmax 1    3     drawn   48   16
 
-digits-small forward      compact   spram  lanes no    1     softmax 1    5     default 32   16
-raised       forward      pipelined spram  unit  no    1     softmax 1    1     default 64   16
-raised-wide  forward      pipelined spram  unit  no    1     mse     1    16    drawn   48   16
-raised-lanes forward      pipelined blocks lanes yes   2     softmax 2    5     drawn   40   6
-raised-one   forward      compact   spram  lanes yes   1     softmax 1    1     drawn   33   16
-raised-mse   forward      compact   blocks lanes no    2     mse     1    1     default 32   6
-common-ways  forward      compact   common lanes no    1     softmax 2    3     drawn   32   6
-common-wide  forward      compact   common lanes yes   1     softmax 1    8     default 32   16
+digits-small forward      no   compact   spram  lanes no    1     softmax 1    5     default 32   16
+raised       forward      yes  pipelined spram  unit  no    1     softmax 1    1     default 64   16
+raised-wide  forward      yes  pipelined spram  unit  no    1     mse     1    16    drawn   48   16
+raised-lanes forward      no   pipelined blocks lanes yes   2     softmax 2    5     drawn   40   6
+raised-one   forward      yes  compact   spram  lanes yes   1     softmax 1    1     drawn   33   16
+raised-mse   forward      no   compact   blocks lanes no    2     mse     1    1     default 32   6
+common-ways  forward      no   compact   common lanes no    1     softmax 2    3     drawn   32   6
+common-wide  forward      yes  compact   common lanes yes   1     softmax 1    8     default 32   16
 
-mnist-small  none         compact   common lanes yes   1     softmax 1    7     drawn   48   6
-common-one   none         compact   common lanes yes   1     mse     1    1     default 64   6
-eight        none         pipelined spram  unit  no    2     softmax 1    8     drawn   32   6
-many         none         pipelined blocks unit  no    2     mse     1    17    drawn   32   6
-rge-only     none         pipelined spram  unit  yes   1     mse     2    5     drawn   64   16
-rge-small    none         compact   blocks lanes no    2     softmax 2    7     default 48   16
-rge-one      none         pipelined blocks lanes yes   2     softmax 1    1     drawn   33   16
+mnist-small  none         no   compact   common lanes yes   1     softmax 1    7     drawn   48   6
+common-one   none         yes  compact   common lanes yes   1     mse     1    1     default 64   6
+eight        none         no   pipelined spram  unit  no    2     softmax 1    8     drawn   32   6
+many         none         yes  pipelined blocks unit  no    2     mse     1    17    drawn   32   6
+rge-only     none         no   pipelined spram  unit  yes   1     mse     2    5     drawn   64   16
+rge-small    none         yes  compact   blocks lanes no    2     softmax 2    7     default 48   16
+rge-one      none         no   pipelined blocks lanes yes   2     softmax 1    1     drawn   33   16
 """
 
 _LOSSES = {"softmax": Loss.SOFTMAX_CROSS_ENTROPY, "mse": Loss.MEAN_SQUARED_ERROR}
@@ -89,7 +89,8 @@ class Structure:
         while True:
             formats = Formats()
             if said["formats"] == "drawn":
-                formats = draw.formats(rng, alike=said["store"] == Store.COMMON)
+                alike, sine = said["store"] == Store.COMMON, _ANSWERS[said["sine"]]
+                formats = draw.formats(rng, alike=alike, sine=sine)
             product = formats.weight.width + formats.lane_width - 1
             fits = formats.cge_mu and product + _SUM_BITS <= 48
             if (formats == Formats()) == (said["formats"] == "default") and fits:
@@ -107,6 +108,7 @@ def _chip(said: dict[str, str], formats: Formats, acc_width: int) -> Chip:
         cge=Cge(said["cge"]),
         core=Core(said["core"]),
         store=Store(said["store"]),
+        sine=_ANSWERS[said["sine"]],
         loops=_ANSWERS[said["loops"]],
         sample_banks=int(said["banks"]),
         loss_ways=ways,

@@ -84,6 +84,8 @@ class Contract:
     evaluation_levels : int
         For logits, and for merging with ``sync``: the number of ``kept`` levels, from the inside,
         that make up one evaluation.
+    sine : bool
+        The results are pre-activations, of which the sine is written.
     subtract : bool
         Merging: subtract the products of the last turn of the last ``summed`` counter.
     sync : bool
@@ -107,6 +109,7 @@ class Contract:
     bias: bool = False
     constant_shift: int = 0
     evaluation_levels: int = 0
+    sine: bool = False
     subtract: bool = False
     sync: bool = False
     moves: tuple[tuple[int, ...], ...] = ((), (), (), ())
@@ -145,6 +148,11 @@ class Contract:
         the lanes one after the other (``gateware/engine/compact_lanes.py``)."""
         apart = max(self.terms + 1, LEAST_APART, 0 if self.single else lanes)
         return (self.packets - 1) * (apart - self.terms)
+
+    def turns(self, apart: int) -> int:
+        """Cycles of one execution in which beats wait for the sine of results before: sums that
+        sines are wanted of are so far ``apart`` (``Timing.sine_apart``)."""
+        return self.sine * (self.packets - 1) * max(0, apart - self.terms)
 
     def _nest(self) -> tuple[list[Level], list[Level], list[Level]]:
         """Counters that are summed over, that make up one evaluation, and the others."""
@@ -188,7 +196,7 @@ class Contract:
             "result": self.result, "activation": ACTIVATIONS[self.activation].code,
             "unit_weight": self.unit_weight, "bias": self.bias,
             "shift": list(shifts).index(self.shift), "constant_shift": self.constant_shift,
-            "subtract": self.subtract, "sync": self.sync,
+            "sine": self.sine, "subtract": self.subtract, "sync": self.sync,
         } | loop_fields  # fmt: skip
         counts = [level.count - 1 for level in levels] + [0] * (MAX_LEVELS - len(levels))
         control = 0
@@ -342,4 +350,6 @@ def overhead(section: Sequence[Contract | Loop], chip: Chip) -> int:
 def pause(contract: Contract, chip: Chip) -> int:
     """Cycles of one run of a contraction, and up to the next, in which it issues no products."""
     timing = chip.timing
-    return timing.gap_cycles + (contract.pauses(chip.lanes) if timing.results_apart else 0)
+    if timing.results_apart:
+        return timing.gap_cycles + contract.pauses(chip.lanes)
+    return timing.gap_cycles + contract.turns(timing.sine_apart)
