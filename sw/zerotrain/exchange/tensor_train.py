@@ -16,8 +16,8 @@ __all__ = ["balanced", "full_matrix", "tt_svd"]
 
 Reals = NDArray[np.float64]
 
-#: Sweeps of :func:`balanced`; it converges geometrically.
-_SWEEPS = 100
+#: Sweeps of :func:`balanced`: a descent of a convex function, which converges geometrically.
+_SWEEPS = 500
 
 
 def full_matrix(tt_cores: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -73,27 +73,37 @@ def tt_svd(matrix: Reals, layer: Layer) -> tuple[list[Reals], float]:
 def balanced(tt_cores: Sequence[Reals]) -> list[Reals]:
     """The same matrix by TT-cores whose entries are of one size.
 
-    For every component of every bond, the largest entry to its left is as large as the largest one
-    to its right. Then no TT-core needs more range than the others, and what rounding its entries
-    costs is least: it grows with the sum of both, whose product is given. A component of which one
-    side is zero contributes nothing; the other side takes the size of its neighbours, for training
-    to go on from.
+    For every component of every bond, the entries to its left have the root mean square of those to
+    its right. Then no TT-core needs more range than the others, and rounding costs least: half a
+    bit in each of the n entries on one side costs the product ``sqrt(n)`` times the norm of the
+    other side, and the product of both norms is given. A component of which one side is zero
+    contributes nothing; the largest entry of the other side gets the size of its neighbours, for
+    training to go on from.
     """
     cores = [tt_core.copy() for tt_core in tt_cores]
     for _ in range(_SWEEPS):
         largest = 0.0
         for left, right in zip(cores, cores[1:], strict=False):
-            a, b = abs(left).max(axis=(0, 1, 2)), abs(right).max(axis=(1, 2, 3))
+            a, b = _sizes(left, right)
             used = (a > 0) & (b > 0)
-            factor = np.where(used, np.sqrt(np.where(used, b, 1) / np.where(used, a, 1)), 1.0)
+            size = np.sqrt((a * b)[used]).max(initial=0.0)  # of those that contribute
+            factor = np.ones_like(a)
+            factor[used] = np.sqrt(b[used] / a[used])
+            if size:
+                only_left, only_right = (a > 0) & (b == 0), (a == 0) & (b > 0)
+                factor[only_left] = size / abs(left).max(axis=(0, 1, 2))[only_left]
+                factor[only_right] = abs(right).max(axis=(1, 2, 3))[only_right] / size
             left *= factor
             right /= factor[:, None, None, None]
             largest = max(largest, float(abs(np.log(factor)).max()))
         if largest < 1e-9:
             break
-    for left, right in zip(cores, cores[1:], strict=False):
-        a, b = abs(left).max(axis=(0, 1, 2)), abs(right).max(axis=(1, 2, 3))
-        idle = (a > 0) & (b == 0)
-        if idle.any() and not idle.all():
-            left[..., idle] *= a[~idle].max() / a[idle]
     return cores
+
+
+def _sizes(left: Reals, right: Reals) -> tuple[Reals, Reals]:
+    """Root mean square to the left and to the right of every component of a bond."""
+    return (
+        np.sqrt((left**2).mean(axis=(0, 1, 2))),
+        np.sqrt((right**2).mean(axis=(1, 2, 3))),
+    )
