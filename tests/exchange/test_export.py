@@ -173,3 +173,9 @@ def test_another_file_is_kept(tmp_path: Path) -> None:
     write_export(path, tt_arrays(network, FORMATS, theta + 1), about, force=True)
     assert (unpack(path)["theta"] == theta + 1).all()
     assert [entry.name for entry in path.parent.iterdir()] == ["x.npz"]
+    below = path / "y.npz"
+    with pytest.raises(OSError) as failed:
+        write_export(below, {}, about)
+    assert str(failed.value) == (
+        f"Cannot make the folder {path} (File exists): name another file with --output"
+    )

@@ -68,6 +68,17 @@ def test_a_run_begins_with_the_weights(tmp_path: Path) -> None:
     assert load_start(small.config(), FORMATS) is None
 
 
+def test_it_does_not_begin_without_them(tmp_path: Path) -> None:
+    config = warm(given(tmp_path / "w.npz"))
+    with Session.of(config).trainer(ChipKind.GOLDEN, small.dataset()) as trainer:
+        with pytest.raises(ValueError) as caught:
+            trainer.begin()
+    assert str(caught.value) == (
+        f"The training begins with the weights of {tmp_path / 'w.npz'}: expected them, got none "
+        "(zerotrain.host.start loads them)"
+    )
+
+
 def test_the_run_says_so(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     _, start = run(warm(given(tmp_path / "w.npz")), folder)
@@ -174,6 +185,7 @@ def test_clamped_merges_are_said(tmp_path: Path) -> None:
         ("no.npz", "There are no weights {}: expected a file, or a run's folder, of the name that "
          "training.initial has"),
         ("w.txt", "Weights are files named *.npz or *.safetensors, not 'w.txt'"),
+        ("a\0.npz", "training.initial has a character that no file's name has"),
         ("empty", "There is no run in {}: expected checkpoint.ztc there, which every run has"),
     ],
 )  # fmt: skip
@@ -183,6 +195,14 @@ def test_what_is_no_source(name: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises((ValueError, OSError)) as caught:
         load_start(warm(tmp_path / name), FORMATS)
     assert str(caught.value) == sentence.format(tmp_path / name)
+
+
+def test_homes_of_nobody() -> None:
+    with pytest.raises(ValueError) as caught:
+        load_start(warm(Path("~no-such-user/w.npz")), FORMATS)
+    assert str(caught.value) == (
+        "training.initial names the home of no known user: '~no-such-user/w.npz'"
+    )
 
 
 def test_a_dense_network_goes_on_as_tt_cores() -> None:

@@ -85,5 +85,11 @@ def write_export(
             f"{path} is there already: name another file with --output, or overwrite it with "
             "--force"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"Cannot make the folder {path.parent} ({error.strerror}): name another file with "
+            "--output"
+        ) from error
     write_atomic(path, content)

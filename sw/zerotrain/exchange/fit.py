@@ -1,6 +1,7 @@
 """Given weights as a network's raw parameters, and what that costs."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,8 +121,8 @@ def fit(weights: Given, network: Network, formats: Formats) -> Start:
 
 
 def _check(source: str, number: int, given: GivenLayer, layer: Layer) -> None:
-    rows = int(np.prod([tt_core.shape[1] for tt_core in given.tt_cores]))
-    columns = int(np.prod([tt_core.shape[2] for tt_core in given.tt_cores]))
+    rows = prod(tt_core.shape[1] for tt_core in given.tt_cores)
+    columns = prod(tt_core.shape[2] for tt_core in given.tt_cores)
     wanted = (layer.n_outputs, layer.n_inputs)
     if (rows, columns) != wanted:
         turned = ": transpose it" if (columns, rows) == wanted else ""

@@ -18,6 +18,8 @@ Reals = NDArray[np.float64]
 _TT_CORE = re.compile(r"layers\.(\d{1,4})\.tt_cores\.(\d{1,4})")
 #: Entries of an export that are no weights.
 BESIDES = ("description", "theta")
+#: Of a weight, by far: no format holds so much.
+_LARGEST = 1e9
 _FORMS = (
     "expected NAME.weight [outputs, inputs] and NAME.bias [outputs] of every layer, or "
     "layers.K.tt_cores.J and layers.K.bias as zerotrain export writes them"
@@ -70,13 +72,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _values(source: str, name: str, array: Any) -> Reals:
-    """Numbers, all finite."""
+    """Numbers of a sensible size."""
     values = np.asarray(array)
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{source}: {name} is an array of numbers, not of {values.dtype}")
     reals = values.astype(np.float64)
-    if not np.isfinite(reals).all():
-        raise ValueError(f"{source}: {name} has values that are not finite")
+    if not (abs(reals) <= _LARGEST).all():
+        raise ValueError(f"{source}: {name} has values that are not finite, or above {_LARGEST:g}")
     return reals
 
 

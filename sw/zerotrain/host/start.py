@@ -23,7 +23,12 @@ __all__ = ["load_start", "start_from", "start_sentences"]
 
 def _read(source: str) -> Given:
     """Weights of a file or of a run's folder."""
-    path = Path(source).expanduser()
+    if "\0" in source:
+        raise ValueError("training.initial has a character that no file's name has")
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError:
+        raise ValueError(f"training.initial names the home of no known user: {source!r}") from None
     if path.is_dir():
         config, checkpoint = RunFolder(path).state()
         return given(source, tt_arrays(config.network, config.chip.formats, checkpoint.theta))

@@ -158,6 +158,11 @@ class Trainer:
         """Put the chip into the initial state of the run and measure it."""
         seed, driver = self.training.seed, self.driver
         formats = driver.chip.formats
+        if self.training.initial and self.start is None:
+            raise ValueError(
+                f"The training begins with the weights of {self.training.initial}: expected them, "
+                "got none (zerotrain.host.start loads them)"
+            )
         theta = (
             initial_parameters(driver.network, formats, seed, _PARAMETER_STREAM)
             if self.start is None
