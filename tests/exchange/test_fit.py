@@ -72,6 +72,15 @@ def test_the_errors_are_those_of_the_matrices() -> None:
     )
 
 
+def test_every_parameter_is_the_nearest() -> None:
+    arrays = weights()
+    layers = real(NETWORK, FORMATS, fit(given("x", arrays), NETWORK, FORMATS).theta).layers
+    pairs = [(layers[0].bias, arrays["0.bias"]), (layers[1].matrix, arrays["2.weight"])]
+    for found, wanted in pairs:
+        assert found is not None
+        assert abs(found - wanted).max() <= FORMATS.weight.resolution / 2
+
+
 def test_balance_saves_the_format() -> None:
     """TT-cores that would clip are made equal in size."""
     arrays = weights(scale=1.0)
