@@ -31,16 +31,16 @@ def work() -> Workload:
 @pytest.mark.cosim
 def test_smallest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # no results
-    options = Options(presets=("digits",), lanes=(2, 4), turns=1, torch_seconds=0.0)
+    options = Options(presets=("digits",), lanes=(8, 16), turns=1, torch_seconds=0.0)
     report = json.loads(json.dumps(measure(options, lambda text: None)))
     assert [(c["board"], c["lanes"]) for c in report["chips"]] == [
-        ("ulx3s-85f", 2), ("ulx3s-85f", 4), ("icebreaker", 2),
+        ("ulx3s-85f", 8), ("ulx3s-85f", 16), ("icebreaker", 8),
     ]  # fmt: skip
     counted, estimated, too_large = report["chips"]
     for kind, step in counted["steps"].items():
         other = estimated["steps"][kind]
         assert (step["source"], other["source"]) == ("counters", "estimate")
-        assert step["multiplier_use"] == pytest.approx(step["macs"] / step["cycles"] / 2, abs=1e-4)
+        assert step["multiplier_use"] == pytest.approx(step["macs"] / step["cycles"] / 8, abs=1e-4)
         assert 0.5 < step["multiplier_use"] < 1
         assert other["cycles"] < 0.8 * step["cycles"]
         assert step["seconds"] == step["cycles"] / counted["clock"]["hz"]
