@@ -58,6 +58,27 @@ def test_out_and_in(capsys: Capture, place: Path) -> None:
     assert main(["export", "--force"]) == 0
 
 
+def test_a_run_is_repeated_with_its_own_weights_alone(capsys: Capture, place: Path) -> None:
+    """And what is missing for that is said before the run goes on, not at its end."""
+    assert main(SHORT) == 0
+    for name, run in (("first.npz", "runs/diabetes-1"), ("w.npz", "runs/diabetes-1")):
+        assert main(["export", "--run-folder", run, "--output", name]) == 0
+    assert main([*SHORT, "--run-folder", "warm", "--set", "training.initial=w.npz"]) == 0
+    assert main(["export", "--run-folder", "warm", "--output", "w.npz", "--force"]) == 0
+    again = ["train", "--resume", "--run-folder", "warm", "--chip", "golden"]
+    before = {path.name: path.read_bytes() for path in Path("warm").iterdir()}
+    capsys.readouterr()
+    assert main([*again, "--verify"]) == 2
+    assert "has initial_weights" in capsys.readouterr().err
+    Path("w.npz").unlink()
+    assert main([*again, "--verify"]) == 1
+    assert capsys.readouterr().err.startswith("zerotrain: There are no weights w.npz: expected")
+    assert {path.name: path.read_bytes() for path in Path("warm").iterdir()} == before
+    assert main(again) == 0
+    Path("first.npz").rename("w.npz")
+    assert main([*again, "--verify"]) == 0
+
+
 def test_a_training_checks_its_weights_before_anything_goes(capsys: Capture, place: Path) -> None:
     assert main([*SHORT, "--run-folder", "a"]) == 0
     before = {path.name: path.read_bytes() for path in Path("a").iterdir()}

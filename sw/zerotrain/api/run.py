@@ -13,17 +13,15 @@ from zerotrain.api.prediction import Prediction, predict
 from zerotrain.config.config import Config
 from zerotrain.data import load
 from zerotrain.data.dataset import Dataset, Split
-from zerotrain.exchange.export import dense_arrays, describe, tt_arrays, write_export
+from zerotrain.exchange.export import export_parameters
 from zerotrain.exchange.fit import Start
 from zerotrain.exchange.parameters import Parameters, real
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
 from zerotrain.host.metric import Measurement
-from zerotrain.host.run import Unsaved, beginning, conclude, conduct
+from zerotrain.host.run import Unsaved, beginning, conclude, conduct, remarks
 from zerotrain.host.session import ChipKind, Progress, Session
-from zerotrain.host.settings import rounding
-from zerotrain.host.start import start_sentences
 from zerotrain.host.trainer import Row
 
 __all__ = ["Each", "Run", "begin"]
@@ -142,10 +140,11 @@ class Run:
 
     def export(self, path: str | Path, *, dense: bool = False, force: bool = False) -> None:
         """Write the file of ``zerotrain export``."""
-        network, formats = self.config.network, self.session.chip.formats
-        arrays = (dense_arrays if dense else tt_arrays)(network, formats, self.checkpoint.theta)
-        about = describe(network, formats, self.checkpoint.identity, self.checkpoint.step)
-        write_export(Path(path), arrays, about, force=force)
+        last = self.checkpoint
+        export_parameters(
+            Path(path), self.config.network, self.session.chip.formats, last.theta,
+            identity=last.identity, step=last.step, dense=dense, force=force,
+        )  # fmt: skip
 
 
 def begin(
@@ -187,12 +186,8 @@ def _carry(
         if each is not None and each(progress.row):
             asked.append(True)
 
-    formats = session.chip.formats
     if checkpoint is None:
-        for sentence in (*data.clipping(formats), *rounding(session.training, formats)):
-            note(sentence)
-    if start is not None:
-        for sentence in start_sentences(start, session.config, formats, session.plan.groups):
+        for sentence in remarks(session, data, start):
             note(sentence)
     with ExitStack() as stack:
         found = session.trainer(kind, data, start=start, timeout=timeout, announce=say)

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from zerotrain.cli.target import build_folder
-from zerotrain.exchange.export import dense_arrays, describe, tt_arrays, write_export
+from zerotrain.exchange.export import export_parameters
 from zerotrain.host.folder import RunFolder, latest_folder
 
 __all__ = ["export_run"]
@@ -17,14 +17,15 @@ def export_run(
     """Write the parameters of a run, finished or not, into a file."""
     folder = run or latest_folder()
     config, checkpoint = folder.state()
-    network, formats = config.network, config.chip.formats
-    arrays = (dense_arrays if dense else tt_arrays)(network, formats, checkpoint.theta)
+    network = config.network
     name = build_folder(network.name, None)
     path = output or name.with_name(f"{name.name}{'-dense' if dense else ''}.npz")
-    description = describe(network, formats, checkpoint.identity, checkpoint.step)
-    write_export(path, arrays, description, force=force)
+    count = export_parameters(
+        path, network, config.chip.formats, checkpoint.theta,
+        identity=checkpoint.identity, step=checkpoint.step, dense=dense, force=force,
+    )  # fmt: skip
     console.print(
-        f"{folder.path}: {network.name} after step {checkpoint.step}, {len(arrays)} arrays. "
+        f"{folder.path}: {network.name} after step {checkpoint.step}, {count} arrays. "
         f"Export: {path}",
         soft_wrap=True,
     )

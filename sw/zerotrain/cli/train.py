@@ -17,12 +17,10 @@ from zerotrain.data import load
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
-from zerotrain.host.identity import check_same
 from zerotrain.host.metric import Measurement
-from zerotrain.host.run import beginning, conclude, conduct
+from zerotrain.host.run import beginning, conclude, conduct, remarks
 from zerotrain.host.session import ChipKind, Session
-from zerotrain.host.settings import rounding
-from zerotrain.host.start import load_start, start_sentences
+from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
 
@@ -101,13 +99,9 @@ def run_training(
             f"{session.training.batch} samples",
             soft_wrap=True,
         )
-        formats = session.chip.formats
-        start = None if checkpoint else load_start(config, formats)
-        for sentence in (
-            *dataset.clipping(formats),
-            *rounding(session.training, formats),
-            *(start_sentences(start, config, formats, session.plan.groups) if start else ()),
-        ):
+        # A run that goes on needs its given weights only to be repeated: then, before it does.
+        start = load_start(config, session.chip.formats) if check or not checkpoint else None
+        for sentence in remarks(session, dataset, None if checkpoint else start):
             console.print(sentence, soft_wrap=True)
         chip = session.trainer(kind, dataset, start=start, timeout=timeout, announce=console.print)
         trainer = stack.enter_context(chip)
@@ -170,10 +164,7 @@ def _verify(
     console: Console, session: Session, trainer: Trainer, digests: Sequence[str]
 ) -> Verification:
     console.print("Repeating the run on the golden model ...")
-    formats = session.chip.formats
-    start = trainer.start or load_start(session.config, formats)
-    with session.trainer(ChipKind.GOLDEN, trainer.dataset, start=start) as golden:
-        check_same(trainer.identity, golden.identity, "The run")
+    with session.trainer(ChipKind.GOLDEN, trainer.dataset, start=trainer.start) as golden:
         golden.hash = RunningHash(state_every=trainer.hash.state_every)
         return verify(golden, digests)
 

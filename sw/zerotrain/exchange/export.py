@@ -18,7 +18,7 @@ from zerotrain.spec.files import write_atomic
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network
 
-__all__ = ["dense_arrays", "describe", "tt_arrays", "write_export"]
+__all__ = ["dense_arrays", "describe", "export_parameters", "tt_arrays", "write_export"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -62,6 +62,26 @@ def describe(
         "seed": training.get("seed"),
         "step": step,
     }
+
+
+def export_parameters(
+    path: Path,
+    network: Network,
+    formats: Formats,
+    theta: NDArray[np.int64],
+    *,
+    identity: Mapping[str, Any],
+    step: int,
+    dense: bool = False,
+    force: bool = False,
+) -> int:
+    """Write a run's parameters, ``dense`` or as TT-cores; return the number of arrays.
+
+    Raises what :func:`write_export` does.
+    """
+    arrays = (dense_arrays if dense else tt_arrays)(network, formats, theta)
+    write_export(path, arrays, describe(network, formats, identity, step), force=force)
+    return len(arrays)
 
 
 def write_export(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SUFFIXES", "pack", "unpack"]
+__all__ = ["SUFFIXES", "check_suffix", "pack", "unpack"]
 
 #: Endings of names of files.
 SUFFIXES = (".npz", ".safetensors")

@@ -6,15 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from zerotrain.config.config import Config
+from zerotrain.data.dataset import Dataset
+from zerotrain.exchange.fit import Start
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
 from zerotrain.host.metric import Measurement
 from zerotrain.host.session import ChipKind, Progress, Session, summary, train
+from zerotrain.host.settings import rounding
+from zerotrain.host.start import start_sentences
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification
 
-__all__ = ["Unsaved", "beginning", "conclude", "conduct"]
+__all__ = ["Unsaved", "beginning", "conclude", "conduct", "remarks"]
 
 
 @dataclass
@@ -33,6 +37,15 @@ class Unsaved:
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in memory."""
         self.checkpoint = checkpoint
+
+
+def remarks(session: Session, dataset: Dataset, start: Start | None) -> Iterator[str]:
+    """What a user must know before a run: what is clipped and rounded, what it begins with."""
+    formats = session.chip.formats
+    yield from dataset.clipping(formats)
+    yield from rounding(session.training, formats)
+    if start is not None:
+        yield from start_sentences(start, session.config, formats, session.plan.groups)
 
 
 @contextmanager
