@@ -14,6 +14,7 @@ PARTS = ("hw", "sw", "sim", "boards")
 MAY_IMPORT = {
     "spec": set(),
     "compiler": {"spec"},
+    "physics": {"spec"},
     "config": {"spec", "compiler"},
     "gateware": {"spec"},
     "golden": {"spec"},
@@ -49,6 +50,7 @@ MAY_NOT_IMPORT = {
     "spec": {"amaranth", "cocotb"},
     "compiler": {"amaranth", "cocotb"},
     "config": {"amaranth", "cocotb"},
+    "physics": {"amaranth", "cocotb"},
     "golden": {"amaranth", "cocotb"},
     "gateware": {"cocotb", "numpy"},
     "host": {"amaranth", "cocotb"},

@@ -1,0 +1,238 @@
+"""A differential equation as golden model, compiler and host know it (docs/physics-numerics.md).
+
+The solution is ``u = a(x) f(x) + b(x)`` with the network's output f and polynomials a and b. The
+field is ``F = a f``. An :class:`Equation` is exact mathematics; a :class:`Problem` adds the
+integers: nodes, weights and formats.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor, ldexp
+
+from zerotrain.spec.formats import QFormat
+from zerotrain.spec.polynomial import Kind, Polynomial
+
+__all__ = [
+    "MOST_TERMS", "Derivative", "Equation", "Functional", "PointGroup", "Problem",
+    "ResidualFormats", "Stencil", "constant_word", "offset_word",
+]  # fmt: skip
+
+#: Terms of a sum of products, at most: so many products of words fit 63 bits.
+MOST_TERMS = 255
+
+#: Coordinates by which the field is differentiated, ascending; () is the field itself.
+Derivative = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Functional:
+    """What is taken from the field around a point: a sum of derivatives times numbers."""
+
+    parts: tuple[tuple[Derivative, Fraction], ...]
+
+    @classmethod
+    def of(cls, *derivatives: Derivative) -> "Functional":
+        """The plain sum of some derivatives."""
+        return cls(tuple((d, Fraction(1)) for d in derivatives))
+
+
+@dataclass(frozen=True, slots=True)
+class PointGroup:
+    """Points at which the same residuals are to vanish.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``interior`` or ``boundary``.
+    functionals : tuple of Functional
+        What residuals take from the field: ``VALUE`` k of their polynomials is functional k.
+    residuals : tuple of Polynomial
+        In coordinates, data and functionals.
+    """
+
+    name: str
+    functionals: tuple[Functional, ...]
+    residuals: tuple[Polynomial, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """Residuals of a differential equation, exactly.
+
+    Attributes
+    ----------
+    coordinates, data : tuple of str
+        Names of the coordinates, which are the network's inputs, and of the data words of a point.
+    factor, offset : Polynomial
+        a and b, in the coordinates.
+    groups : tuple of PointGroup
+    """
+
+    coordinates: tuple[str, ...]
+    data: tuple[str, ...]
+    factor: Polynomial
+    offset: Polynomial
+    groups: tuple[PointGroup, ...]
+
+    @property
+    def field(self) -> Polynomial:
+        """``a f``."""
+        return self.factor * Polynomial.variable(Kind.OUTPUT)
+
+    @property
+    def n_coordinates(self) -> int:
+        return len(self.coordinates)
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualFormats:
+    """Formats between the network's output and the loss.
+
+    Parameters
+    ----------
+    field : QFormat
+        F at a node, and every intermediate on the way to it.
+    word : QFormat
+        Functionals of F, data, and every intermediate of a residual.
+    residual : QFormat
+        Residuals.
+    """
+
+    field: QFormat = QFormat(28, 24)
+    word: QFormat = QFormat(28, 20)
+    residual: QFormat = QFormat(24, 20)
+
+    def __post_init__(self) -> None:
+        for name, fmt, width in (
+            ("field", self.field, 28), ("word", self.word, 28), ("residual", self.residual, 24),
+        ):  # fmt: skip
+            if not 8 <= fmt.width <= width or not 0 <= fmt.frac_bits <= fmt.width - 2:
+                raise ValueError(
+                    f"Format {name} of residuals has 8 to {width} bits and holds the value 1, got "
+                    f"{fmt}"
+                )
+        if self.residual.frac_bits > 2 * self.word.frac_bits:
+            raise ValueError(
+                f"Residuals have at most twice the fraction bits of words, got {self.residual} and "
+                f"{self.word}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Stencil:
+    """Nodes around a point, and how functionals follow from the field there.
+
+    A functional is ``requantize(sum_k weights[k] * F_k, shift)`` in format ``word``.
+
+    Attributes
+    ----------
+    offsets : tuple
+        For every node what is added to the point: ``(coordinate, amount)`` pairs by coordinate,
+        amounts raw in ``input`` and not zero.
+    weights : tuple of tuple of int
+        For every functional one per node.
+    shifts : tuple of int
+        For every functional, 0 or more.
+    """
+
+    offsets: tuple[tuple[tuple[int, int], ...], ...]
+    weights: tuple[tuple[int, ...], ...]
+    shifts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An equation with all integers that residuals are computed with.
+
+    Attributes
+    ----------
+    equation : Equation
+    stencils : tuple of Stencil
+        One per group of points.
+    input, output : QFormat
+        Of coordinates and of f.
+    formats : ResidualFormats
+    """
+
+    equation: Equation
+    stencils: tuple[Stencil, ...]
+    input: QFormat
+    output: QFormat
+    formats: ResidualFormats = field(default_factory=ResidualFormats)
+
+    def __post_init__(self) -> None:
+        formats = self.formats
+        for name, fmt, low in (
+            ("Coordinates", self.input, min(formats.field.frac_bits, formats.word.frac_bits)),
+            ("Outputs of the network", self.output, formats.field.frac_bits),
+        ):
+            if fmt.frac_bits > low:
+                raise ValueError(
+                    f"{name} become words of residuals by shifts to the left: expected at most "
+                    f"{low} fraction bits, got {fmt}"
+                )
+        for polynomial in self._polynomials():
+            for size, terms in polynomial.by_size():
+                if len(terms) > MOST_TERMS:
+                    raise ValueError(
+                        f"A sum of a residual has at most {MOST_TERMS} terms with the same "
+                        f"coefficient, got {len(terms)} with {size}: make a smaller equation of it"
+                    )
+
+    def _polynomials(self) -> Iterator[Polynomial]:
+        yield self.equation.field
+        for group in self.equation.groups:
+            yield from group.residuals
+
+    def n_nodes(self, group: int) -> int:
+        """Evaluations of the network per point of a group."""
+        return len(self.stencils[group].offsets)
+
+    def gains(self, group: int) -> list[float]:
+        """By how much each functional of a group is noisier than the field at a node, if the noise
+        of nodes is independent."""
+        align = self.formats.field.frac_bits - self.formats.word.frac_bits
+        stencil = self.stencils[group]
+        return [
+            ldexp(sum(w * w for w in row) ** 0.5, align - shift)
+            for row, shift in zip(stencil.weights, stencil.shifts, strict=True)
+        ]
+
+    def n_residuals(self, points: tuple[int, ...]) -> int:
+        """Residuals of a batch with so many points of each group."""
+        groups = self.equation.groups
+        return sum(n * len(g.residuals) for n, g in zip(points, groups, strict=True))
+
+
+def constant_word(value: Fraction, fmt: QFormat) -> tuple[int, int]:
+    """The factor ``mantissa * 2**-shift`` for a number above 0: with the largest shift, up to twice
+    the width, for which the mantissa, rounded half up, fits a word.
+
+    Raises
+    ------
+    ValueError
+        If the number is out of range.
+    """
+    for shift in range(2 * fmt.width, -1, -1):
+        mantissa = floor(value * (1 << shift) + Fraction(1, 2))
+        if mantissa <= fmt.raw_max:
+            return mantissa, shift
+    raise ValueError(f"A number in an equation is below 2**{fmt.width - 1}, got {value}")
+
+
+def offset_word(value: Fraction, fmt: QFormat) -> int:
+    """A number that is added, as the nearest word, half up.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit.
+    """
+    word = floor(value * (1 << fmt.frac_bits) + Fraction(1, 2))
+    if not fmt.raw_min <= word <= fmt.raw_max:
+        raise ValueError(
+            f"A number that an equation adds fits format {fmt}, {fmt.raw_min * fmt.resolution:g} "
+            f"to {fmt.raw_max * fmt.resolution:g}, got {value}: give the residual a weight"
+        )
+    return word
