@@ -63,6 +63,6 @@ def test_too_many_registers() -> None:
     with pytest.raises(ValueError) as caught:
         compile_problem(problem(space, residual, space.network))
     assert str(caught.value) == (
-        "The residual unit has 1024 registers, this equation needs 1243: write it with fewer "
+        "The residual unit has 1024 registers, this equation needs 1184: write it with fewer "
         "products"
     )

@@ -1,6 +1,6 @@
 """Polynomials with exact rational coefficients: what an equation is before anything is rounded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
@@ -108,19 +108,18 @@ class Polynomial:
 
     def derive(self, derivative: Callable[[Variable], "Polynomial"]) -> "Polynomial":
         """The derivative, by the product rule, from that of every variable."""
-        total = Polynomial()
-        for monomial, c in self.terms:
-            for k, variable in enumerate(monomial):
-                rest = Polynomial(((monomial[:k] + monomial[k + 1 :], c),))
-                total += rest * derivative(variable)
-        return total
+        return _total(
+            Polynomial(((monomial[:k] + monomial[k + 1 :], c),)) * derivative(variable)
+            for monomial, c in self.terms
+            for k, variable in enumerate(monomial)
+        )
 
     def substitute(self, value: Callable[[Variable], "Polynomial"]) -> "Polynomial":
         """The polynomial with ``value`` of every variable in its place."""
-        total = Polynomial()
-        for monomial, c in self.terms:
-            total += reduce(lambda a, v: a * value(v), monomial, Polynomial.constant(c))
-        return total
+        return _total(
+            reduce(lambda a, v: a * value(v), monomial, Polynomial.constant(c))
+            for monomial, c in self.terms
+        )
 
     def by_size(self) -> list[tuple[Fraction, list[tuple[int, Monomial]]]]:
         """Terms but for the constant by the size of their coefficient, ascending: the size, and
@@ -130,6 +129,15 @@ class Polynomial:
             (size, [(1 if c > 0 else -1, monomial) for _, monomial, c in group])
             for size, group in groupby(found, key=lambda t: t[0])
         ]
+
+
+def _total(polynomials: Iterable[Polynomial]) -> Polynomial:
+    """A long sum, sorted once."""
+    total: dict[Monomial, Fraction] = {}
+    for polynomial in polynomials:
+        for monomial, c in polynomial.terms:
+            total[monomial] = total.get(monomial, Fraction(0)) + c
+    return Polynomial.of(total)
 
 
 def _lifted(value: Polynomial | int | Fraction) -> Polynomial:
