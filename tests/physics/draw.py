@@ -31,7 +31,7 @@ def draw_problem(rng: np.random.Generator) -> Problem:
     u, f = space.unknown, space.network
     parts = [
         u, d(u, t), laplacian(u, x), norm2(grad(u, x)), u * d(u, x[0]), x[-1] ** 2 * d2(u, x[-1]),
-        d2(u, t) * d(u, t), t * x[0] * u, u**3, Polynomial.constant(1), x[0] - t, *space.data,
+        d2(u, t) * d(u, t), t * x[0] * u**2, u**3, Polynomial.constant(1), x[0] - t, *space.data,
     ]  # fmt: skip
     method = Method(rng.choice(list(Method)))
     mixed = method == Method.DIFFERENCES or (method == Method.STROUD)
