@@ -110,6 +110,7 @@ def _chip(said: dict[str, str], formats: Formats, acc_width: int) -> Chip:
         store=Store(said["store"]),
         sine=_ANSWERS[said["sine"]],
         loops=_ANSWERS[said["loops"]],
+        split=False,
         sample_banks=int(said["bank"]),
         loss_ways=ways,
         lfsr_degree=int(said["lfsr"]),

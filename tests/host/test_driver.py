@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from zerotrain.compiler.plan import Plan
 from zerotrain.compiler.planner import chip_for, plan
 from zerotrain.data.mixing import words
+from zerotrain.gateware.chip import TrainingChip
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
+from zerotrain.golden.update import differences
 from zerotrain.host.driver import ChipError, Driver
 from zerotrain.spec.chip import Cge
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
@@ -224,3 +226,49 @@ def test_a_step_that_the_chip_does_not_do() -> None:
     driver.load_batch(integers(48, 12, 2).reshape(8, 6), targets_for(SMALL, 8), 0)
     with pytest.raises(ValueError, match=r"^The chip does no CGE steps$"):
         driver.start(Command.CGE, SETTINGS, bank=0)
+
+
+@pytest.mark.parametrize("network", [SMALL, REGRESSION], ids=["labels", "values"])
+@pytest.mark.parametrize("baseline", Baseline)
+def test_an_rge_step_in_two_halves(network: Network, baseline: Baseline) -> None:
+    """Losses, then an update from their differences, are an RGE step; the losses alone leave
+    everything as it was."""
+    settings = replace(SETTINGS, baseline=baseline)
+    x = integers(8 * network.n_inputs, 12, 2).reshape(8, -1)
+    targets = targets_for(network, 8)
+    theta, momentum = integers(network.n_parameters, 14, 1), integers(network.n_parameters, 9, 4)
+    ends = []
+    for split in (False, True):
+        driver, _ = make(network, split=split)
+        driver.parameters, driver.momentum, driver.lfsr_state = theta, momentum, 77
+        driver.load_batch(x, targets, 0)
+        if not split:
+            whole = driver.step(Command.RGE, settings, bank=0)
+        else:
+            half = driver.step(Command.LOSSES, settings, bank=0)
+            assert half.losses.tolist() == whole.losses.tolist()
+            assert driver.parameters.tolist() == theta.tolist() and driver.lfsr_state == 77
+            assert driver.momentum.tolist() == momentum.tolist()
+            driver.write_coefficients(differences(half.losses, baseline))
+            rest = driver.step(Command.UPDATE, settings, bank=0)
+            assert rest.losses.size == 0
+            assert half.saturation | rest.saturation == whole.saturation
+        ends.append((driver.parameters.tolist(), driver.momentum.tolist(), driver.lfsr_state))
+    assert ends[0] == ends[1]
+    assert ends[0][2] != 77
+
+
+def test_a_chip_that_does_no_halves() -> None:
+    driver, _ = make(SMALL)
+    with pytest.raises(ValueError) as caught:
+        driver.start(Command.LOSSES, SETTINGS, bank=0)
+    assert str(caught.value) == "The chip does no LOSSES steps"
+    with pytest.raises(ValueError) as caught:
+        driver.write_coefficients([1])
+    assert str(caught.value) == "The chip does no UPDATE steps: it has no coefficients"
+    with pytest.raises(ValueError) as caught:
+        TrainingChip(make(SMALL, split=True)[0].chip)
+    assert str(caught.value) == (
+        "A chip that splits its steps exists as a golden model only, its gateware is not written "
+        "yet: train with --chip golden"
+    )

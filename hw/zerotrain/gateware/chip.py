@@ -70,6 +70,15 @@ class TrainingChip(wiring.Component):
     """
 
     def __init__(self, chip: Chip, program: Program | None = None) -> None:
+        for what, wanted in (
+            ("splits its steps", chip.split),
+            ("has residuals", chip.residual_depth),
+        ):
+            if wanted:
+                raise ValueError(
+                    f"A chip that {what} exists as a golden model only, its gateware is not "
+                    "written yet: train with --chip golden"
+                )
         self._chip = chip
         self._program = program or Program()
         if len(self._program.rows) > chip.program_depth:

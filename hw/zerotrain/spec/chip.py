@@ -62,6 +62,11 @@ class Chip:
         chip does not know the command.
     sine : bool
         Whether there is a unit for the sine of pre-activations. Such a chip has no environments.
+    split : bool
+        Whether the chip knows the two halves of an RGE step as commands: losses, and an update from
+        coefficients that the host writes.
+    residual_depth : int
+        Residuals that one step can hold, of all its evaluations; 0 on chips without.
     loops : bool
         Whether programs may have loops, which tile forward passes and make up those of
         environments.
@@ -112,6 +117,8 @@ class Chip:
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
     cge: Cge = Cge.ENVIRONMENTS
     sine: bool = False
+    split: bool = False
+    residual_depth: int = 0
     loops: bool = True
     core: Core = Core.PIPELINED
     parameter_depth: int = 512
@@ -169,6 +176,8 @@ class Chip:
             depth = getattr(self, name)
             if not 2 <= depth <= 1 << 16:
                 raise ValueError(f"{name} is 2 to 65536 words, not {depth!r}")
+        if not 0 <= self.residual_depth <= 1 << 16:
+            raise ValueError(f"residual_depth is 0 to 65536 words, not {self.residual_depth!r}")
         if not 2 <= self.count_width <= 16:
             raise ValueError(f"Counters are 2 to 16 bits wide, not {self.count_width!r}")
         if self.common:
@@ -414,7 +423,10 @@ class Chip:
         for name, first in _FIRST_ENTRIES.items():
             choice = values.pop(name)
             values |= first.get(choice, {name: choice})
-        for name, only in (("loops", True), ("sine", False), ("count_width", 16)):
+        for name, only in (
+            ("loops", True), ("sine", False), ("count_width", 16), ("split", False),
+            ("residual_depth", 0),
+        ):  # fmt: skip
             if values[name] == only:
                 del values[name]
         return values

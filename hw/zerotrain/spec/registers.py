@@ -16,6 +16,8 @@ __all__ = [
     "Status", "UpdateRule", "Window", "register", "windows",
 ]  # fmt: skip
 
+#: Bits of a residual.
+RESIDUAL_WIDTH = 24
 IDENTIFIER = int.from_bytes(b"ZTRN", "big")
 VERSION = 1
 
@@ -27,11 +29,16 @@ class Command(IntEnum):
     EVALUATE = 1  # loss and number of correct predictions at theta; nothing is updated
     RGE = 2
     CGE = 3
+    LOSSES = 4  # the losses of an RGE step; nothing is updated
+    UPDATE = 5  # the update of an RGE step, from coefficients in place of loss differences
 
 
 def commands(chip: Chip) -> tuple[Command, ...]:
     """The commands that a chip knows."""
-    return tuple(c for c in Command if c and (c != Command.CGE or chip.cge.kind.steps))
+    known = {Command.EVALUATE, Command.RGE}
+    known |= {Command.CGE} if chip.cge.kind.steps else set()
+    known |= {Command.LOSSES, Command.UPDATE} if chip.split else set()
+    return tuple(sorted(known))
 
 
 class Status(IntFlag):
@@ -103,7 +110,12 @@ REGISTERS = _layout(
     ("identifier", 32, "r", "'ZTRN' in ASCII"),
     ("version", 32, "r", "version of this register map"),
     ("config_hash", 32, "r", "fingerprint of the chip's configuration"),
-    ("command", 4, "rw", "last command; writing starts a step: 1 evaluate, 2 RGE, 3 CGE"),
+    (
+        "command",
+        4,
+        "rw",
+        "last command; writing starts a step: 1 evaluate, 2 RGE, 3 CGE, 4 losses, 5 update",
+    ),
     ("status", 2, "r", "bit 0 busy, bit 1 done"),
     ("error", 4, "rc", "sticky errors: bad command, busy access, bad address, bad program"),
     ("saturation", 8, "rc", "sticky saturation, one bit per kind of value"),
@@ -177,6 +189,9 @@ def windows(chip: Chip) -> dict[str, Window]:
     * ``targets``: word ``(way << L) | (bank << B) | row`` where way = lane % loss_ways,
       ``row = (pass * ceil(lanes / loss_ways) + lane // loss_ways) * n_targets + target``,
       B = bits of target_depth, L likewise.
+    * ``coefficients``, on chips whose steps can be split: word q is that of query q.
+    * ``residuals``, on chips that have them: word ``e * R + r`` is residual r, of R, of evaluation
+      e of the last step; read only.
     """
     f = chip.formats
     layout = chip.layout
@@ -190,6 +205,10 @@ def windows(chip: Chip) -> dict[str, Window]:
         ("targets", layout.bus_words(chip.loss_ways, chip.target_depth),
          chip.target_width, not chip.loss.record.labels, "labels or target values"),
     ]  # fmt: skip
+    if chip.split:
+        sizes.append(("coefficients", chip.query_depth, 32, True, "coefficients of an update"))
+    if chip.residual_depth:
+        sizes.append(("residuals", chip.residual_depth, RESIDUAL_WIDTH, True, "residuals"))
     out: dict[str, Window] = {}
     end = 4 << address_bits(len(REGISTERS))
     for name, words, width, signed, doc in sizes:

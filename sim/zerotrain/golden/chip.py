@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.steps import Model, State, cge_step, rge_step
+from zerotrain.golden.steps import (
+    Model,
+    State,
+    cge_step,
+    query_copies,
+    rge_step,
+    update_step,
+)
 from zerotrain.golden.tt import Groups
 from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import Chip
@@ -35,6 +42,8 @@ from zerotrain.spec.step import StepSettings
 __all__ = ["GoldenChip"]
 
 Ints = NDArray[np.int64]
+#: Commands with queries.
+_QUERIES = (Command.RGE, Command.LOSSES, Command.UPDATE)
 
 
 class GoldenChip:
@@ -159,7 +168,7 @@ class GoldenChip:
     def _write_window(self, window: Window, first: int, values: Ints) -> None:
         backed = self._backed(window, first, len(values))
         self._note_missing(backed)
-        if window.name == "losses":
+        if window.name in ("losses", "residuals"):
             return
         kept = values & ((1 << window.width) - 1)
         if window.signed:
@@ -205,34 +214,47 @@ class GoldenChip:
             return
         registers, flags = self._registers, Flags()
         command = Command(value)
-        x, targets = self._batch()
         self._check_evaluations(command)
-        # Numba is slow to import: not before the first step.
-        from zerotrain.golden.fast.engine import engine_of
-
-        engine = engine_of(self.model)
         d = self.network.n_parameters
         lfsr_state = registers["lfsr_lo"] | registers["lfsr_hi"] << 32
         theta, momentum = (self._memories[name][:d] for name in ("parameters", "momentum"))
         state = State(theta.copy(), momentum.copy(), lfsr_state)
-        if command == Command.EVALUATE:
-            loss, registers["correct"] = engine.evaluate(self.model, theta, x, targets, flags)
-            losses = np.array([loss])
-        else:
-            step = rge_step if command == Command.RGE else cge_step
+        if command == Command.UPDATE:
             settings = self._settings(command)
-            state, losses = step(self.model, settings, state, x, targets, flags, engine)
-            theta[:], momentum[:] = state.theta, state.momentum
-            registers["lfsr_lo"] = state.lfsr_state & 0xFFFFFFFF
-            registers["lfsr_hi"] = state.lfsr_state >> 32
-        self._memories["losses"][: losses.size] = losses
+            coefficients = self._memories["coefficients"][: settings.queries]
+            state = update_step(self.model, settings, state, coefficients, flags)
+        else:
+            state = self._evaluate(command, state, flags)
+        theta[:], momentum[:] = state.theta, state.momentum
+        registers["lfsr_lo"] = state.lfsr_state & 0xFFFFFFFF
+        registers["lfsr_hi"] = state.lfsr_state >> 32
         registers["saturation"] |= flags.value
         registers["command"] = command
         registers["status"] = Status.DONE
 
+    def _evaluate(self, command: Command, state: State, flags: Flags) -> State:
+        """A command that finds losses; the state after it."""
+        # Numba is slow to import: not before the first step.
+        from zerotrain.golden.fast.engine import engine_of
+
+        model, engine = self.model, engine_of(self.model)
+        x, targets = self._batch()
+        if command == Command.EVALUATE:
+            loss, correct = engine.evaluate(model, state.theta, x, targets, flags)
+            losses, self._registers["correct"] = np.array([loss]), correct
+        elif command == Command.LOSSES:
+            copies = query_copies(model, self._settings(command), state, flags)
+            losses = engine.forward_losses(model, copies, x, targets, flags)
+        else:
+            step = rge_step if command == Command.RGE else cge_step
+            settings = self._settings(command)
+            state, losses = step(model, settings, state, x, targets, flags, engine)
+        self._memories["losses"][: losses.size] = losses
+        return state
+
     def _settings(self, command: Command) -> StepSettings:
         r = self._registers
-        rge = command == Command.RGE
+        rge = command in _QUERIES
         return StepSettings(
             # CGE has no use for these three, whatever their registers hold.
             queries=r["queries"] if rge else 1,
@@ -255,7 +277,7 @@ class GoldenChip:
                     f"chip: expected {expected}, got {r[name]}"
                 )
         count = {
-            Command.RGE: r["queries"] + (r["baseline"] == Baseline.BASE),
+            **dict.fromkeys(_QUERIES, r["queries"] + (r["baseline"] == Baseline.BASE)),
             Command.CGE: self.network.n_parameters + 1,
         }.get(command, 1)
         if count > self.chip.evaluation_depth:
@@ -263,7 +285,7 @@ class GoldenChip:
                 f"A step has at most {self.chip.evaluation_depth} evaluations on this chip "
                 f"(evaluation_depth), this one has {count}"
             )
-        if command == Command.RGE and r["queries"] > self.chip.query_depth:
+        if command in _QUERIES and r["queries"] > self.chip.query_depth:
             raise ValueError(
                 f"A step has at most {self.chip.query_depth} queries on this chip (query_depth), "
                 f"not {r['queries']}"

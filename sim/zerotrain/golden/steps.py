@@ -23,7 +23,7 @@ from zerotrain.spec.step import StepSettings
 
 __all__ = [
     "READABLE", "Engine", "Model", "State", "cge_losses", "cge_step", "evaluate", "forward_losses",
-    "raised_losses", "rge_step",
+    "query_copies", "raised_losses", "rge_step", "update_step",
 ]  # fmt: skip
 
 Ints = NDArray[np.int64]
@@ -235,16 +235,49 @@ def rge_step(
     losses : int64[N + 1] (base) or int64[N] (mean)
         Of the evaluations, 20 fraction bits.
     """
-    formats, d = model.formats, state.theta.size
+    losses = engine.forward_losses(
+        model, query_copies(model, settings, state, flags), x, targets, flags
+    )
+    differences = update.differences(losses, settings.baseline)
+    return update_step(model, settings, state, differences, flags), losses
+
+
+def _query_bits(
+    model: Model, settings: StepSettings, state: State
+) -> tuple[NDArray[np.uint8], int]:
+    """Perturbations ``[queries, d]`` from the generator's state, and its state after them."""
+    d = state.theta.size
     stream, lfsr_state = lfsr.bits(state.lfsr_state, settings.queries * d, model.lfsr_degree)
-    bits = stream.reshape(settings.queries, d)
-    copies = update.perturb(state.theta, bits, settings.mu, formats, flags)
+    return stream.reshape(settings.queries, d), lfsr_state
+
+
+def query_copies(model: Model, settings: StepSettings, state: State, flags: Flags) -> Ints:
+    """The copies of the parameters that an RGE step evaluates: int64[evaluations, d].
+
+    With the baseline ``base`` theta itself comes first.
+    """
+    bits, _ = _query_bits(model, settings, state)
+    copies = update.perturb(state.theta, bits, settings.mu, model.formats, flags)
     if settings.baseline == Baseline.BASE:
         copies = np.concatenate([state.theta[None], copies])
-    losses = engine.forward_losses(model, copies, x, targets, flags)
-    gradient = update.rge_gradient(update.differences(losses, settings.baseline), bits)
+    return copies
+
+
+def update_step(
+    model: Model, settings: StepSettings, state: State, coefficients: Ints, flags: Flags
+) -> State:
+    """The update of an RGE step.
+
+    Parameters
+    ----------
+    coefficients : int64[N]
+        What takes the place of the loss differences.
+    """
+    bits, lfsr_state = _query_bits(model, settings, state)
+    gradient = update.rge_gradient(coefficients, bits)
+    formats = model.formats
     theta, momentum = update.update(state.theta, state.momentum, gradient, settings, formats, flags)
-    return State(theta, momentum, lfsr_state), losses
+    return State(theta, momentum, lfsr_state)
 
 
 def cge_step(

@@ -337,12 +337,13 @@ class Driver:
         if settings is None and command != Command.EVALUATE:
             raise ValueError(f"A {command.name} step needs settings, got none")
         settings = settings or StepSettings()
+        queries = settings.queries + (settings.baseline == Baseline.BASE)
         evaluations = {
-            Command.EVALUATE: 1,
-            Command.RGE: settings.queries + (settings.baseline == Baseline.BASE),
+            Command.EVALUATE: 1, Command.RGE: queries, Command.LOSSES: queries, Command.UPDATE: 0,
             Command.CGE: self.network.n_parameters + 1,
-        }[command]
-        if command == Command.RGE and settings.queries > self.chip.query_depth:
+        }[command]  # fmt: skip
+        asks = command in (Command.RGE, Command.LOSSES, Command.UPDATE)
+        if asks and settings.queries > self.chip.query_depth:
             raise ValueError(
                 f"The chip does at most {self.chip.query_depth} queries per step (query_depth), "
                 f"not {settings.queries}"
@@ -399,6 +400,13 @@ class Driver:
             Saturation(saturation),
             correct,
         )
+
+    def write_coefficients(self, values: ArrayLike) -> None:
+        """Write what takes the place of loss differences in UPDATE steps, one per query."""
+        self._idle("Coefficients are written")
+        if "coefficients" not in self.windows:
+            raise ValueError("The chip does no UPDATE steps: it has no coefficients")
+        self._write_window("coefficients", values, np.asarray(values).size)
 
     def step(
         self, command: Command, settings: StepSettings | None = None, *, bank: int
