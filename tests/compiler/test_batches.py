@@ -13,7 +13,8 @@ from zerotrain.compiler.planner import check_limits, chip_for, plan
 from zerotrain.config.config import Config
 from zerotrain.host.session import Session
 from zerotrain.spec.chip import Cge, Core
-from zerotrain.spec.network import Activation, Layer, Loss, Network
+from zerotrain.spec.losses import OUTPUT_LOSSES
+from zerotrain.spec.network import Activation, Layer, Network
 
 from .test_search import draw_layers
 
@@ -74,7 +75,7 @@ def draw_wide(rng: random.Random) -> Network:
             layers.append(Layer(tuple(ins), tuple(outs), ranks, bias, activation))
             ins = [prod(outs)] if rng.random() < 0.3 else rng.sample(outs, len(outs))
         try:
-            network = Network(tuple(layers), rng.choice(list(Loss)), "drawn")
+            network = Network(tuple(layers), rng.choice(OUTPUT_LOSSES), "drawn")
             check_limits(network)
         except ValueError:
             continue

@@ -16,7 +16,7 @@ from zerotrain.spec.residual_program import Instruction
 
 def problem(space: Space, residual: Polynomial, ansatz: Polynomial) -> Problem:
     equation = space.equation(ansatz=ansatz, residuals=[residual])
-    return problem_of(equation, Nodes(), input=QFormat(14, 12), output=QFormat(24, 20))
+    return problem_of(equation, Nodes(), (1,), input=QFormat(14, 12), output=QFormat(24, 20))
 
 
 def test_hjb_takes_some_fifty_instructions() -> None:

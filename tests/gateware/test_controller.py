@@ -9,6 +9,7 @@ from amaranth.sim import Simulator
 
 from zerotrain.gateware.controller import Controller
 from zerotrain.spec.chip import Cge, Chip, Core
+from zerotrain.spec.losses import OUTPUT_LOSSES
 from zerotrain.spec.network import Loss
 from zerotrain.spec.registers import Baseline, Command
 
@@ -188,7 +189,7 @@ def test_steps(seed: int) -> None:
     rng = Random(seed)
     cge = (Cge.ENVIRONMENTS, Cge.FORWARD, Cge.NONE)[seed % 3]
     merge_unit = rng.random() < 0.5
-    lanes, loss = rng.randint(1, 8), rng.choice(list(Loss))
+    lanes, loss = rng.randint(1, 8), rng.choice(OUTPUT_LOSSES)
     chip = Chip(
         lanes=lanes,
         loss=loss,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from zerotrain.spec.activations import ACTIVATIONS
 from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.losses import OUTPUT_LOSSES
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.registers import Baseline, UpdateRule
 from zerotrain.spec.step import StepSettings
@@ -70,7 +71,7 @@ def network(rng: np.random.Generator) -> Network:
     """1 to 3 layers of 1 to 5 TT-cores; modes of size 1 included."""
     loss = Loss.SOFTMAX_CROSS_ENTROPY
     if rng.random() >= 0.7:
-        loss = other(rng, loss)
+        loss = other(rng, loss, OUTPUT_LOSSES)
     n_layers, layers = pick(rng, 1, 3), []
     size = 0
     for n in range(n_layers):

@@ -37,8 +37,8 @@ def test_program_equals_the_mathematics(seed: int) -> None:
     """Drawn equations, nodes and formats: compiled and run, and evaluated."""
     rng = np.random.default_rng(seed)
     problem = draw_problem(rng)
-    points = tuple(int(rng.integers(1, 4)) for _ in problem.stencils)
-    batch, n, copies = sum(points), problem.equation.n_coordinates, 2
+    points, batch, copies = problem.points, problem.batch, 2
+    n = problem.equation.n_coordinates
     x = rng.integers(0, 4097, size=(batch, n))
     data = draw_words(rng, problem.formats.word, (batch, 2))
     f = [
@@ -46,7 +46,7 @@ def test_program_equals_the_mathematics(seed: int) -> None:
         for g, p in enumerate(points)
     ]
     flags = Flags()
-    found = residuals(problem, f, x, data, points, flags)
+    found = residuals(problem, f, x, data, flags)
     machine = Machine(problem, compile_problem(problem))
     for e in range(copies):
         expected, first = [], 0
@@ -58,10 +58,10 @@ def test_program_equals_the_mathematics(seed: int) -> None:
             first += p
         assert found[e].tolist() == expected
     assert bool(flags.value) == machine.clamped
-    assert problem.n_residuals(points) == found.shape[-1]
+    assert problem.n_residuals == found.shape[-1]
 
 
-def hjb(nodes: Nodes) -> Problem:
+def hjb(nodes: Nodes, points: int = 1) -> Problem:
     space = Space("x[5]", "t")
     x, t = space.coordinates
     u, f = space.unknown, space.network
@@ -69,12 +69,12 @@ def hjb(nodes: Nodes) -> Problem:
         ansatz=(1 - t) * f + sum(x),
         residuals=[d(u, t) + laplacian(u, x) - Q("0.05") * norm2(grad(u, x)) + Q("1.25")],
     )
-    return problem_of(equation, nodes, input=POINT, output=OUTPUT)
+    return problem_of(equation, nodes, (points,), input=POINT, output=OUTPUT)
 
 
 def sampled(problem: Problem, x: Ints, function: Callable[[Reals], Reals]) -> list[Ints]:
     """Outputs of a network that is a known function, at the nodes of points of one group."""
-    (moved,) = moved_points(problem, x, (len(x),))
+    (moved,) = moved_points(problem, x)
     values = function(moved * problem.input.resolution)
     return [np.rint(values / problem.output.resolution).astype(np.int64)]
 
@@ -89,7 +89,7 @@ def sampled(problem: Problem, x: Ints, function: Callable[[Reals], Reals]) -> li
 )  # fmt: skip
 def test_residual_is_near_the_derivatives(nodes: Nodes, bound: float) -> None:
     """Of a quadratic field, for which all rules are exact."""
-    problem = hjb(nodes)
+    problem = hjb(nodes, 20)
     x = np.random.default_rng(1).integers(0, 4096, size=(20, 6))
     a = np.linspace(0.1, 0.5, 5)
 
@@ -98,7 +98,7 @@ def test_residual_is_near_the_derivatives(nodes: Nodes, bound: float) -> None:
         return p[..., :5] @ a / 4
 
     flags = Flags()
-    found = residuals(problem, sampled(problem, x, network), x, x[:, :0], (20,), flags)
+    found = residuals(problem, sampled(problem, x, network), x, x[:, :0], flags)
     p = x * POINT.resolution
     u_t = -network(p)
     gradient = (1 - p[:, 5:]) * a / 4 + 1
@@ -109,10 +109,10 @@ def test_residual_is_near_the_derivatives(nodes: Nodes, bound: float) -> None:
 
 def test_constants_are_folded_before_anything_is_rounded() -> None:
     """At the solution the residual is 0, not what a rounded 0.05 would leave."""
-    problem = hjb(Nodes())
+    problem = hjb(Nodes(), 9)
     x = np.random.default_rng(2).integers(0, 4096, size=(9, 6))
     f = sampled(problem, x, lambda p: np.ones(p.shape[:-1]))
-    assert not residuals(problem, f, x, x[:, :0], (9,), Flags()).any()
+    assert not residuals(problem, f, x, x[:, :0], Flags()).any()
 
 
 def test_second_derivatives_of_a_smooth_field() -> None:
@@ -123,7 +123,7 @@ def test_second_derivatives_of_a_smooth_field() -> None:
     equation = space.equation(
         ansatz=f + 0, residuals=[Residual(laplacian(u, x) - g, weight=Q(1, 8))]
     )
-    problem = problem_of(equation, Nodes(step=1 / 16), input=POINT, output=OUTPUT)
+    problem = problem_of(equation, Nodes(step=1 / 16), (50,), input=POINT, output=OUTPUT)
     points = np.random.default_rng(3).integers(0, 4096, size=(50, 2))
 
     def network(p: Reals) -> Reals:
@@ -132,7 +132,7 @@ def test_second_derivatives_of_a_smooth_field() -> None:
     outputs = sampled(problem, points, network)
     exact = -13 * network(points * POINT.resolution)
     data = np.rint(exact * 2.0**20).astype(np.int64)[:, None]
-    found = residuals(problem, outputs, points, data, (50,), Flags())
+    found = residuals(problem, outputs, points, data, Flags())
     fourth = (81 + 16) / 12 / 16**2 / 8
     assert abs(found * 2.0**-20).max() < fourth + 1e-3
 
@@ -149,9 +149,9 @@ def test_loss_is_rounded_once_and_clamps() -> None:
 
 
 def test_moved_points_are_sums() -> None:
-    problem = hjb(Nodes())
+    problem = hjb(Nodes(), 2)
     x = np.arange(12).reshape(2, 6)
-    (moved,) = moved_points(problem, x, (2,))
+    (moved,) = moved_points(problem, x)
     assert moved.shape == (2, 13, 6)
     assert (moved[:, 0] == x).all()
     assert sorted((moved - x[:, None]).sum(axis=2).ravel().tolist()) == sorted(

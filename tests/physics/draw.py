@@ -49,6 +49,7 @@ def draw_problem(rng: np.random.Generator) -> Problem:
         residuals.append(Residual(u - draw_number(rng), "boundary", Fraction(1, 2)))
     ansatz = factors[rng.integers(4)] * f + offsets[rng.integers(4)]
     equation = space.equation(ansatz=ansatz, residuals=residuals)
+    points = [int(rng.integers(1, 4)) for _ in equation.groups]
     nodes = Nodes(
         method, step=2.0 ** -int(rng.integers(1, 4)), samples=1024,
         seed=int(rng.integers(9)),
@@ -58,7 +59,7 @@ def draw_problem(rng: np.random.Generator) -> Problem:
         QFormat(28, int(rng.integers(20, 25))), QFormat(width, int(rng.integers(14, width - 6))),
         QFormat(24, int(rng.integers(12, 21))),
     )  # fmt: skip
+    output = QFormat(24, int(rng.integers(12, 20)))
     return problem_of(
-        equation, nodes, input=QFormat(14, 12), output=QFormat(24, int(rng.integers(12, 20))),
-        formats=formats,
-    )  # fmt: skip
+        equation, nodes, points, input=QFormat(14, 12), output=output, formats=formats
+    )

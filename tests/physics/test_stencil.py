@@ -28,7 +28,7 @@ def hjb() -> Equation:
 
 
 def problem(nodes: Nodes) -> Problem:
-    return problem_of(hjb(), nodes, input=POINT, output=QFormat(24, 20))
+    return problem_of(hjb(), nodes, (1,), input=POINT, output=QFormat(24, 20))
 
 
 def applied(stencil: Stencil, functional: int, coordinate: int, power: int) -> Fraction:
@@ -102,7 +102,9 @@ def test_noise_decides() -> None:
         assert (expected_noise(found, state)[0] <= 0.1) == fits
         if fits:
             check_noise(found, nodes, state)
-    fine = problem_of(hjb(), Nodes(Method.SPARSE_GRID, 0.1), input=POINT, output=QFormat(28, 24))
+    fine = problem_of(
+        hjb(), Nodes(Method.SPARSE_GRID, 0.1), (1,), input=POINT, output=QFormat(28, 24)
+    )
     check_noise(fine, Nodes(Method.SPARSE_GRID, 0.1), QFormat(24, 22))
     with pytest.raises(ValueError) as caught:
         check_noise(fine, Nodes(Method.SPARSE_GRID, 0.1), QFormat(18, 16))

@@ -50,7 +50,7 @@ def test_formats_that_do_not_fit() -> None:
     space = Space("x")
     equation = space.equation(ansatz=space.network, residuals=[space.unknown])
     with pytest.raises(ValueError) as caught:
-        problem_of(equation, Nodes(), input=QFormat(24, 21), output=QFormat(24, 20))
+        problem_of(equation, Nodes(), (1,), input=QFormat(24, 21), output=QFormat(24, 20))
     assert str(caught.value) == (
         "Coordinates become words of residuals by shifts to the left: expected at most 20 fraction "
         "bits, got Q2.21"
@@ -63,7 +63,7 @@ def test_a_sum_has_an_end() -> None:
     products = sum(a * b for a in x for b in y)
     equation = space.equation(ansatz=space.network, residuals=[space.unknown + products])
     with pytest.raises(ValueError) as caught:
-        problem_of(equation, Nodes(), input=QFormat(14, 12), output=QFormat(24, 20))
+        problem_of(equation, Nodes(), (1,), input=QFormat(14, 12), output=QFormat(24, 20))
     assert str(caught.value) == (
         "A sum of a residual has at most 255 terms with the same coefficient, got 257 with 1: make "
         "a smaller equation of it"

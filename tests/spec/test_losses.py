@@ -8,16 +8,16 @@ import pytest
 
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import SAMPLE_LOSSES
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats, QFormat
-from zerotrain.spec.losses import Loss
+from zerotrain.spec.losses import OUTPUT_LOSSES, Loss
 from zerotrain.spec.network import Network, dense
 from zerotrain.spec.registers import windows
 
 FORMATS = Formats(logit=QFormat(20, 12), dlogit=QFormat(20, 16))
 
 
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("loss", OUTPUT_LOSSES)
 def test_a_common_shift_of_the_outputs_changes_a_loss_or_not(loss: Loss) -> None:
     rng, record = np.random.default_rng(1), loss.record
     z = rng.integers(-9000, 9000, (50, 4))
@@ -40,7 +40,7 @@ def test_the_power_of_the_errors(loss: Loss) -> None:
     assert found.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("loss", OUTPUT_LOSSES)
 def test_targets_on_the_chip(loss: Loss) -> None:
     record, chip = loss.record, Chip(lanes=3, loss=loss, loss_ways=1, output_depth=16)
     assert record.labels == (record.error_power == 0)
@@ -51,7 +51,7 @@ def test_targets_on_the_chip(loss: Loss) -> None:
     assert (window.width, window.signed) == (expected, not record.labels)
 
 
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("loss", OUTPUT_LOSSES)
 def test_fewest_outputs(loss: Loss) -> None:
     least = loss.record.least_outputs
     assert Network((dense(3, least),), loss).n_outputs == least
@@ -61,7 +61,7 @@ def test_fewest_outputs(loss: Loss) -> None:
             Network((dense(3, least - 1),), loss)
 
 
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("loss", OUTPUT_LOSSES)
 def test_fraction_bits(loss: Loss) -> None:
     most = loss.record.frac_bits
 
@@ -75,3 +75,14 @@ def test_fraction_bits(loss: Loss) -> None:
             with pytest.raises(ValueError, match=f"^{loss.record.title} needs format {name} to "
                                f"have at most {most} fraction bits, got Q1.18$"):  # fmt: skip
                 Chip(lanes=3, loss=loss, formats=formats(name, most + 1))
+
+
+def test_fraction_bits_of_the_loss() -> None:
+    """Sums of residuals become small: they may have more."""
+    fine = Formats(logit=QFormat(20, 12), loss=QFormat(32, 26))
+    Chip(lanes=3, loss=Loss.RESIDUAL, cge=Cge.NONE, formats=fine)
+    with pytest.raises(ValueError) as caught:
+        Chip(lanes=3, loss=Loss.MEAN_SQUARED_ERROR, formats=fine)
+    assert str(caught.value) == (
+        "Mean squared error needs format loss to have 20 fraction bits, got Q5.26"
+    )

@@ -22,12 +22,13 @@ MOST_NOISE = 0.1
 def problem_of(
     equation: Equation,
     nodes: Nodes,
+    points: Sequence[int],
     *,
     input: QFormat,
     output: QFormat,
     formats: ResidualFormats | None = None,
 ) -> Problem:
-    """An equation with its stencils, as integers.
+    """An equation with its stencils, as integers, for batches of so many points of each group.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def problem_of(
         stencil_of(nodes, equation.coordinates, group.functionals, input, formats)
         for group in equation.groups
     )
-    return Problem(equation, stencils, input, output, formats)
+    return Problem(equation, stencils, tuple(points), input, output, formats)
 
 
 def stencil_of(

@@ -6,7 +6,7 @@ integers: nodes, weights and formats.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor, ldexp
 
@@ -150,6 +150,8 @@ class Problem:
     equation : Equation
     stencils : tuple of Stencil
         One per group of points.
+    points : tuple of int
+        Points of each group in a batch: the first so many, then those of the next group.
     input, output : QFormat
         Of coordinates and of f.
     formats : ResidualFormats
@@ -157,6 +159,7 @@ class Problem:
 
     equation: Equation
     stencils: tuple[Stencil, ...]
+    points: tuple[int, ...]
     input: QFormat
     output: QFormat
     formats: ResidualFormats = field(default_factory=ResidualFormats)
@@ -172,6 +175,11 @@ class Problem:
                     f"{name} become words of residuals by shifts to the left: expected at most "
                     f"{low} fraction bits, got {fmt}"
                 )
+        if len(self.points) != len(self.equation.groups) or min(self.points) < 1:
+            raise ValueError(
+                f"A batch has 1 point or more of each of {len(self.equation.groups)} groups, got "
+                f"{self.points}"
+            )
         for polynomial in self._polynomials():
             for size, terms in polynomial.by_size():
                 if len(terms) > MOST_TERMS:
@@ -199,10 +207,38 @@ class Problem:
             for row, shift in zip(stencil.weights, stencil.shifts, strict=True)
         ]
 
-    def n_residuals(self, points: tuple[int, ...]) -> int:
-        """Residuals of a batch with so many points of each group."""
+    @property
+    def batch(self) -> int:
+        """Points of a batch."""
+        return sum(self.points)
+
+    @property
+    def spans(self) -> list[slice]:
+        """Where the points of each group are in a batch."""
+        ends = [sum(self.points[:k]) for k in range(len(self.points) + 1)]
+        return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations of the network for one loss."""
+        return sum(n * self.n_nodes(g) for g, n in enumerate(self.points))
+
+    @property
+    def n_residuals(self) -> int:
+        """Residuals of a batch."""
         groups = self.equation.groups
-        return sum(n * len(g.residuals) for n, g in zip(points, groups, strict=True))
+        return sum(n * len(g.residuals) for n, g in zip(self.points, groups, strict=True))
+
+    def error(self, count: int) -> "Problem":
+        """The problem whose residual is what the solution misses at so many points: ``F - data``,
+        with the exact ``u - b`` as data."""
+        field, word = self.formats.field.frac_bits, self.formats.word.frac_bits
+        value = Polynomial.variable(Kind.VALUE, 0) - Polynomial.variable(Kind.DATA, 0)
+        group = PointGroup("check", (Functional.of(()),), (value,))
+        equation = replace(self.equation, data=("exact",), groups=(group,))
+        scale = max(0, word - field)
+        stencil = Stencil(((),), ((1 << scale,),), (max(0, field - word),))
+        return replace(self, equation=equation, stencils=(stencil,), points=(count,))
 
 
 def constant_word(value: Fraction, fmt: QFormat) -> tuple[int, int]:

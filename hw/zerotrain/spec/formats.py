@@ -86,7 +86,7 @@ class Formats:
     dlogit : QFormat
         Output differences of CGE.
     loss : QFormat
-        Loss summed over the batch; always 20 fraction bits.
+        Loss summed over the batch; 20 fraction bits, but of residuals up to 30.
     momentum : QFormat
         Momentum word of one parameter. Its unit is set by the gradient shift at run time.
     cge_mu_shift : int
@@ -177,8 +177,8 @@ class Formats:
             raise ValueError(
                 f"Formats logit and dlogit share one width, got {self.logit} and {self.dlogit}"
             )
-        if self.loss.frac_bits != 20:
-            raise ValueError(f"The loss has 20 fraction bits, not {self.loss.frac_bits}")
+        if not 20 <= self.loss.frac_bits <= 30:
+            raise ValueError(f"The loss has 20 to 30 fraction bits, not {self.loss.frac_bits}")
         if not 24 <= self.loss.width <= 32:
             raise ValueError(
                 f"The loss is 24 to 32 bits (one bus word) wide, not {self.loss.width}"

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from zerotrain.spec.activations import ACTIVATIONS, Activation
+from zerotrain.spec.equation import Problem
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.losses import Loss
 
@@ -162,7 +163,7 @@ class ParameterBlock:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A feed-forward network and its loss.
+    """A feed-forward network and its loss; of a residual, with the problem that it is of.
 
     The parameter order is fixed (docs/numerics.md, section 2): layer by layer, in each layer
     TT-core by TT-core from the left, then the bias.
@@ -171,6 +172,7 @@ class Network:
     layers: tuple[Layer, ...]
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
     name: str = "network"
+    problem: Problem | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -192,6 +194,22 @@ class Network:
             raise ValueError(
                 f"{record.title} needs at least {record.least_outputs} outputs, got "
                 f"{self.n_outputs}"
+            )
+        self._check_problem()
+
+    def _check_problem(self) -> None:
+        if self.loss.record.residuals != (self.problem is not None):
+            raise ValueError(
+                'A network has an equation if its loss is "residual", and only then: got the loss '
+                f'"{self.loss}" {"without" if self.problem is None else "with"} one'
+            )
+        if self.problem is None:
+            return
+        coordinates = self.problem.equation.n_coordinates
+        if (self.n_inputs, self.n_outputs) != (coordinates, 1):
+            raise ValueError(
+                f"An equation in {coordinates} coordinates takes a network of {coordinates} inputs "
+                f"and 1 output, got one of {self.n_inputs} and {self.n_outputs}"
             )
 
     @property
@@ -232,7 +250,10 @@ class Network:
 
     @property
     def n_targets(self) -> int:
-        """Target words per sample: a label, or one value per output."""
+        """Target words per sample: a label, one value per output, or the data words of a point, of
+        which there is one for the exact solution at least."""
+        if self.problem is not None:
+            return max(1, len(self.problem.equation.data))
         return self.loss.record.n_targets(self.n_outputs)
 
     def blocks(self) -> Iterator[ParameterBlock]:

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.golden.fixed import Flags
+from zerotrain.golden.residual_losses import residual_losses
 from zerotrain.golden.steps import (
+    Engine,
     Model,
     State,
     cge_step,
@@ -244,13 +246,26 @@ class GoldenChip:
             losses, self._registers["correct"] = np.array([loss]), correct
         elif command == Command.LOSSES:
             copies = query_copies(model, self._settings(command), state, flags)
-            losses = engine.forward_losses(model, copies, x, targets, flags)
+            losses = self._losses(engine, copies, x, targets, flags)
         else:
             step = rge_step if command == Command.RGE else cge_step
             settings = self._settings(command)
             state, losses = step(model, settings, state, x, targets, flags, engine)
         self._memories["losses"][: losses.size] = losses
         return state
+
+    def _losses(self, engine: Engine, copies: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
+        """Losses of a LOSSES step; of an equation, its residuals stay as well."""
+        if self.network.problem is None:
+            return engine.forward_losses(self.model, copies, x, targets, flags)
+        vectors = engine.residuals(self.model, copies, x, targets, flags)
+        if vectors.size > self.chip.residual_depth:
+            raise ValueError(
+                f"A step has at most {self.chip.residual_depth} residuals on this chip "
+                f"(residual_depth), this one has {vectors.size}"
+            )
+        self._memories["residuals"][: vectors.size] = vectors.ravel()
+        return residual_losses(self.model, vectors, flags)
 
     def _settings(self, command: Command) -> StepSettings:
         r = self._registers

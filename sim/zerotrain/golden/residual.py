@@ -18,8 +18,6 @@ from zerotrain.spec.registers import Saturation
 __all__ = ["evaluate", "field", "functionals", "moved_points", "residual_loss", "residuals"]
 
 Ints = NDArray[np.int64]
-#: Points of each group, in the order of the groups: the first so many of a batch, and so on.
-Points = tuple[int, ...]
 
 
 def evaluate(
@@ -60,15 +58,10 @@ def _product(
     return product * values[last]
 
 
-def _spans(points: Points) -> list[slice]:
-    ends = np.cumsum((0, *points)).tolist()
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
-
-
-def moved_points(problem: Problem, x: Ints, points: Points) -> list[Ints]:
+def moved_points(problem: Problem, x: Ints) -> list[Ints]:
     """The points ``x [batch, n]`` moved to all nodes: of every group ``[points, nodes, n]``."""
     found = []
-    for span, stencil in zip(_spans(points), problem.stencils, strict=True):
+    for span, stencil in zip(problem.spans, problem.stencils, strict=True):
         offsets = np.zeros((len(stencil.offsets), problem.equation.n_coordinates), np.int64)
         for k, moved in enumerate(stencil.offsets):
             for coordinate, amount in moved:
@@ -126,9 +119,7 @@ def functionals(problem: Problem, group: int, field: Ints, flags: Flags) -> Ints
     return np.stack(found, axis=-1)
 
 
-def residuals(
-    problem: Problem, f: list[Ints], x: Ints, data: Ints, points: Points, flags: Flags
-) -> Ints:
+def residuals(problem: Problem, f: list[Ints], x: Ints, data: Ints, flags: Flags) -> Ints:
     """Residuals of a batch: group by group, in each point by point, in each in their order.
 
     Parameters
@@ -139,8 +130,6 @@ def residuals(
         Points, raw in ``input``.
     data : int64[batch, words]
         Data words of the points, raw in ``word``; there may be more than the equation has.
-    points : tuple of int
-        Points of each group; they sum to the batch.
 
     Returns
     -------
@@ -148,8 +137,8 @@ def residuals(
         Raw in ``residual``.
     """
     fmt, out, found = problem.formats.word, problem.formats.residual, []
-    moved = moved_points(problem, x, points)
-    for g, (group, span) in enumerate(zip(problem.equation.groups, _spans(points), strict=True)):
+    moved = moved_points(problem, x)
+    for g, (group, span) in enumerate(zip(problem.equation.groups, problem.spans, strict=True)):
         places = moved[g].reshape(-1, moved[g].shape[-1])
         at_nodes = field(problem, f[g].reshape(*f[g].shape[:-2], -1), places, flags)
         taken = functionals(problem, g, at_nodes.reshape(f[g].shape), flags)

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from zerotrain.golden import lfsr, loss, update
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
-from zerotrain.golden.tt import Groups, check_groups, forward
-from zerotrain.spec.chip import Cge, Chip
-from zerotrain.spec.formats import Formats
-from zerotrain.spec.lfsr import TAPS
-from zerotrain.spec.network import Network
+from zerotrain.golden.model import Model, State
+from zerotrain.golden.residual_losses import residual_losses, residual_vectors, squared_errors
+from zerotrain.golden.tt import forward
 from zerotrain.spec.registers import Baseline, Saturation
 from zerotrain.spec.step import StepSettings
 
@@ -34,71 +32,6 @@ _FORWARD_WORDS = 1 << 18
 _COPIES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """All that defines the numbers of a step besides its settings.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-    formats : Formats
-        Number formats of the chip.
-    groups : tuple of tuple of int
-        TT-cores that the forward pass merges, chosen by the planner.
-    lanes : int
-        Samples per pass: after each, losses saturate.
-    lfsr_degree : int
-        Degree of the perturbation generator.
-    environments : bool
-        Whether CGE finds its losses from environments, else by forward passes.
-    """
-
-    network: Network
-    formats: Formats
-    groups: Groups
-    lanes: int
-    lfsr_degree: int = 48
-    environments: bool = True
-
-    def __post_init__(self) -> None:
-        check_groups(self.network, self.groups)
-        if self.lanes < 1:
-            raise ValueError(f"A chip has 1 lane or more, not {self.lanes!r}")
-        if self.lfsr_degree not in TAPS:
-            raise ValueError(f"LFSR degree must be one of {sorted(TAPS)}, not {self.lfsr_degree!r}")
-
-    @classmethod
-    def of(cls, chip: Chip, network: Network, groups: Groups) -> "Model":
-        """The model of a network on a chip."""
-        if chip.loss != network.loss:
-            raise ValueError(
-                f"The chip computes the loss {chip.loss}, but network {network.name!r} needs "
-                f"{network.loss}"
-            )
-        environments = chip.cge != Cge.FORWARD
-        return cls(network, chip.formats, groups, chip.lanes, chip.lfsr_degree, environments)
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a step changes.
-
-    Attributes
-    ----------
-    theta : int64[d]
-        Parameters, raw in ``weight``.
-    momentum : int64[d]
-        Momentum words, raw in ``momentum``.
-    lfsr_state : int
-        Perturbation generator, where the next RGE step begins.
-    """
-
-    theta: Ints
-    momentum: Ints
-    lfsr_state: int
-
-
 def _sample_losses(
     model: Model,
     z: Ints,
@@ -112,8 +45,23 @@ def _sample_losses(
     return compute(z, targets, model.formats, flags, dz, ref)
 
 
+def outputs(model: Model, theta: Ints, x: Ints, flags: Flags) -> Ints:
+    """Outputs of the network for evaluations ``theta [E, d]``: int64[E, samples, n_outputs]."""
+    out = np.empty((len(theta), len(x), model.network.n_outputs), np.int64)
+    for part in _evaluation_blocks(model, len(theta), len(x)):
+        out[part] = forward(model.network, model.formats, model.groups, theta[part], x, flags)
+    return out
+
+
+def residuals(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
+    """Residuals of evaluations ``theta [E, d]``: int64[E, n_residuals]."""
+    return residual_vectors(model, theta, x, targets, flags, outputs)
+
+
 def forward_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
     """Losses of evaluations ``theta [E, d]`` by whole forward passes: int64[E]."""
+    if model.network.problem is not None:
+        return residual_losses(model, residuals(model, theta, x, targets, flags), flags)
     out = np.empty(len(theta), np.int64)
     for part in _evaluation_blocks(model, len(theta), len(x)):
         z = forward(model.network, model.formats, model.groups, theta[part], x, flags)
@@ -147,10 +95,13 @@ def evaluate(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) ->
     Returns
     -------
     loss : int
-        Summed over the batch, 20 fraction bits.
+        Summed over the batch, raw in ``loss``; of an equation, the squared errors of the solution,
+        with its exact values less b as targets.
     correct : int
         0 where the loss counts none.
     """
+    if model.network.problem is not None:
+        return squared_errors(model, theta, x, targets, flags, outputs), 0
     z = forward(model.network, model.formats, model.groups, theta, x, flags)
     losses = _sample_losses(model, z, targets, flags)
     total = loss.accumulate(losses, model.lanes, model.formats, flags)
@@ -203,17 +154,18 @@ class Engine:
 
     Attributes
     ----------
-    evaluate, forward_losses, cge_losses : callable
+    evaluate, forward_losses, cge_losses, residuals : callable
         As the functions of these names.
     """
 
     evaluate: Callable[[Model, Ints, Ints, Ints, Flags], tuple[int, int]]
     forward_losses: Callable[[Model, Ints, Ints, Ints, Flags], Ints]
     cge_losses: Callable[[Model, Ints, Ints, Ints, Flags], Ints]
+    residuals: Callable[[Model, Ints, Ints, Ints, Flags], Ints]
 
 
 #: The specification; :mod:`zerotrain.golden.fast` is its twin.
-READABLE = Engine(evaluate, forward_losses, cge_losses)
+READABLE = Engine(evaluate, forward_losses, cge_losses, residuals)
 
 
 def rge_step(

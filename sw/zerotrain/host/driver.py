@@ -408,6 +408,15 @@ class Driver:
             raise ValueError("The chip does no UPDATE steps: it has no coefficients")
         self._write_window("coefficients", values, np.asarray(values).size)
 
+    def residuals(self, evaluations: int) -> Ints:
+        """Residuals of the last step's evaluations: int64[evaluations, n_residuals]."""
+        self._idle("Residuals are read")
+        problem = self.network.problem
+        if problem is None or "residuals" not in self.windows:
+            raise ValueError(f"Network {self.network.name} has no residuals on this chip")
+        words = self._read_window(self.windows["residuals"], evaluations * problem.n_residuals)
+        return words.reshape(evaluations, -1)
+
     def step(
         self, command: Command, settings: StepSettings | None = None, *, bank: int
     ) -> StepResult:

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from zerotrain.golden.fast.cge import cge_losses
-from zerotrain.golden.fast.forward import evaluate, forward_losses
+from zerotrain.golden.fast.forward import evaluate, forward_losses, residuals
 from zerotrain.golden.fixed import carrier
 from zerotrain.golden.steps import READABLE, Engine, Model
 
 __all__ = ["FAST", "engine_of"]
 
 #: For models whose sums fit float64 (:func:`zerotrain.golden.fixed.carrier`).
-FAST = Engine(evaluate, forward_losses, cge_losses)
+FAST = Engine(evaluate, forward_losses, cge_losses, residuals)
 #: Small forward passes go through NumPy, many evaluations at once, sooner than through tasks.
 _SMALL = replace(READABLE, cge_losses=cge_losses)
 #: Words of the largest intermediate of a sample, below which a network is small.

@@ -12,9 +12,10 @@ from zerotrain.golden.fast.threads import run_tasks
 from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.loss import correct
+from zerotrain.golden.residual_losses import residual_losses, residual_vectors, squared_errors
 from zerotrain.golden.steps import Model
 
-__all__ = ["evaluate", "forward_losses"]
+__all__ = ["evaluate", "forward_losses", "residuals"]
 
 Ints = NDArray[np.int64]
 
@@ -51,6 +52,16 @@ def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
     return out
 
 
+def outputs(model: Model, theta: Ints, x: Ints, flags: Flags) -> Ints:
+    """As of :mod:`zerotrain.golden.steps`."""
+    return logits(model, theta, x, flags).swapaxes(1, 2).astype(np.int64)
+
+
+def residuals(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
+    """Residuals of evaluations ``theta [E, d]``: int64[E, n_residuals]."""
+    return residual_vectors(model, theta, x, targets, flags, outputs)
+
+
 def _loss(model: Model, z: Words, targets: Ints, flags: Flags) -> int:
     """Loss of one evaluation with logits ``[n_outputs, batch]``."""
     found = evaluation_losses(
@@ -62,12 +73,16 @@ def _loss(model: Model, z: Words, targets: Ints, flags: Flags) -> int:
 
 def forward_losses(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> Ints:
     """Losses of evaluations ``theta [E, d]`` by whole forward passes: int64[E]."""
+    if model.network.problem is not None:
+        return residual_losses(model, residuals(model, theta, x, targets, flags), flags)
     found = logits(model, theta, x, flags)
     return np.array([_loss(model, z, targets, flags) for z in found])
 
 
 def evaluate(model: Model, theta: Ints, x: Ints, targets: Ints, flags: Flags) -> tuple[int, int]:
     """Loss of the batch and number of correct predictions at ``theta [d]``."""
+    if model.network.problem is not None:
+        return squared_errors(model, theta, x, targets, flags, outputs), 0
     z = logits(model, theta[None], x, flags)[0]
     loss = _loss(model, z, targets, flags)
     return loss, correct(z.T, targets) if model.network.loss.record.counts_correct else 0
