@@ -6,7 +6,7 @@ import pytest
 from zerotrain.data import load
 from zerotrain.data.dataset import Dataset
 from zerotrain.data.mixing import uniform
-from zerotrain.data.tabular import tabular
+from zerotrain.data.tabular import from_arrays
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Loss, Network, dense
 
@@ -23,7 +23,7 @@ def parts(data: Dataset) -> list[np.ndarray]:
 
 def test_inputs_and_values_are_standardised_by_the_training_part() -> None:
     x, y = table()
-    data = tabular("t", x, y, test=20, validation=15, seed=4, unit="kg")
+    data = from_arrays("t", x, y, test=20, validation=15, seed=4, unit="kg")
     assert (len(data.training), len(data.validation), len(data.test)) == (65, 15, 20)
     assert (data.n_inputs, data.n_outputs, data.image_shape) == (3, 2, None)
     assert data.training.x.mean(axis=0) == pytest.approx([0, 0, 0], abs=1e-12)
@@ -40,7 +40,7 @@ def test_inputs_and_values_are_standardised_by_the_training_part() -> None:
 def test_labels_stay_labels() -> None:
     x, _ = table()
     labels = (x[:, 0] > 5).astype(np.int64)
-    data = tabular("t", x, labels, test=20, validation=15, seed=4)
+    data = from_arrays("t", x, labels, test=20, validation=15, seed=4)
     assert data.labelled and data.n_outputs == 2
     assert sorted(np.concatenate(parts(data)).tolist()) == sorted(labels.tolist())
     raw = data.training.quantize(Formats())
@@ -48,7 +48,7 @@ def test_labels_stay_labels() -> None:
 
 
 def test_values_are_quantised_in_the_format_of_the_outputs() -> None:
-    data = tabular("t", *table(), test=20, validation=15, seed=4)
+    data = from_arrays("t", *table(), test=20, validation=15, seed=4)
     formats = Formats(logit=QFormat(18, 12), dlogit=QFormat(18, 15))
     samples = data.test.quantize(formats)
     assert samples.targets.tolist() == np.rint(data.test.targets * 2**12).astype(int).tolist()
@@ -58,7 +58,7 @@ def test_values_are_quantised_in_the_format_of_the_outputs() -> None:
 def test_outliers_are_clipped_and_told() -> None:
     x, y = table(1)
     x[0, 1], y[1, 0] = 500.0, -700.0
-    data = tabular("t", x, y, test=20, validation=15, seed=4)
+    data = from_arrays("t", x, y, test=20, validation=15, seed=4)
     formats = Formats(input=QFormat(16, 13), logit=QFormat(19, 16), dlogit=QFormat(19, 17))
     told = list(data.clipping(formats))
     assert told == [
@@ -72,7 +72,7 @@ def test_outliers_are_clipped_and_told() -> None:
 
 
 def test_a_network_with_another_kind_of_loss_is_refused() -> None:
-    data = tabular("t", *table(), test=20, validation=15, seed=4)
+    data = from_arrays("t", *table(), test=20, validation=15, seed=4)
     data.check(Network((dense(3, 2),), Loss.MEAN_SQUARED_ERROR))
     with pytest.raises(ValueError, match=r"^Data set t has target values, which need the loss mean_"
                        r"squared_error, network network has softmax_cross_entropy$"):  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.data.mixing import permutation
+from zerotrain.data.scaling import InputScale
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Network
 
@@ -15,6 +16,8 @@ __all__ = ["Dataset", "Samples", "Split", "TargetScale", "quantize"]
 
 #: Outliers are clipped; where more than this share of the values is, the format is the wrong one.
 _MOST_CLIPPED = 0.05
+#: Rows that are quantised at a time.
+_ROWS = 1 << 14
 
 
 def _clipped(values: NDArray[np.float64], fmt: QFormat) -> int:
@@ -45,8 +48,11 @@ def quantize(values: NDArray[np.float64], fmt: QFormat) -> NDArray[np.int64]:
             f"{fmt.raw_max * fmt.resolution:g}, the data reach from {values.min():g} to "
             f"{values.max():g}: give the format more integer bits"
         )
-    raw = np.rint(np.ldexp(values, fmt.frac_bits)).astype(np.int64)
-    return np.clip(raw, fmt.raw_min, fmt.raw_max)
+    raw = np.empty(values.shape, np.int64)
+    for start in range(0, len(values), _ROWS):  # no copies of large data in float64
+        rows = np.rint(np.ldexp(values[start : start + _ROWS], fmt.frac_bits))
+        raw[start : start + _ROWS] = np.clip(rows, fmt.raw_min, fmt.raw_max)
+    return raw
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,10 @@ class Split:
         """The samples of these indices, in this order."""
         return Split(self.x[index], self.targets[index])
 
+    def copy(self) -> "Split":
+        """The same samples in arrays of their own."""
+        return Split(self.x.copy(), self.targets.copy())
+
     def join(self, other: "Split") -> "Split":
         """These samples, then the other ones."""
         targets = np.concatenate([self.targets, other.targets])
@@ -130,6 +140,12 @@ class Dataset:
         Height and width where samples are images, row by row.
     scale : TargetScale
         Of target values; labels have none.
+    inputs : InputScale
+        What was done to the inputs of a table.
+    classes : tuple of str or int
+        The labels of a table by the number of their class; empty where they are these numbers.
+    remarks : tuple of str
+        Sentences on what is odd about the data.
     """
 
     name: str
@@ -139,6 +155,9 @@ class Dataset:
     n_outputs: int
     image_shape: tuple[int, int] | None = None
     scale: TargetScale = TargetScale()
+    inputs: InputScale = field(default_factory=InputScale)
+    classes: tuple[str | int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def split(
