@@ -43,7 +43,10 @@ def _value(text: str) -> Any:
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
-    """Change entries of a configuration, as in ``training.cge.steps=100``."""
+    """Change entries of a configuration, as in ``training.cge.steps=100``.
+
+    Data files that are named there are in the current folder.
+    """
     values: Any = config.to_dict()
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -75,7 +78,7 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         if not isinstance(table, dict):
             raise ValueError(f"{key} does not name an entry of a table")
         table[name] = _value(text.strip())
-    return Config.from_dict(values)
+    return Config.from_dict(values).anchored(Path())
 
 
 def select_schedule(config: Config, kind: ScheduleKind) -> Config:

@@ -55,6 +55,18 @@ def quantize(values: NDArray[np.float64], fmt: QFormat) -> NDArray[np.int64]:
     return raw
 
 
+def _modes(side: str, layer: int, count: int, size: int) -> str:
+    """How to let a layer have so many inputs or outputs."""
+    if count == 1:
+        return f"let {side}puts of layer {layer} be {size}"
+    modes, rest = [1] * count, size
+    for prime in range(2, size + 1):  # large primes last, each to the smallest mode
+        while rest % prime == 0:
+            modes[modes.index(min(modes))] *= prime
+            rest //= prime
+    return f"let {side}_modes of layer {layer} multiply to {size}, as {modes} do"
+
+
 @dataclass(frozen=True)
 class Samples:
     """Samples as a chip takes them.
@@ -186,14 +198,27 @@ class Dataset:
         """Whether the targets are labels."""
         return self.training.labelled
 
+    @property
+    def legend(self) -> str:
+        """Which output stands for which label, where that is not its own number."""
+        if self.classes == tuple(range(len(self.classes))):
+            return ""
+        return ", ".join(f"{k} {name}" for k, name in enumerate(self.classes))
+
     def check(self, network: Network) -> None:
         """Raise ``ValueError`` if a network cannot be trained on this data set."""
         outputs = "classes" if self.labelled else "target values"
         if (network.n_inputs, network.n_outputs) != (self.n_inputs, self.n_outputs):
+            ways = []
+            if network.n_inputs != self.n_inputs:
+                ways.append(_modes("in", 1, network.layers[0].n_tt_cores, self.n_inputs))
+            if network.n_outputs != self.n_outputs:
+                last = len(network.layers)
+                ways.append(_modes("out", last, network.layers[-1].n_tt_cores, self.n_outputs))
             raise ValueError(
                 f"Data set {self.name} has {self.n_inputs} inputs and {self.n_outputs} {outputs}, "
                 f"network {network.name} has {network.n_inputs} inputs and {network.n_outputs} "
-                "outputs"
+                f"outputs: {' and '.join(ways)}"
             )
         if network.loss.record.labels != self.labelled:
             suitable = [k for k in type(network.loss) if k.record.labels == self.labelled]

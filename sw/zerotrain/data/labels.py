@@ -8,7 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Labels", "merge"]
+from zerotrain.data.cells import MISSING, is_number, plain
+
+__all__ = ["Labels", "check_count", "label_complaint", "merge"]
 
 #: Classes of a data set: far more than a network has outputs.
 _MOST_CLASSES = 1000
@@ -85,6 +87,17 @@ def check_count(count: int, what: str) -> None:
             f"{what} has more than {_MOST_CLASSES} different labels: expected a few classes; "
             f"{_VALUES}"
         )
+
+
+def label_complaint(name: str) -> str:
+    """What is wrong with a label that a file has; nothing of most."""
+    if name.lower() in MISSING:
+        return f"has no label{f' but {plain(name)}' if name else ''}: fill it in, or drop the row"
+    if len(name) > _LONGEST:
+        return f"is a text of {len(name)} characters: expected a label, up to {_LONGEST}"
+    if is_number(name) and _whole(name) is None:
+        return f"is {plain(name)}: expected a label, a text or a whole number; {_VALUES}"
+    return ""
 
 
 def _whole(name: str | int) -> int | None:

@@ -7,18 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zerotrain.config.data import DataOptions, Scaling
+from zerotrain.data.arrays import read_inputs, read_targets
 from zerotrain.data.dataset import Dataset, Split, TargetScale
-from zerotrain.data.labels import Labels, merge
+from zerotrain.data.labels import Labels
 from zerotrain.data.mixing import permutation
 from zerotrain.data.scaling import check_magnitudes, measure_inputs, moments
 
-__all__ = ["MOST_VALUES", "from_arrays"]
+__all__ = ["from_arrays"]
 
+#: Parts that are drawn unless they are given.
+_DRAWN = ("test", "validation")
 #: A part of the data: a share of the samples, their number, or inputs and targets of its own.
 Part = float | int | tuple[Any, Any]
-
-#: Numbers of a data set, inputs and target values together.
-MOST_VALUES = 25_000_000
 
 
 def from_arrays(
@@ -67,52 +67,36 @@ def from_arrays(
     ValueError
         With one sentence: what was expected, what came, what to do.
     """
-    drawn: dict[str, Any] = {
-        k: v for k, v in (("test", test), ("validation", validation)) if type(v) is not tuple
-    }
-    if any(isinstance(part, str) for part in drawn.values()):
+    given: dict[str, Any] = {"test": test, "validation": validation}
+    drawn = {part: value for part, value in given.items() if not isinstance(value, tuple)}
+    if any(isinstance(value, str) for value in drawn.values()):
         raise ValueError(f"{name}: parts of arrays are shares, numbers of samples, or pairs (x, y)")
     options = DataOptions(seed=seed, scaling=scaling, unit=unit, **drawn)
-    given = {"training": (x, y)}
-    given |= {k: v for k, v in (("test", test), ("validation", validation)) if isinstance(v, tuple)}
-    inputs, image_shape = _inputs(name, {k: pair[0] for k, pair in given.items()})
+    pairs = {"training": (x, y)} | {k: v for k, v in given.items() if k not in drawn}
     if labels is None:
-        labels = isinstance(y, Labels) or np.asarray(y).dtype.kind in "biuUOS"
-    answers, classes = _targets(name, {k: pair[1] for k, pair in given.items()}, labels)
-    for part in given:
+        labels = isinstance(y, Labels) or np.asarray(y).dtype.kind in "biuUSO"
+    inputs, image_shape = read_inputs(name, {part: pair[0] for part, pair in pairs.items()})
+    answers, classes = read_targets(name, {part: pair[1] for part, pair in pairs.items()}, labels)
+    for part in pairs:
         if len(inputs[part]) != len(answers[part]):
             raise ValueError(
                 f"{name}: the {part} part has {len(inputs[part])} rows of inputs and "
                 f"{len(answers[part])} targets: expected as many"
             )
-    whole = {part: Split(inputs[part], answers[part]) for part in given}
-    parts = _split(name, whole, test, validation, seed)
+    names = [*columns] or [f"input {k + 1}" for k in range(inputs["training"].shape[1])]
+    counting = _counting(name, inputs["training"], names)
+    parts = _split(name, {part: (inputs[part], answers[part]) for part in pairs}, options)
     training = parts["training"]
-    columns = columns or [f"input {k + 1}" for k in range(training.x.shape[1])]
+    remarks = (*counting, *_constant(name, training, names))
     for split in parts.values():
-        check_magnitudes(split.x, [f"{name}: {column}" for column in columns])
-    remarks = tuple(_remarks(name, training, columns))
-
-    scale = TargetScale()
+        check_magnitudes(split.x, [f"{name}: {column}" for column in names])
     if labels:
         _check_classes(name, parts, classes)
-        n_outputs = len(classes)
+        scale, n_outputs = TargetScale(), len(classes)
     else:
         n_outputs = training.targets.shape[1]
-        targets = targets or [f"target {k + 1}" for k in range(n_outputs)]
-        for split in parts.values():
-            check_magnitudes(split.targets, [f"{name}: {target}" for target in targets])
-        if not np.ptp(training.targets, axis=0).any():
-            raise ValueError(
-                f"{name}: all targets of the training part are {training.targets[0].tolist()}: "
-                "expected values that differ"
-            )
-        offsets, deviations = zip(*(moments(c) for c in training.targets.T), strict=True)
-        scale = TargetScale(max(deviations), offsets, unit)
-        for split in parts.values():
-            split.targets[:] -= np.array(scale.offset)
-            split.targets[:] /= scale.factor
-
+        answered = [*targets] or [f"target {k + 1}" for k in range(n_outputs)]
+        scale = _standardise(name, parts, answered, unit)
     input_scale = measure_inputs(training.x, options.scaling)
     for split in parts.values():
         input_scale.apply(split.x)
@@ -122,102 +106,33 @@ def from_arrays(
     )  # fmt: skip
 
 
-def _inputs(
-    name: str, given: dict[str, Any]
-) -> tuple[dict[str, NDArray[np.float64]], tuple[int, int] | None]:
-    """The inputs of every part as float64[n, n_inputs], and the shape of images."""
-    found, shapes = {}, {}
-    for part, values in given.items():
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            raise ValueError(
-                f"{name}: the inputs of the {part} part have elements of type {array.dtype}: "
-                "expected numbers"
-            )
-        if array.ndim < 2 or 0 in array.shape:
-            raise ValueError(
-                f"{name}: the inputs of the {part} part have the shape {array.shape}: expected a "
-                "row of at least one input for every sample"
-            )
-        found[part] = array.astype(np.float64, copy=False).reshape(len(array), -1)
-        shapes[part] = array.shape[1:]
-        _check_finite(name, f"inputs of the {part} part", found[part])
-    if len(set(shapes.values())) > 1:
-        sizes = " and ".join(f"{shape} in the {part} part" for part, shape in shapes.items())
-        raise ValueError(f"{name}: samples have the shape {sizes}: expected the same")
-    total = sum(array.size for array in found.values())
-    if total > MOST_VALUES:
-        raise ValueError(
-            f"{name} has {total:,} numbers: expected at most {MOST_VALUES:,}; take fewer samples"
-        )
-    shape = shapes["training"]
-    return found, (int(shape[0]), int(shape[1])) if len(shape) == 2 else None
-
-
-def _check_finite(name: str, what: str, values: NDArray[np.float64]) -> None:
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0].tolist()
-        raise ValueError(
-            f"{name}: {what}, sample {row + 1}, number {column + 1}, is {values[row, column]}: "
-            "expected finite numbers; fill missing values in, or drop the sample"
-        )
-
-
-def _targets(
-    name: str, given: dict[str, Any], labels: bool
-) -> tuple[dict[str, NDArray[Any]], tuple[str | int, ...]]:
-    """The targets of every part, and the classes."""
-    if labels:
-        known = [
-            values if isinstance(values, Labels)
-            else Labels.of(np.asarray(values), f"{name}: y of the {part} part")
-            for part, values in given.items()
-        ]  # fmt: skip
-        classes, codes = merge(known)
-        return dict(zip(given, codes, strict=True)), classes
-    found = {}
-    for part, values in given.items():
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            raise ValueError(
-                f"{name}: y of the {part} part has elements of type {array.dtype}: expected "
-                'numbers; for labels take loss = "softmax_cross_entropy"'
-            )
-        if array.ndim not in (1, 2) or 0 in array.shape:
-            raise ValueError(
-                f"{name}: y of the {part} part has the shape {array.shape}: expected a value, or a "
-                "row of values, for every sample"
-            )
-        found[part] = array.astype(np.float64, copy=False).reshape(len(array), -1)
-        _check_finite(name, f"targets of the {part} part", found[part])
-    if len({array.shape[1] for array in found.values()}) > 1:
-        raise ValueError(f"{name}: all parts have as many target values: expected the same number")
-    return found, ()
-
-
 def _split(
-    name: str, whole: dict[str, Split], test: Part, validation: Part, seed: int
+    name: str, whole: dict[str, tuple[NDArray[Any], NDArray[Any]]], options: DataOptions
 ) -> dict[str, Split]:
     """Copies of the samples of the three parts; those that are not given are drawn."""
-    n = len(whole["training"])
-    counts = [0 if isinstance(part, tuple) else _count(part, n) for part in (test, validation)]
-    if sum(counts) >= n:
+    x, y = whole["training"]
+    counts = [0 if k in whole else _count(getattr(options, k), len(x)) for k in _DRAWN]
+    if sum(counts) >= len(x):
         raise ValueError(
-            f"{name} has {n} samples, of which {counts[0]} are for the test and {counts[1]} for "
-            "validation: expected some for training; give more samples, or smaller parts"
+            f"{name} has {len(x):,} samples, of which {counts[0]:,} are for the test and "
+            f"{counts[1]:,} for validation: expected some for training; give more samples, or "
+            "smaller parts"
         )
-    drawn = np.split(permutation(n, seed), np.cumsum(counts))
+    drawn = np.split(permutation(len(x), options.seed), np.cumsum(counts))
     parts = {}
-    for part, index in zip(("test", "validation", "training"), drawn, strict=True):
-        given = whole[part] if part in whole and part != "training" else None
-        parts[part] = given.copy() if given else whole["training"].take(np.sort(index))
+    for part, index in zip((*_DRAWN, "training"), drawn, strict=True):
+        given = part in whole and part in _DRAWN
+        rows, answers = whole[part] if given else (x[order := np.sort(index)], y[order])
+        # What was taken is new already; what was given stays as it is.
+        kind = np.int64 if answers.ndim == 1 else np.float64
+        split = rows.astype(np.float64, copy=given), answers.astype(kind, copy=given)
+        parts[part] = Split(*split)
     return parts
 
 
-def _count(part: Part, n: int) -> int:
+def _count(part: float | int | str, n: int) -> int:
     """Samples of a part that is drawn: at least one."""
-    assert not isinstance(part, tuple)
+    assert not isinstance(part, str)
     return part if isinstance(part, int) else max(1, round(part * n))
 
 
@@ -238,10 +153,52 @@ def _check_classes(name: str, parts: dict[str, Split], classes: tuple[str | int,
         )
 
 
-def _remarks(name: str, training: Split, columns: Sequence[str]) -> Iterator[str]:
-    """What is odd, but can be trained."""
-    constant = np.flatnonzero(np.ptp(training.x, axis=0) == 0).tolist()
-    if constant:
-        some = ", ".join(columns[k] for k in constant[:5]) + (", ..." if len(constant) > 5 else "")
-        verb, says = ("is", "says") if len(constant) == 1 else ("are", "say")
-        yield f"{some} of {name} {verb} constant in the training part and {says} nothing."
+def _standardise(
+    name: str, parts: dict[str, Split], targets: Sequence[str], unit: str
+) -> TargetScale:
+    """Scale target values in their place, by the training part."""
+    training = parts["training"]
+    for split in parts.values():
+        check_magnitudes(split.targets, [f"{name}: {target}" for target in targets])
+    if not np.ptp(training.targets, axis=0).any():
+        raise ValueError(
+            f"{name}: all samples of the training part have the same target values: expected some "
+            "that differ"
+        )
+    offsets, deviations = zip(*(moments(column) for column in training.targets.T), strict=True)
+    scale = TargetScale(max(deviations), offsets, unit)
+    for split in parts.values():
+        values = split.targets
+        values -= np.array(scale.offset)
+        values /= scale.factor
+    return scale
+
+
+def _listed(names: Sequence[str], places: Sequence[int]) -> str:
+    some = ", ".join(names[k] for k in places[:5])
+    return f"{some}, ..." if len(places) > 5 else some
+
+
+def _constant(name: str, training: Split, names: Sequence[str]) -> Iterator[str]:
+    """A remark on inputs that never change."""
+    found = np.flatnonzero(np.ptp(training.x, axis=0) == 0).tolist()
+    if found:
+        verb, says = ("is", "says") if len(found) == 1 else ("are", "say")
+        yield (
+            f"{name}: {_listed(names, found)} {verb} constant in the training part and {says} "
+            "nothing."
+        )
+
+
+def _counting(name: str, x: NDArray[Any], names: Sequence[str]) -> list[str]:
+    """A remark on inputs that number the samples."""
+    rows = np.arange(len(x))
+    found = [k for k in range(x.shape[1]) if x[0, k] in (0, 1) and x[-1, k] == x[0, k] + rows[-1]]
+    found = [k for k in found if np.array_equal(x[:, k] - x[0, k], rows)] if len(x) > 9 else []
+    if not found:
+        return []
+    verb, way = ("numbers", "it") if len(found) == 1 else ("number", "them")
+    return [
+        f"{name}: {_listed(names, found)} {verb} the samples, as an index does: leave {way} out "
+        "with ignore, unless the order is to be learnt."
+    ]
