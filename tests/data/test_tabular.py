@@ -78,7 +78,8 @@ def test_a_network_with_another_kind_of_loss_is_refused() -> None:
                        r"squared_error, network network has softmax_cross_entropy$"):  # fmt: skip
         data.check(Network((dense(3, 2),)))
     with pytest.raises(ValueError, match=r"^Data set t has 3 inputs and 2 target values, network "
-                       r"network has 3 inputs and 1 outputs: let outputs of layer 1 be 2$"):  # fmt: skip
+                       r"network has 3 inputs and 1 outputs: "
+                       r"let outputs of layer 1 be 2$"):  # fmt: skip
         data.check(Network((dense(3, 1),), Loss.MEAN_SQUARED_ERROR))
 
 

@@ -6,7 +6,7 @@ The separator is a comma, a semicolon or a tab; cells may be quoted. Numbers hav
 import csv
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
@@ -30,28 +30,13 @@ _LONGEST_LINE = 1 << 20
 _DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?", re.ASCII)
 
 
-class _Lines:
-    """The lines of a file.
-
-    Attributes
-    ----------
-    odd : bool
-        Whether one since this was last reset has characters that :class:`float` takes although no
-        number in a file has them.
-    """
-
-    def __init__(self, file: TextIO) -> None:
-        self._file, self.odd = file, False
-
-    def __iter__(self) -> Iterator[str]:
-        number = 0
-        while line := self._file.readline(_LONGEST_LINE):
-            number += 1
-            if len(line) == _LONGEST_LINE:
-                raise ValueError(f"line {number} has more than {_LONGEST_LINE:,} characters")
-            if "_" in line or not line.isascii():
-                self.odd = True
-            yield line
+def _lines(file: TextIO) -> Iterator[str]:
+    number = 0
+    while line := file.readline(_LONGEST_LINE):
+        number += 1
+        if len(line) == _LONGEST_LINE:
+            raise ValueError(f"line {number} has more than {_LONGEST_LINE:,} characters")
+        yield line
 
 
 def read_csv(path: Path, options: DataOptions, *, labels: bool) -> Table:
@@ -79,12 +64,15 @@ class _Reader:
     """A file on the way to a table; errors are without its name."""
 
     def __init__(self, file: TextIO, options: DataOptions, *, labels: bool) -> None:
-        self._lines, self._labels = _Lines(file), labels
-        lines = iter(self._lines)
+        self._labels, self._odd = labels, False
+        lines = _lines(file)
         first = list(islice(lines, _FIRST_LINES))
         self._mark = separator(first)
         self._reader = csv.reader(
-            chain(first, lines), delimiter=self._mark, skipinitialspace=True, strict=True
+            self._watched(chain(first, lines)),
+            delimiter=self._mark,
+            skipinitialspace=True,
+            strict=True,
         )
         rows = self._rows()
         head = list(islice(rows, 2))
@@ -99,12 +87,20 @@ class _Reader:
         self._width, self._first_line = len(head[0][1]), head[0][0]
         self._content = chain(head[1:] if self._columns.header else head, rows)
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Rows that are not empty, with their line."""
+    def _watched(self, lines: Iterable[str]) -> Iterator[str]:
+        """The lines; notes those with what :class:`float` takes although no number has it."""
+        for line in lines:
+            if "_" in line or not line.isascii():
+                self._odd = True
+            yield line
+
+    def _rows(self) -> Iterator[tuple[int, list[str], bool]]:
+        """Rows that are not empty, with their line and whether that was noted."""
         try:
             for row in self._reader:
                 if row and (len(row) > 1 or row[0].strip()):
-                    yield self._reader.line_num, row
+                    yield self._reader.line_num, row, self._odd
+                self._odd = False
         except csv.Error as error:
             raise ValueError(
                 f"line {self._reader.line_num} has quotes where none belong, or too long a cell "
@@ -119,7 +115,7 @@ class _Reader:
         pick, answer = _picker(places), columns.targets[0]
         numbers, codes, lines = array("d"), array("q"), array("q")
         known = dict[str, int]()
-        for line, row in self._content:
+        for line, row, odd in self._content:
             if len(row) != self._width:
                 raise ValueError(
                     f"line {line} has {len(row)} cells, line {self._first_line} has {self._width}: "
@@ -129,8 +125,8 @@ class _Reader:
                 numbers.extend(map(float, pick(row)))
             except ValueError:
                 raise ValueError(self._complaint(line, row, places)) from None
-            if self._lines.odd:
-                self._check_odd(line, row, places)
+            if odd and not all(is_number(row[k]) or _is_missing(row[k]) for k in places):
+                raise ValueError(self._complaint(line, row, places))
             if self._labels:
                 name = row[answer].strip()
                 if name not in known:
@@ -176,11 +172,6 @@ class _Reader:
         if complaint := label_complaint(name):
             raise ValueError(f"line {line}, {what}, {complaint}")
 
-    def _check_odd(self, line: int, row: list[str], places: Sequence[int]) -> None:
-        self._lines.odd = False
-        if not all(is_number(row[k]) for k in places if row[k].strip().lower() not in MISSING):
-            raise ValueError(self._complaint(line, row, places))
-
     def _complaint(self, line: int, row: list[str], places: Sequence[int]) -> str:
         """What is wrong with a row that has something else than a finite number in a place."""
 
@@ -195,7 +186,7 @@ class _Reader:
         columns = self._columns
         where = f"line {line}, column {columns.names[k]}, "
         leave = f"leave the column out with ignore = [{columns.key(k)}]"
-        if cell.lower() in MISSING:
+        if _is_missing(cell):
             way = "fill it in, or drop the row" + (f", or {leave}" if k in columns.inputs else "")
             return f"{where}has no value{f' but {plain(cell)}' if cell else ''}: {way}"
         if is_number(cell):
@@ -211,6 +202,10 @@ class _Reader:
             f"{where}is {plain(cell)}: expected a number; write categories as columns of 0 and 1, "
             f"or {leave}"
         )
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING
 
 
 def _picker(places: Sequence[int]) -> Callable[[list[str]], Any]:
