@@ -88,8 +88,8 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
         (GOOD.replace("blue", "2.5"), True, {}, "{}: line 3, column kind, is '2.5': expected a "
          "label, a text or a whole number; for values to be predicted take loss = "
          '"mean_squared_error"'),
-        (GOOD.replace("4.5", "1e999"), True, {}, "{}: line 3, column b, is inf: expected a finite "
-         "number"),
+        (GOOD.replace("4.5", "1e999"), True, {}, "{}: line 3, column b, is 'inf': expected a "
+         "finite number"),
         (GOOD.replace(",", ";").replace("4.5", "4,5"), True, {}, "{}: line 3, column b, is '4,5': "
          "write numbers with a decimal point, not a comma"),
         (GOOD.replace("4.5", "big"), True, {}, "{}: line 3, column b, is 'big': expected a number; "

@@ -81,5 +81,6 @@ def read_targets(
         found[part] = array.reshape(len(array), -1)
         _check_finite(name, f"targets of the {part} part", found[part])
     if len({array.shape[1] for array in found.values()}) > 1:
-        raise ValueError(f"{name}: all parts have as many target values: expected the same number")
+        sizes = " and ".join(f"{v.shape[1]} in the {part} part" for part, v in found.items())
+        raise ValueError(f"{name}: the number of target values is {sizes}: expected the same")
     return found, ()

@@ -1,12 +1,12 @@
 """What the first rows of a CSV file say: its separator, its header, and which column is what."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zerotrain.config.config import nearest
 from zerotrain.config.data import Column, DataOptions
-from zerotrain.data.cells import MISSING, is_number, plain
+from zerotrain.data.cells import MISSING, is_number, plain, shown
 
 __all__ = ["Columns", "separator"]
 
@@ -23,12 +23,7 @@ def separator(lines: Sequence[str]) -> str:
         If nothing does.
     """
     lines = [line for line in lines if line.strip()]
-    found: dict[str, list[int]] = {}
-    for mark in _SEPARATORS:
-        try:
-            found[mark] = [len(row) for row in csv.reader(lines, delimiter=mark) if row]
-        except csv.Error:
-            continue
+    found = {mark: list(_widths(lines, mark)) for mark in _SEPARATORS}
     for mark, counts in found.items():
         if counts and min(counts) == max(counts) > 1:
             return mark
@@ -39,6 +34,14 @@ def separator(lines: Sequence[str]) -> str:
         f"expected columns with a comma, a semicolon or a tab between them, got "
         f"{plain(lines[0].strip()) if lines else 'an empty file'}"
     )
+
+
+def _widths(lines: Sequence[str], mark: str) -> Iterator[int]:
+    """Cells of every row, up to one that is damaged."""
+    try:
+        yield from (len(row) for row in csv.reader(lines, delimiter=mark) if row)
+    except csv.Error:
+        return
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Columns:
         titles = [cell.strip() for cell in first] if header else []
         targets = [_place(column, titles, len(first)) for column in options.target_columns]
         ignored = [_place(column, titles, len(first)) for column in options.ignored_columns]
-        names = tuple((titles[k] if header else "") or str(k + 1) for k in range(len(first)))
+        names = tuple((shown(titles[k]) if header else "") or str(k + 1) for k in range(len(first)))
         chosen = targets + list(dict.fromkeys(ignored))
         twice = [k for k in chosen if chosen.count(k) > 1]
         if twice:

@@ -190,7 +190,7 @@ class _Reader:
             way = "fill it in, or drop the row" + (f", or {leave}" if k in columns.inputs else "")
             return f"{where}has no value{f' but {plain(cell)}' if cell else ''}: {way}"
         if is_number(cell):
-            return f"{where}is {cell}: expected a finite number"
+            return f"{where}is {plain(cell)}: expected a finite number"
         if _DECIMAL_COMMA.fullmatch(cell):
             return f"{where}is {plain(cell)}: write numbers with a decimal point, not a comma"
         if k in columns.targets:

@@ -1,6 +1,8 @@
 """Arrays in NPZ files: ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test`` and ``y_test``."""
 
+import errno
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -45,7 +47,8 @@ def read_npz(path: Path) -> dict[str, Table]:
     """
     check_size(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        # NumPy warns of headers that Python 2 wrote; they are read all the same.
+        with zipfile.ZipFile(path) as archive, warnings.catch_warnings(action="ignore"):
             return _tables(path, _arrays(archive))
     except _TooLarge:
         raise ValueError(
@@ -53,7 +56,10 @@ def read_npz(path: Path) -> dict[str, Table]:
         ) from None
     except _Refused as error:
         raise ValueError(f"{path}: {error}") from None
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:
+        # A damaged table of contents leads to places that no file has.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ValueError(
             f"{path} is damaged, or no NPZ file ({reason}): write it again with numpy.savez"
