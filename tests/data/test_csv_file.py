@@ -10,6 +10,7 @@ from zerotrain.config.data import DataOptions
 from zerotrain.data import table
 from zerotrain.data.csv_file import read_csv
 from zerotrain.data.labels import Labels
+from zerotrain.data.mixing import uniform, words
 from zerotrain.data.table import Table
 
 GOOD = "a,b,kind\n1,2,red\n3,4.5,blue\n-5e-1,6,red\n"
@@ -88,7 +89,7 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
         (GOOD.replace("blue", "2.5"), True, {}, "{}: line 3, column kind, is '2.5': expected a "
          "label, a text or a whole number; for values to be predicted take loss = "
          '"mean_squared_error"'),
-        (GOOD.replace("4.5", "1e999"), True, {}, "{}: line 3, column b, is 'inf': expected a "
+        (GOOD.replace("4.5", "1e999"), True, {}, "{}: line 3, column b, is '1e999': expected a "
          "finite number"),
         (GOOD.replace(",", ";").replace("4.5", "4,5"), True, {}, "{}: line 3, column b, is '4,5': "
          "write numbers with a decimal point, not a comma"),
@@ -140,6 +141,30 @@ def test_what_is_wrong(
     with pytest.raises(ValueError) as caught:
         read(tmp_path, content, labels=labels, **options)
     assert str(caught.value) == message.format(tmp_path / "t.csv")
+
+
+def test_both_ways_of_reading_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks without quotes are parsed by NumPy, all others cell by cell."""
+    monkeypatch.setattr("zerotrain.data.csv_file._BLOCK", 7)
+    values = uniform(300, 1) * 10.0 ** (words(300, 2) % np.uint64(40)).astype(float)
+    rows = [f"{a!r},{b:.3g},{'no' if k % 3 else 'yes'}" for k, (a, b) in
+            enumerate(values.reshape(-1, 2).tolist())]  # fmt: skip
+    plain = read(tmp_path, "a,b,kind\n" + "\n".join(rows))
+    quoted = read(tmp_path, 'a,b,"kind"\n' + "\n".join(rows))
+    slow = read(tmp_path, "a,b,kind\n" + "\n".join(rows).replace("yes", '"yes"'))
+    for found in (quoted, slow):
+        assert found.x.tobytes() == plain.x.tobytes()
+        assert isinstance(found.y, Labels) and isinstance(plain.y, Labels)
+        assert found.y.names == plain.y.names == ("yes", "no")
+        assert found.y.codes.tolist() == plain.y.codes.tolist()
+    with pytest.raises(ValueError, match=r"t\.csv: line 152, column b, is 'x': expected a number"):
+        read(tmp_path, "a,b,kind\n" + "\n".join([*rows, "1,x,no"]))
+    with pytest.raises(
+        ValueError, match=r"t\.csv: line 40, column a, has no value but 'nan': fill"
+    ):
+        read(tmp_path, "a,b,kind\n" + "\n".join([*rows[:38], "nan,1,no", *rows[39:]]))
 
 
 def test_limits_of_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from zerotrain.config.data import DataOptions
+from zerotrain.data.cells import shown
 from zerotrain.data.csv_file import read_csv
 from zerotrain.data.dataset import Dataset
 from zerotrain.data.npz_file import read_npz
@@ -64,7 +65,11 @@ def _path(name: str, directory: Path | None) -> Path:
             f"{path} is no data set that can be read: expected a file ending in {kinds}; export it "
             "as CSV in UTF-8"
         )
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # no permission, or no name that a file can have
+        raise type(error)(f"Cannot read {shown(str(path))}: {error.strerror}") from None
+    if not there:
         raise FileNotFoundError(
             f"There is no file {path}: expected the data set there; correct the name in the "
             "configuration, or name the folder with --data"
