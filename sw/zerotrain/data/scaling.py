@@ -31,11 +31,14 @@ class InputScale:
     factor: Floats = field(default_factory=lambda: np.ones(0))
 
     def apply(self, x: Floats) -> Floats:
-        """Inputs float64[n, n_inputs] as the network takes them, in their place."""
+        """Inputs float64[n, n_inputs] as they come, scaled as the network takes them."""
+        return (x - self.offset) / self.factor if len(self.offset) else x
+
+    def scale(self, x: Floats) -> None:
+        """The same in their place."""
         if len(self.offset):
             x -= self.offset
             x /= self.factor
-        return x
 
 
 def moments(column: Floats) -> tuple[float, float]:

@@ -30,7 +30,7 @@ def from_arrays(
     test: Part = 0.2,
     validation: Part = 0.1,
     seed: int = 1,
-    scaling: Scaling = Scaling.STANDARD,
+    scaling: Scaling | str = Scaling.STANDARD,
     unit: str = "",
     columns: Sequence[str] = (),
     targets: Sequence[str] = (),
@@ -71,7 +71,8 @@ def from_arrays(
     drawn = {part: value for part, value in given.items() if not isinstance(value, tuple)}
     if any(isinstance(value, str) for value in drawn.values()):
         raise ValueError(f"{name}: parts of arrays are shares, numbers of samples, or pairs (x, y)")
-    options = DataOptions(seed=seed, scaling=scaling, unit=unit, **drawn)
+    checked: dict[str, Any] = {"seed": seed, "scaling": scaling, "unit": unit, **drawn}
+    options = DataOptions(**checked)
     pairs = {"training": (x, y)} | {k: v for k, v in given.items() if k not in drawn}
     if labels is None:
         labels = isinstance(y, Labels) or np.asarray(y).dtype.kind in "biuUSO"
@@ -99,7 +100,7 @@ def from_arrays(
         scale = _standardise(name, parts, answered, unit)
     input_scale = measure_inputs(training.x, options.scaling)
     for split in parts.values():
-        input_scale.apply(split.x)
+        input_scale.scale(split.x)
     return Dataset(
         name, training, parts["validation"], parts["test"], n_outputs, image_shape, scale,
         input_scale, classes, remarks,
