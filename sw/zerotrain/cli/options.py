@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from zerotrain.config.config import Config, nearest, preset_names
+from zerotrain.config.config import AUTO, Config, nearest, preset_names
 
 __all__ = ["ScheduleKind", "load_config", "override"]
 
@@ -75,6 +75,9 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         if not isinstance(table, dict):
             raise ValueError(f"{key} does not name an entry of a table")
         table[name] = _value(text.strip())
+        if key.strip() == "chip" and table[name] == AUTO:
+            # Formats decide what is computed; the rest of the table, how fast.
+            table[name] = {AUTO: True, "formats": config.chip.formats.to_dict()}
     return Config.from_dict(values)
 
 

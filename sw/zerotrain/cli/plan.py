@@ -11,8 +11,8 @@ from zerotrain.boards.catalogue import BOARDS
 from zerotrain.boards.estimate import least_resources
 from zerotrain.boards.family import Resource
 from zerotrain.boards.routed import Clock
+from zerotrain.boards.schedule_cost import ScheduleCost
 from zerotrain.cli.display import duration
-from zerotrain.cli.schedule_cost import ScheduleCost
 from zerotrain.cli.target import Target
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
