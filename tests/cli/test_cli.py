@@ -310,7 +310,8 @@ def test_a_network_too_large_for_the_board(capsys: Capture, tmp_path: Path) -> N
         assert re.match(
             r"zerotrain: A chip of 64 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 8 "
             r"multipliers, the chip needs 64, 56 too many; and 30 block RAMs, the chip needs .*; "
-            r"what fits: --preset mnist-small or --board ulx3s-85f$",
+            r"what fits: --set chip=auto \(without CGE\) or --preset mnist-small or --board "
+            r"ulx3s-45f$",
             message,
         )
     assert not (tmp_path / "out").exists()

@@ -3,7 +3,7 @@ named."""
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -57,10 +57,20 @@ class Target:
         for sentence in self.changes:
             console.print(sentence, soft_wrap=True)
 
+    @cached_property
+    def problem(self) -> str:
+        """Why the chip cannot fit the board, and what would; empty where it may fit."""
+        try:
+            if self.board is not None:
+                check_suits(self.session.config, self.session.chip, self.board)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def check(self) -> None:
         """Raise ``ValueError`` for a chip that cannot fit the board, naming what would."""
-        if self.board is not None:
-            check_suits(self.session.config, self.session.chip, self.board)
+        if self.problem:
+            raise ValueError(self.problem)
 
 
 def _exact_input(config: Config) -> QFormat | None:
