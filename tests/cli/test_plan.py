@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from zerotrain.boards.catalogue import find_board
-from zerotrain.boards.schedule_cost import ScheduleCost
 from zerotrain.cli.main import main
+from zerotrain.cli.schedule_cost import ScheduleCost
 from zerotrain.cli.target import build_folder
 from zerotrain.config.config import Config
 from zerotrain.host.session import Session

@@ -13,7 +13,6 @@ from typing import Any
 from zerotrain.boards.catalogue import Board
 from zerotrain.boards.estimate import may_fit
 from zerotrain.boards.family import Resource
-from zerotrain.boards.schedule_cost import ScheduleCost
 from zerotrain.compiler.planner import plan
 from zerotrain.config.config import Config
 from zerotrain.spec.chip import Cge, Chip, Core, Store
@@ -163,14 +162,14 @@ def _free(
 
 def _cycles(config: Config) -> int:
     """Cycles of the whole training, or without one, of a step of each kind."""
-    chip = config.build_chip()
-    found = plan(config.network, chip, batch=config.batch)
-    cost = ScheduleCost.of(config, found)
-    if cost is not None:
-        return sum(cost.cycles.values())
+    found = plan(config.network, config.build_chip(), batch=config.batch)
+    training = config.training
+    stages = {"rge": training.rge, "cge": training.cge} if training else {}
+    steps = {kind: stage.steps for kind, stage in stages.items() if stage is not None}
     rge: Any = {"queries": config.queries, "baseline": config.baseline}
     return sum(
-        found.step_cost(k, batch=config.batch, **rge).cycles
-        for k in found.step_kinds
-        if k != "evaluate"
+        (steps.get(kind, 0) if training else 1)
+        * found.step_cost(kind, batch=config.batch, **rge).cycles
+        for kind in found.step_kinds
+        if kind != "evaluate"
     )

@@ -10,8 +10,8 @@ from rich.table import Table
 from zerotrain.boards.catalogue import BOARDS
 from zerotrain.boards.estimate import expected_resources, least_resources
 from zerotrain.boards.family import Resource
-from zerotrain.boards.schedule_cost import ScheduleCost
 from zerotrain.cli.answer import answer, verdict
+from zerotrain.cli.schedule_cost import ScheduleCost
 from zerotrain.cli.target import Target
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
