@@ -135,7 +135,7 @@ class ChipOptions:
     fixed : dict
         Other fields of :class:`~zerotrain.spec.chip.Chip`, by name.
     auto : bool
-        Whether the rest is searched for a board (:mod:`zerotrain.boards.auto`).
+        Whether the best chip for a board is looked for; keys given besides are kept.
     """
 
     lanes: int = 8
