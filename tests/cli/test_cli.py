@@ -19,6 +19,7 @@ from zerotrain.boards.family import Resource
 from zerotrain.boards.suit import with_board, with_fitting_banks
 from zerotrain.cli.display import display, duration
 from zerotrain.cli.doctor import examine
+from zerotrain.cli.help import GROUPS
 from zerotrain.cli.main import main
 from zerotrain.cli.options import override, select_schedule
 from zerotrain.config.config import Config
@@ -357,6 +358,21 @@ def test_help(capsys: Capture) -> None:
     printed = capsys.readouterr().out
     for verb in ("train", "generate", "plan", "boards", "doctor", "evaluate", "presets", "demo"):
         assert re.search(rf"^ +{verb} ", printed, re.M)
+
+
+def test_the_first_screen(capsys: Capture) -> None:
+    """Verbs in the order of their use, a line each, and how to begin; also without arguments."""
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == printed
+    assert [line for line in printed.splitlines() if re.match(r"\w.*:$", line)][1:6] == [
+        "Begin:", "Plan:", "Train:", "Make a chip:", "Keep results:",
+    ]  # fmt: skip
+    known = {name for names in GROUPS.values() for name in names}
+    for verb in (line.split()[0] for line in printed.splitlines() if re.match(r"  [a-z]", line)):
+        assert verb in known | {"zerotrain"}, f"{verb}: its help takes two lines, or has no group"
+    assert "  zerotrain new my.toml --inputs 64 --outputs 10\n" in printed
 
 
 def test_schedule_selection() -> None:

@@ -1,9 +1,9 @@
 """The page of all keys of a configuration, made of the classes that they describe.
 
 ``python -m zerotrain.cli.keys docs/keys.md`` writes it. A key is a field of a dataclass. What it
-takes and means is in the class's docstring (numpydoc): ``steps : int, 1 to 64`` and the lines below.
-A field that is a dataclass itself is a table of its own. So a new key is on the page once its class
-has it.
+takes and means is in the class's docstring (numpydoc): ``steps : int, 1 to 64``, and the lines
+below. A field that is a dataclass itself is a table of its own. So a new key is on the page once
+its class has it.
 """
 
 import re
