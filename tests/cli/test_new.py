@@ -72,8 +72,8 @@ def test_the_file(capsys: Capture, tmp_path: Path) -> None:
     options = ["new", str(path), "--inputs", "64", "--outputs", "10"]
     assert main(options) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        f"Next: zerotrain plan --config {path} --board icebreaker",
-        f"      zerotrain train --config {path} --chip golden",
+        f"Next: zerotrain train --config {path} --chip golden",
+        f"      zerotrain plan --config {path} --board icebreaker --set chip=auto",
     ]
     config = Config.load(path)
     assert config.training is not None and config.training.dataset == "digits"

@@ -18,8 +18,8 @@ _BEGIN = """
 Your own network, from nothing:
 
   zerotrain new my.toml --inputs 64 --outputs 10
-  zerotrain plan --config my.toml --board icebreaker
   zerotrain train --config my.toml --chip golden
+  zerotrain plan --config my.toml --board icebreaker --set chip=auto
 
 zerotrain VERB --help shows a verb's options; docs/README.md is the guide.
 """

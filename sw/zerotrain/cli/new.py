@@ -1,5 +1,6 @@
 """``zerotrain new``: a commented configuration to start from."""
 
+import shlex
 import tomllib
 from dataclasses import dataclass
 from math import prod
@@ -211,5 +212,8 @@ def write_new(console: Console, path: Path, wanted: Wanted, *, force: bool) -> N
         f"{prod(layer.in_modes)} -> {prod(layer.out_modes)}" for layer in config.network.layers
     )
     console.print(f"Wrote {path}: {layers}, {config.network.n_parameters:,} parameters.")
-    console.print(f"Next: zerotrain plan --config {path} --board icebreaker", soft_wrap=True)
-    console.print(f"      zerotrain train --config {path} --chip golden", soft_wrap=True)
+    words = shlex.quote(str(path))
+    console.print(f"Next: zerotrain train --config {words} --chip golden", soft_wrap=True)
+    console.print(
+        f"      zerotrain plan --config {words} --board icebreaker --set chip=auto", soft_wrap=True
+    )
