@@ -66,7 +66,7 @@ def test_sixteen_lanes_without_a_merge_unit() -> None:
     found, chip = chosen("mnist-3962", "ulx3s-45f")
     assert (chip.lanes, chip.merge_depth, chip.scratch_depth, chip.sample_banks) == (16, 0, 1024, 1)
     assert chip.cge == Cge.ENVIRONMENTS
-    assert found.reasons[1:] == ("32 lanes would take 110 block RAMs of 108.",)
+    assert found.reasons[1:] == ("32 lanes would take 112 block RAMs of 108.",)
 
 
 def test_the_preset_itself_where_it_fits() -> None:

@@ -23,6 +23,7 @@ from zerotrain.config.config import Config, preset_names
 from zerotrain.config.toml import scalar
 from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats
+from zerotrain.spec.words import counted
 
 __all__ = ["Found", "search"]
 
@@ -51,7 +52,7 @@ class _Misses:
     def note(self, chip: Chip) -> None:
         lacks = shortage(chip, self.board)
         excess = sum(need / max(1, there) - 1 for need, there in lacks.values())
-        text = ", ".join(f"{need} {_plural(r)} of {there}" for r, (need, there) in lacks.items())
+        text = ", ".join(f"{need} {r}s of {there}" for r, (need, there) in lacks.items())
         key = chip.cge, chip.lanes
         if text and (key not in self.best or excess < self.best[key][0]):
             self.best[key] = excess, text
@@ -62,12 +63,7 @@ class _Misses:
         if not found:
             return ""
         (_, text), lanes = min(found)
-        count = "one lane" if lanes == 1 else f"{lanes} lanes"
-        return f"{count} would take {text}"
-
-
-def _plural(resource: Resource) -> str:
-    return f"{resource}s"
+        return f"{counted(lanes, 'lane')} would take {text}"
 
 
 def search(config: Config, board: Board, exact_input: ExactInput = lambda: None) -> Found:

@@ -7,6 +7,7 @@ from zerotrain.boards.catalogue import Board
 from zerotrain.boards.family import Family, Resource
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.memories import Kind, Memory, memories
+from zerotrain.spec.words import counted
 
 __all__ = [
     "block_rams", "check_fits", "expected_resources", "fits", "least_resources", "may_fit",
@@ -25,8 +26,9 @@ _COMPACT_LOGIC = {
 }  # fmt: skip
 #: What loops add to a compact chip without environments.
 _LOOPS_LOGIC = 200
-#: Block RAMs that synthesis made of pipelined chips besides those of the large memories.
-_SMALL_MEMORIES = 1
+#: Block RAMs that synthesis made of pipelined chips besides those of the large memories; and more
+#: that it made of some, whose samples are in memories of more than ten thousand words.
+_SMALL_MEMORIES, _SPARE = 1, 2
 
 
 def block_rams(family: Family, depth: int, width: int, part: int | None = None) -> int:
@@ -104,7 +106,10 @@ def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
 
 def shortage(chip: Chip, board: Board) -> dict[Resource, tuple[int, int]]:
     """What a part probably has too little of for a chip: what that takes, and what there is."""
-    found = {r: (n, board.resources.get(r, 0)) for r, n in expected_resources(chip, board).items()}
+    expected = expected_resources(chip, board)
+    if not chip.compact:
+        expected[Resource.BLOCK_RAM] += _SPARE
+    found = {r: (n, board.resources.get(r, 0)) for r, n in expected.items()}
     return {resource: pair for resource, pair in found.items() if pair[0] > pair[1]}
 
 
@@ -146,7 +151,8 @@ def check_fits(
     problem = misfit(chip, board)
     if problem:
         raise ValueError(
-            f"A chip of {chip.lanes} lanes does not fit {board.name}: the {problem}; {advice}"
+            f"A chip of {counted(chip.lanes, 'lane')} does not fit {board.name}: the {problem}; "
+            f"{advice}"
         )
 
 

@@ -10,6 +10,7 @@ from zerotrain.boards.economies import ExactInput, changed, fastest
 from zerotrain.boards.estimate import check_fits, fits, misfit
 from zerotrain.config.config import AUTO, ChipOptions, Config, preset_names
 from zerotrain.spec.chip import Chip, Core
+from zerotrain.spec.words import counted
 
 __all__ = ["Suited", "check_suits", "suited", "with_board", "with_fitting_banks"]
 
@@ -92,9 +93,8 @@ def suited(
     if smaller.chip.lanes == own.chip.lanes:
         return Suited(smaller, (f"With {named}: the {problem}",))
     added = f", with {named}" if named else ""
-    return Suited(
-        smaller, (f"{smaller.chip.lanes} lanes instead of {own.chip.lanes}{added}: the {problem}",)
-    )
+    fewer = counted(smaller.chip.lanes, "lane")
+    return Suited(smaller, (f"{fewer} instead of {own.chip.lanes}{added}: the {problem}",))
 
 
 def _can_shrink(config: Config, board: Board) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zerotrain.spec.activations import Activation
 from zerotrain.spec.losses import Loss
+from zerotrain.spec.words import counted
 
 __all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
 
@@ -57,8 +58,9 @@ class Layer:
             )
         if len(self.ranks) != len(self.in_modes) - 1:
             raise ValueError(
-                f"A TT layer of {len(self.in_modes)} TT-cores has {len(self.in_modes) - 1} inner "
-                f"ranks, one per bond, got {len(self.ranks)}: {self.ranks}"
+                f"A TT layer of {counted(self.n_tt_cores, 'TT-core')} has "
+                f"{counted(self.n_tt_cores - 1, 'inner rank')}, one per bond, got "
+                f"{len(self.ranks)}: {self.ranks}"
             )
 
     @property

@@ -9,6 +9,7 @@ from zerotrain.boards.routed import Clock
 from zerotrain.cli.display import duration
 from zerotrain.cli.target import Target
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.words import counted
 
 __all__ = ["answer", "used", "verdict"]
 
@@ -36,8 +37,7 @@ def answer(target: Target, report: dict[str, Any]) -> list[str]:
         As :func:`zerotrain.cli.plan.plan_report` makes it.
     """
     session, board, clock = target.session, target.board, target.clock
-    name, lanes = session.config.network.name, session.chip.lanes
-    chip = f"{name}, one lane" if lanes == 1 else f"{name}, {lanes} lanes"
+    chip = f"{session.config.network.name}, {counted(session.chip.lanes, 'lane')}"
     if target.problem:
         return [f"Does not fit. {target.problem}"]
     schedule = report.get("schedule")
@@ -86,7 +86,9 @@ def _schedule(schedule: dict[str, Any], clock: Clock | None) -> list[str]:
         short = f"{seconds:.2g} s" if seconds < 60 else duration(seconds)
         return f"{short}, {cycles:,} cycles"
 
-    parts = [f"{count:,} steps of {kind}" for kind, count in schedule["steps_at_most"].items()]
+    parts = [
+        f"{counted(count, 'step')} of {kind}" for kind, count in schedule["steps_at_most"].items()
+    ]
     total = took(sum(schedule["estimated_cycles"].values()))
     count, cycles = schedule["measurements"], schedule["measurement_cycles_per_1000_samples"]
     return [

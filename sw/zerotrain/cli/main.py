@@ -17,6 +17,7 @@ from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder
 from zerotrain.host.session import ChipKind
+from zerotrain.spec.words import cut
 
 __all__ = ["app", "main"]
 
@@ -373,5 +374,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"zerotrain: {sentence}", file=sys.stderr)
+    print(f"zerotrain: {cut(sentence)}", file=sys.stderr)
     return code

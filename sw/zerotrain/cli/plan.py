@@ -13,6 +13,7 @@ from zerotrain.boards.family import Resource
 from zerotrain.cli.answer import answer, verdict
 from zerotrain.cli.schedule_cost import ScheduleCost
 from zerotrain.cli.target import Target
+from zerotrain.spec.words import counted
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
 
@@ -73,8 +74,8 @@ def _print(console: Console, target: Target, report: dict[str, Any]) -> None:
     session, board, clock = target.session, target.board, target.clock
     chip, network, macs = session.chip, session.config.network, report["macs_per_sample"]
     console.print(
-        f"{network.name}: {network.n_parameters} parameters, {chip.lanes} lanes, batches of "
-        f"{session.plan.batch}",
+        f"{network.name}: {network.n_parameters} parameters, {counted(chip.lanes, 'lane')}, "
+        f"batches of {session.plan.batch}",
         soft_wrap=True,
     )
     for index, layer in enumerate(network.layers):
