@@ -55,8 +55,8 @@ $(VENV)/.installed: pyproject.toml $(PINS)
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu install" \
 	    "python3-venv" >&2; exit 1; }
-	@echo "Setting up $(VENV): $(COST), about a minute besides the download" \
-	  "(docs/install.md says what for) ..."
+	@echo "Setting up $(VENV): $(COST), and half a minute besides the download (docs/install.md" \
+	  "says what for). 'make demo' then trains for two to three minutes ..."
 	@test -x $(BIN)/python || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
 	@$(PIP) install --quiet --no-compile --constraint $(PINS) --editable '.[simulation,curves]'
 	@$(BIN)/python -m zerotrain.data.fetch --constraint $(PINS)
