@@ -11,16 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import find_board
+from zerotrain.cli.help import Verbs
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
 from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder
 from zerotrain.host.session import ChipKind
+from zerotrain.spec.words import cut
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="zerotrain",
+    cls=Verbs,
     help="Chips that train tensor-train networks: plan, generate, simulate, train.",
     no_args_is_help=True,
     add_completion=False,
@@ -151,7 +154,7 @@ def demo(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Train the digits preset on the simulated chip and check it against the golden model."""
+    """Train digits on the simulated chip, and check every bit."""
     from zerotrain.cli.train import run_training
 
     folder, config = RunFolder(run_folder or RUNS / "demo"), Config.preset("digits")
@@ -179,7 +182,7 @@ def publish(
     force: Force = False,
     data: Data = None,
 ) -> None:
-    """Keep a finished run's configuration, curve and parameters as a small result."""
+    """Keep a finished run as a small result."""
     from zerotrain.cli.results import publish_run
 
     publish_run(_console(), _folder(run_folder), results, data, force=force)
@@ -249,7 +252,7 @@ def plan(
     changes: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what a network costs: multiply-accumulates, cycles, memories, parts of a board."""
+    """Say whether a network fits a board, how long it trains, and why."""
     from zerotrain.cli.plan import show_plan
 
     show_plan(_console(), _target(preset, config, board, lanes, changes), as_json=as_json)
@@ -297,7 +300,7 @@ def route(
         Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
     ] = None,
 ) -> None:
-    """Place and route a chip with several seeds, and report its clock and slowest paths."""
+    """Place and route a chip: its clock and slowest paths, seed by seed."""
     from zerotrain.cli.route import route_chip
 
     target = _target(preset, config, board, lanes, changes)
@@ -313,6 +316,26 @@ def route(
         options=shlex.split(options),
         jobs=jobs,
     )
+
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration to write.")],
+    inputs: Annotated[int, typer.Option(help="Inputs of a sample.")],
+    outputs: Annotated[int, typer.Option(help="Classes, or target values with --regression.")],
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Target values, not classes.")
+    ] = False,
+    hidden: Annotated[int, typer.Option(help="Hidden units; 0 proposes a number.")] = 0,
+    rank: Annotated[int, typer.Option(help="TT-rank; 0 proposes one.")] = 0,
+    dataset: Annotated[str, typer.Option(help="Name or file of the data.")] = "",
+    force: Force = False,
+) -> None:
+    """Write a commented configuration for a network of your own."""
+    from zerotrain.cli.new import Wanted, write_new
+
+    wanted = Wanted(path.stem, inputs, outputs, regression, hidden, rank, dataset)
+    write_new(_console(), path, wanted, force=force)
 
 
 @app.command()
@@ -332,6 +355,48 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def waves(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this run's checkpoint instead; it stays as it is."),
+    ] = None,
+    schedule: Annotated[ScheduleKind | None, typer.Option(help="Which stages to run.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Steps to take before the trace.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Steps to trace.")] = 1,
+    cycles: Annotated[int, typer.Option(min=1, help="Most cycles to trace.")] = 200_000,
+    show_lanes: Annotated[
+        int, typer.Option(min=0, help="Lanes to show; each makes the file larger.")
+    ] = 2,
+    lanes: Lanes = None,
+    data: Data = None,
+    changes: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the trace; by default waves in build/<name> or the run."),
+    ] = None,
+) -> None:
+    """Trace training steps of the simulated chip: a VCD file, with views for GTKWave and Surfer."""
+    from zerotrain.cli.waves import Window, trace_steps
+
+    chosen: Config | None = None
+    if run_folder is None:
+        chosen = load_config(preset, config)
+        if schedule is not None:
+            chosen = select_schedule(chosen, schedule)
+        assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
+        chosen = override(chosen, [*assignments, *(changes or [])])
+    elif preset or config or schedule or lanes or changes:
+        raise ValueError(
+            "A run is traced with its own configuration: expected --run-folder alone, got options "
+            "that would change it"
+        )
+    window = Window(after, steps, cycles, show_lanes)
+    trace_steps(_console(), chosen, _folder(run_folder), window, output=output, data=data)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; mistakes of the user become one sentence on standard error.
 
@@ -343,7 +408,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in words
-    words = [word for word in words if word != "--traceback"]
+    words = [word for word in words if word != "--traceback"] or ["--help"]
     try:
         code = app(words, prog_name="zerotrain", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -369,5 +434,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"zerotrain: {sentence}", file=sys.stderr)
+    print(f"zerotrain: {cut(sentence)}", file=sys.stderr)
     return code

@@ -13,16 +13,18 @@ from rich.console import Console
 
 from zerotrain.cli.display import display
 from zerotrain.config.config import Config
-from zerotrain.data import load
+from zerotrain.data import load_for
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
 from zerotrain.host.metric import Measurement
+from zerotrain.host.plots import can_draw
 from zerotrain.host.run import beginning, conclude, conduct, remarks
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
+from zerotrain.spec.extras import advice
 
 __all__ = ["DIVERGED", "INTERRUPTED", "evaluate_run", "run_training"]
 
@@ -91,7 +93,7 @@ def run_training(
         elif folder is not None and not force:
             folder.check_free()
         session = Session.of(config)
-        dataset = load(session.training.dataset, data)
+        dataset = load_for(session.config, data)
         dataset.check(config.network)
         console.print(
             f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip with "
@@ -177,7 +179,7 @@ def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunF
         f"{part} {found.show()} on {found.evaluation.count:,} samples after {trainer.step} steps "
         f"in {counters.seconds:.1f} s"
         + (f", {cycles:,} cycles" if cycles else "")
-        + f". Curves: {folder.curves_path}",
+        + (f". Curves: {folder.curves_path}" if can_draw() else f". No curves: {advice('curves')}"),
         soft_wrap=True,
     )
 
@@ -189,7 +191,7 @@ def evaluate_run(
     folder = folder or latest_folder()
     config, checkpoint = folder.state()
     session = Session.of(config)
-    dataset = load(session.training.dataset, data)
+    dataset = load_for(session.config, data)
     dataset.check(config.network)
     with session.trainer(kind, dataset, announce=console.print) as trainer:
         trainer.restore(checkpoint)
@@ -199,6 +201,8 @@ def evaluate_run(
             f"{trainer.step}; trained on the training {'' if held_out else 'and validation '}part",
             soft_wrap=True,
         )
+        if dataset.legend:
+            console.print(f"classes: {dataset.legend}", soft_wrap=True)
         for name in ("training", "validation", "test"):
             found = trainer.measure(getattr(dataset, name))
             result = found.evaluation
