@@ -150,7 +150,7 @@ class Plan:
     ) -> StepCost:
         """MACs and estimated cycles of one step, by default of the plan's batch; one of RGE has
         its queries and baseline given, which other kinds ignore."""
-        batch = self.batch if batch is None else batch
+        batch = self.batch if batch is None else self._evaluations(kind, batch)
         lanes, d = self.chip.lanes, self.network.n_parameters
         passes = self.chip.layout.passes(batch)
         copies = self.copies(kind, queries, baseline)
@@ -168,7 +168,7 @@ class Plan:
             "preparing": preparing,
             "updating": d * self.chip.timing.update_cycles(kind, queries or 1),
         }
-        return StepCost(self.step_macs(kind, batch, copies), parts, hidden)
+        return StepCost(self._macs(kind, batch, copies), parts, hidden)
 
     def _fetching(self, sections: Iterable[Section]) -> int:
         """Cycles without products of one run of each section."""
@@ -192,11 +192,20 @@ class Plan:
             waiting += max(0, total - waiting - overlap.forward_cycles)
         return waiting, total - waiting
 
+    def _evaluations(self, kind: StepKind, batch: int) -> int:
+        """Samples that go through the network for one loss of a batch: of an equation, its points
+        at all their nodes."""
+        problem = self.network.problem
+        return batch if problem is None or kind == "evaluate" else problem.n_evaluations
+
     def step_macs(self, kind: StepKind, batch: int, losses: int) -> int:
         """Useful MACs of a step that takes so many losses, for multiplier use from the chip's
         counters. With environments, those of a CGE step share one run of the program."""
+        return self._macs(kind, self._evaluations(kind, batch), losses)
+
+    def _macs(self, kind: StepKind, samples: int, losses: int) -> int:
         run, merging = self._sections_of(kind)
-        macs = batch * sum(self.beats(section) for section in run)
+        macs = samples * sum(self.beats(section) for section in run)
         if not self.chip.has_merge_unit:
             macs += sum(self.beats(section) for section in merging)
         return macs * (self.copies(kind) if kind == "cge" else losses)

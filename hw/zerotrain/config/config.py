@@ -42,10 +42,12 @@ from typing import Any, Self, TypeVar, get_type_hints
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.planner import chip_for
 from zerotrain.config.data import DataOptions
+from zerotrain.config.equation import EQUATION, EquationOptions
 from zerotrain.config.table import INTEGERS, Table, check_integers, describe, nearest, show
 from zerotrain.config.toml import to_toml
-from zerotrain.config.training import CgeStage, RgeStage, Training
-from zerotrain.spec.chip import Chip
+from zerotrain.config.training import STAGES, Training
+from zerotrain.spec.activations import ACTIVATIONS
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.registers import Baseline
@@ -211,6 +213,7 @@ class Config:
     network: Network
     chip: ChipOptions = field(default_factory=ChipOptions)
     training: Training | None = None
+    equation: EquationOptions | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -222,20 +225,23 @@ class Config:
             With one sentence: where, what was expected and what came.
         """
         check_integers(values)
-        table = Table(values, "", ["name", "loss", "layers", "chip", "training"])
+        table = Table(values, "", ["name", "loss", "layers", "chip", "equation", "training"])
         rows = table.values.get("layers")
         if not isinstance(rows, list) or not rows:
             raise ValueError(f"A network has one [[layers]] table per layer, got {show(rows)}")
         layers = tuple(_read_layer(row, f"layers.{k + 1}") for k, row in enumerate(rows))
         loss = table.get("loss", Loss, Loss.SOFTMAX_CROSS_ENTROPY)
-        network = Network(layers, loss, table.get("name", str, "network"))
+        name, equation = table.get("name", str, "network"), None
+        if "equation" in table:
+            equation = _located("equation", EquationOptions.from_dict, table.values["equation"])
+            loss = table.get("loss", Loss, Loss.RESIDUAL)
         training = None
         if "training" in table:
             tree = Table(table.values["training"], "training", [f.name for f in fields(Training)])
-            plain = {k: v for k, v in tree.values.items() if k not in ("rge", "cge", "data")}
+            plain = {k: v for k, v in tree.values.items() if k not in (*STAGES, "data")}
             stages: dict[str, Any] = {
                 k: _read(stage, tree.values[k], f"training.{k}")
-                for k, stage in (("rge", RgeStage), ("cge", CgeStage))
+                for k, stage in STAGES.items()
                 if k in tree
             }
             if "data" in tree:
@@ -245,9 +251,42 @@ class Config:
                 stages["data"] = _located("training.data", DataOptions, **given.values)
             hints = get_type_hints(Training)
             head = {k: tree.get(k, hints[k]) for k in plain}
-            tree.require({"dataset": "a text"})
+            if equation is None:
+                tree.require({"dataset": "a text"})
+            elif head.setdefault("dataset", EQUATION) != EQUATION:
+                raise ValueError(
+                    f"training.dataset is left out where there is an equation, got "
+                    f"{show(head['dataset'])}"
+                )
             training = _located("training", Training, **head, **stages)
-        return cls(network, ChipOptions.from_dict(table.values.get("chip", {})), training)
+        chip = ChipOptions.from_dict(table.values.get("chip", {}))
+        if equation is None:
+            return cls(Network(layers, loss, name), chip, training)
+        return cls.of_equation(layers, loss, name, chip, training, equation)
+
+    @classmethod
+    def of_equation(
+        cls, layers: tuple[Layer, ...], loss: Loss, name: str, chip: ChipOptions,
+        training: Training | None, equation: EquationOptions,
+    ) -> Self:  # fmt: skip
+        """A network that solves an equation, on a chip that can."""
+        batch = training.batch if training else _BATCH
+        formats, state = chip.formats, chip.formats.input
+        if len(layers) > 1:
+            state = ACTIVATIONS[layers[-2].activation].value(formats.preact)
+        problem = _located("equation", equation.build, formats, batch, state)
+        return cls(Network(layers, loss, name, problem), chip, training, equation)
+
+    @property
+    def _needed(self) -> dict[str, Any]:
+        """What the chip has for an equation, unless it is said otherwise."""
+        problem, training = self.network.problem, self.training
+        if problem is None:
+            return {}
+        if training is None or training.subspace is None:
+            return {"cge": Cge.NONE}
+        depth = (training.subspace.queries + 1) * problem.n_residuals
+        return {"cge": Cge.NONE, "split": True, "residual_depth": depth}
 
     @classmethod
     def parse(cls, text: str, source: str = "configuration") -> Self:
@@ -291,24 +330,34 @@ class Config:
         return self.training.batch if self.training else _BATCH
 
     @property
+    def samples(self) -> int:
+        """Samples that go through the network for one loss."""
+        problem = self.network.problem
+        return self.batch if problem is None else problem.n_evaluations
+
+    @property
     def queries(self) -> int:
         """Queries of an RGE step, for which memories are sized and steps are priced."""
-        rge = self.training.rge if self.training else None
-        return rge.queries if rge else _QUERIES
+        stage = self.training and (self.training.rge or self.training.subspace)
+        return stage.queries if stage else _QUERIES
 
     @property
     def baseline(self) -> Baseline:
         """What an RGE step subtracts."""
         rge = self.training.rge if self.training else None
+        if rge is None and self.training is not None and self.training.subspace is not None:
+            return Baseline.BASE
         return Baseline[rge.baseline.upper()] if rge else Baseline.MEAN
 
     def build_chip(self, groups: Groups | None = None) -> Chip:
         """The chip that this configuration describes; with the planner's groups or the given."""
-        return self.chip.build(self.network, batch=self.batch, queries=self.queries, groups=groups)
+        chip = replace(self.chip, fixed=self._needed | self.chip.fixed)
+        return chip.build(self.network, batch=self.samples, queries=self.queries, groups=groups)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; :meth:`from_dict` reads them back to an equal configuration."""
         values = self.network.to_dict() | {"chip": self.chip.to_dict()}
+        values |= {"equation": self.equation.to_dict()} if self.equation else {}
         return values | ({"training": self.training.to_dict()} if self.training else {})
 
     def to_toml(self) -> str:

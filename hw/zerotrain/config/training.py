@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from zerotrain.config.data import DataOptions, anchored, is_file
 
-__all__ = ["CgeStage", "Decay", "RgeStage", "Rule", "Training"]
+__all__ = ["STAGES", "CgeStage", "Decay", "RgeStage", "Rule", "SubspaceStage", "Training"]
 
 
 class Decay(StrEnum):
@@ -148,6 +148,78 @@ class CgeStage(_Stage):
 
 
 @dataclass(frozen=True, slots=True)
+class SubspaceStage:
+    """Gauss-Newton in the span of a step's perturbations, for equations: least squares in the
+    residuals of a few perturbed copies, solved by the host.
+
+    Parameters
+    ----------
+    steps : int, at least 1
+        Steps.
+    queries : int, 1 to 64
+        Perturbations N per step: N + 1 losses.
+    mu : float, above 0
+        Smoothing radius.
+    step_size, final_step_size : float, above 0
+        Share of the Gauss-Newton step that is taken, at first and in the end; between, it falls by
+        equal factors.
+    damping, final_damping : float, above 0
+        What is added to every eigenvalue of the least-squares problem, as a multiple of their mean,
+        at first and in the end; between, it falls by equal factors over ``damping_steps``.
+    damping_steps : int, 0 or more
+        0: over all steps.
+    """
+
+    steps: int
+    queries: int = 10
+    mu: float = 2.0**-7
+    step_size: float = 0.3
+    final_step_size: float = 0.3
+    damping: float = 0.003
+    final_damping: float = 0.003
+    damping_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is at least 1, not {self.steps!r}")
+        for name in ("mu", "step_size", "final_step_size", "damping", "final_damping"):
+            _positive(name, getattr(self, name))
+        if not 1 <= self.queries <= 64:
+            raise ValueError(f"queries is 1 to 64, not {self.queries!r}")
+        if self.damping_steps < 0:
+            raise ValueError(f"damping_steps is 0 or more, not {self.damping_steps!r}")
+
+    @property
+    def shift(self) -> int:
+        """Points are no images: nothing is moved."""
+        return 0
+
+    def size_at(self, step: int) -> float:
+        """Real step size of step 0, 1, ... of the stage."""
+        return _falling(self.step_size, self.final_step_size, step, self.steps)
+
+    def damping_at(self, step: int) -> float:
+        """Damping of step 0, 1, ... of the stage."""
+        over = self.damping_steps or self.steps
+        return _falling(self.damping, self.final_damping, step, over)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for TOML and JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def _falling(first: float, last: float, step: int, steps: int) -> float:
+    t = min(1.0, step / max(1, steps - 1))
+    return float(first * (last / first) ** t)
+
+
+#: Classes of the tables of stages.
+STAGES: dict[str, type[RgeStage | CgeStage | SubspaceStage]] = {
+    "rge": RgeStage, "cge": CgeStage, "subspace": SubspaceStage,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """A training run.
 
@@ -167,8 +239,8 @@ class Training:
     initial : str
         A file of weights, or a run's folder, to begin with (docs/exchange.md) in place of random
         parameters.
-    rge, cge : RgeStage, CgeStage or None
-        The stages, in this order; at least one.
+    rge, cge, subspace : RgeStage, CgeStage, SubspaceStage or None
+        The stages: one at least. RGE comes first; after it, CGE or the subspace.
     data : DataOptions or None
         How the file becomes a data set; None for data sets with a name.
     """
@@ -181,6 +253,7 @@ class Training:
     initial: str = ""
     rge: RgeStage | None = None
     cge: CgeStage | None = None
+    subspace: SubspaceStage | None = None
     data: DataOptions | None = None
 
     def __post_init__(self) -> None:
@@ -197,15 +270,25 @@ class Training:
             raise ValueError(f"batch is 1 to 65536 samples, not {self.batch!r}")
         if self.evaluate_every < 1:
             raise ValueError(f"evaluate_every is at least 1, not {self.evaluate_every!r}")
-        if self.rge is None and self.cge is None:
+        if self.rge is None and self.fine is None:
             raise ValueError(
                 "Training has a stage [training.rge], [training.cge] or both, got none"
+            )
+        if self.cge is not None and self.subspace is not None:
+            raise ValueError(
+                "A training ends with [training.cge] or [training.subspace], got both: leave one "
+                "out"
             )
 
     @property
     def max_steps(self) -> int:
         """Steps taken if no plateau ends the RGE stage early."""
-        return sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
+        return sum(stage.steps for stage in (self.rge, self.fine) if stage is not None)
+
+    @property
+    def fine(self) -> CgeStage | SubspaceStage | None:
+        """The stage after RGE."""
+        return self.cge or self.subspace
 
     def anchored(self, folder: Path) -> Self:
         """The same with absolute paths of data files, relative ones being in a folder."""
@@ -219,7 +302,7 @@ class Training:
         """Plain values, for TOML and JSON."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
-            k: v.to_dict() if isinstance(v, _Stage | DataOptions) else v
+            k: v.to_dict() if isinstance(v, _Stage | SubspaceStage | DataOptions) else v
             for k, v in values.items()
             if v not in (None, "")
         }

@@ -82,6 +82,7 @@ class Space:
 
     def __init__(self, *coordinates: str, data: Sequence[str] = ()) -> None:
         self.names: list[str] = []
+        self.vector_names: list[str] = []
         self.data_names = tuple(data)
         vectors: list[Any] = []
         bound: set[str] = set()
@@ -105,6 +106,7 @@ class Space:
             one = tuple(Polynomial.variable(Kind.COORDINATE, first + k) for k in range(size))
             self.names += [f"{match[1]}[{k}]" for k in range(size)] if match[2] else [match[1]]
             vectors.append(one if match[2] else one[0])
+            self.vector_names.append(match[1])
         if not 1 <= len(self.names) <= _MOST_NAMES or len(self.data_names) > _MOST_NAMES:
             raise ValueError(
                 f"A point has 1 to {_MOST_NAMES} coordinates and up to {_MOST_NAMES} data words, "

@@ -144,7 +144,7 @@ class Chip:
         if not 1 <= self.lanes <= 64:
             raise ValueError(f"A chip has 1 to 64 lanes, not {self.lanes!r}")
         self.loss.record.check(self.formats)
-        if self.loss.record.residuals and self.has_environments:
+        if self.loss.record.residuals and self.cge.kind.environments:
             raise ValueError(
                 'Residuals of an equation have no environments: expected cge = "none" or '
                 '"forward", got cge = "environments"'

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zerotrain.config.config import Config, nearest
+from zerotrain.data.collocation import load_equation
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.diabetes import load_diabetes
 from zerotrain.data.digits import load_digits
@@ -52,6 +53,8 @@ def load_for(config: Config, directory: Path | None = None) -> Dataset:
     """
     training = config.training
     assert training is not None
+    if config.equation is not None:
+        return load_equation(config)
     if training.data is None:
         return load(training.dataset, directory)
     labels = config.network.loss.record.labels

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,7 @@ class Split:
 
     x: NDArray[np.float64]
     targets: NDArray[Any]
+    target_format: QFormat | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -107,7 +108,7 @@ class Split:
 
     def take(self, index: NDArray[np.int64]) -> "Split":
         """The samples of these indices, in this order."""
-        return Split(self.x[index], self.targets[index])
+        return Split(self.x[index], self.targets[index], self.target_format)
 
     def copy(self) -> "Split":
         """The same samples in arrays of their own."""
@@ -116,12 +117,13 @@ class Split:
     def join(self, other: "Split") -> "Split":
         """These samples, then the other ones."""
         targets = np.concatenate([self.targets, other.targets])
-        return Split(np.concatenate([self.x, other.x]), targets)
+        return Split(np.concatenate([self.x, other.x]), targets, self.target_format)
 
     def quantize(self, formats: Formats) -> Samples:
         """The samples in a chip's formats. Labels are integers already."""
         x = quantize(self.x, formats.input)
-        targets = self.targets if self.labelled else quantize(self.targets, formats.logit)
+        fmt = self.target_format or formats.logit
+        targets = self.targets if self.labelled else quantize(self.targets, fmt)
         return Samples(x, targets, formats)
 
 
@@ -135,6 +137,14 @@ class TargetScale:
     factor: float = 1.0
     offset: tuple[float, ...] = ()
     unit: str = ""
+
+
+class Points(Protocol):
+    """Draws the batches of a differential equation."""
+
+    def batch(self, *key: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Raw points and data words of a step, for the key of a random stream."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -158,6 +168,9 @@ class Dataset:
         The labels of a table by the number of their class; empty where they are these numbers.
     remarks : tuple of str
         Sentences on what is odd about the data.
+    points : Points or None
+        Of a differential equation: where the batches of its steps come from. Its parts are fixed
+        points, with the exact solution, to measure with.
     """
 
     name: str
@@ -170,6 +183,7 @@ class Dataset:
     inputs: InputScale = field(default_factory=InputScale)
     classes: tuple[str | int, ...] = ()
     remarks: tuple[str, ...] = ()
+    points: Points | None = None
 
     @classmethod
     def split(

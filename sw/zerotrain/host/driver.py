@@ -40,6 +40,8 @@ _STEP_REGISTERS = (
     "decay", "step_mantissa", "step_shift",
 )  # fmt: skip
 _WORD = 0xFFFFFFFF
+#: Points of an equation that are measured at once: format ``loss`` holds the sum of their errors.
+_CHECKED = 256
 
 
 class ChipError(RuntimeError):
@@ -80,11 +82,12 @@ class Evaluation:
     correct: int
     count: int
     saturation: Saturation = Saturation(0)
+    frac_bits: int = FINE_BITS
 
     @property
     def mean_loss(self) -> float:
         """Loss of a sample, as a real number."""
-        return self.loss / self.count / 2**FINE_BITS
+        return self.loss / self.count / 2**self.frac_bits
 
 
 @dataclass(frozen=True)
@@ -434,6 +437,8 @@ class Driver:
             raise ValueError("There is nothing to evaluate: expected at least one sample, got none")
         loss, correct, saturation = 0, 0, Saturation(0)
         size, banks = self.max_batch, self.chip.sample_banks
+        if self.network.problem is not None:
+            size = min(size, _CHECKED)
         turns = -(-len(x) // size)
 
         def load(turn: int) -> None:
@@ -450,7 +455,7 @@ class Driver:
             loss += int(result.losses[0])
             correct += result.correct
             saturation |= result.saturation
-        return Evaluation(loss, correct, len(x), saturation)
+        return Evaluation(loss, correct, len(x), saturation, self.chip.formats.loss.frac_bits)
 
     def _idle(self, action: str) -> None:
         if self._running is not None:

@@ -48,6 +48,8 @@ _CGE_FORMATS = ("delta", "dlogit")
 def guessing_loss(dataset: Dataset) -> float:
     """Loss per sample of a network that gives every sample the same best answer: all classes the
     same chance, or the targets' mean."""
+    if dataset.points is not None:
+        return 0.0  # nothing is guessed: the loss is that of the equation
     if dataset.labelled:
         return log(dataset.n_outputs)
     return float(dataset.training.targets.var(axis=0).sum())

@@ -49,7 +49,7 @@ class Metric:
     @property
     def key(self) -> str:
         """Its name in files."""
-        return self.name.lower().replace("²", "2")
+        return self.name.lower().replace("²", "2").replace(" ", "_")
 
     @property
     def percent(self) -> bool:
@@ -80,6 +80,16 @@ class Metric:
 
 def _accuracy(evaluation: Evaluation, samples: Samples, factor: float) -> float:
     return evaluation.correct / evaluation.count
+
+
+def _mean_loss(evaluation: Evaluation, samples: Samples, factor: float) -> float:
+    return evaluation.mean_loss
+
+
+def _relative(evaluation: Evaluation, samples: Samples, factor: float) -> float:
+    """The error's root mean square by that of the exact solution, of which ``factor`` is the
+    reciprocal."""
+    return evaluation.mean_loss**0.5 * factor
 
 
 def _mean_error(power: int) -> Callable[[Evaluation, Samples, float], float]:
@@ -117,6 +127,9 @@ def metrics_of(loss: Loss, unit: str = "") -> tuple[Metric, ...]:
     ``unit`` is that of target values.
     """
     record = loss.record
+    if record.residuals:
+        mse = Metric(record.metric, False, ".3g", ".4g", _mean_loss)
+        return (mse, Metric("relative L2", False, ".3g", ".4g", _relative))
     if record.counts_correct:
         return (Metric(record.metric, True, ".1%", ".2%", _accuracy),)
     error = Metric(record.metric, False, ".4g", ".5g", _mean_error(record.error_power), unit)

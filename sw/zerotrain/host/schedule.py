@@ -11,13 +11,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerotrain.config.training import CgeStage, RgeStage, Rule, Training
-from zerotrain.host.settings import LOSS_ONE, chip_values, real_step_size, step_settings
+from zerotrain.config.training import CgeStage, RgeStage, Rule, SubspaceStage, Training
+from zerotrain.host.settings import (
+    chip_values,
+    loss_one,
+    real_step_size,
+    step_settings,
+    subspace_settings,
+)
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.registers import Baseline, Command
 from zerotrain.spec.step import StepSettings
 
 __all__ = ["PlannedStep", "Schedule", "ScheduleState"]
+
+
+@dataclass(frozen=True, slots=True)
+class Solve:
+    """A step in the subspace: its stage, damping, and step size times mu in units of ``weight``."""
+
+    stage: SubspaceStage
+    damping: float
+    step: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +42,15 @@ class PlannedStep:
     Attributes
     ----------
     phase : str
-        Name for people: ``"sign-rge"``, ``"rge"`` or ``"cge"``.
+        Name for people: ``"sign-rge"``, ``"rge"``, ``"subspace"`` or ``"cge"``.
     step_size : float
         What the chip takes: the configuration's, rounded to ``settings``.
     clear_momentum : bool
         Whether momentum starts from zero: its unit differs from stage to stage.
     shift : int
         Pixels by which the batch's images are moved at most, in each direction.
+    solve : Solve or None
+        What the host solves between the losses and the update of a step in two halves.
     """
 
     command: Command
@@ -42,6 +59,7 @@ class PlannedStep:
     step_size: float
     clear_momentum: bool
     shift: int
+    solve: Solve | None = None
 
 
 @dataclass(slots=True)
@@ -94,9 +112,9 @@ class Schedule:
     @property
     def max_steps(self) -> int:
         """Steps in all, as far as known now: a plateau ends the RGE stage early."""
-        rge, cge = self.training.rge, self.training.cge
+        rge, fine = self.training.rge, self.training.fine
         coarse = self.state.rge_steps if self.state.rge_over or rge is None else rge.steps
-        return coarse + (cge.steps if cge else 0)
+        return coarse + (fine.steps if fine else 0)
 
     def next(self) -> PlannedStep | None:
         """The next step, or None at the end."""
@@ -105,7 +123,13 @@ class Schedule:
             stage: RgeStage | CgeStage = training.rge
             index, command = state.rge_steps, Command.RGE
             phase = "sign-rge" if training.rge.rule == Rule.SIGN else "rge"
-        elif training.cge is not None and state.step - state.rge_steps < training.cge.steps:
+        elif (subspace := training.subspace) is not None and self._fine_left(subspace.steps):
+            index = state.step - state.rge_steps
+            settings = subspace_settings(subspace, self.formats, 0)
+            size = subspace.size_at(index)
+            solve = Solve(subspace, subspace.damping_at(index), size * settings.mu)
+            return PlannedStep(Command.LOSSES, settings, "subspace", size, index == 0, 0, solve)
+        elif training.cge is not None and self._fine_left(training.cge.steps):
             stage, index, command = training.cge, state.step - state.rge_steps, Command.CGE
             phase = "cge"
         else:
@@ -114,6 +138,10 @@ class Schedule:
         settings = step_settings(stage, self.formats, training.batch, size)
         real = real_step_size(stage, self.formats, training.batch, settings)
         return PlannedStep(command, settings, phase, real, index == 0, stage.shift)
+
+    def _fine_left(self, steps: int) -> bool:
+        """Whether the stage after RGE, of so many steps, goes on."""
+        return self.state.step - self.state.rge_steps < steps
 
     def record(self, losses: NDArray[np.int64], planned: PlannedStep) -> None:
         """Take note of the losses of the step that :meth:`next` planned."""
@@ -135,7 +163,7 @@ class Schedule:
         """Loss per sample before the update: at theta, or the queries' mean with that baseline."""
         at_theta = planned.command == Command.CGE or planned.settings.baseline == Baseline.BASE
         total = float(losses[0]) if at_theta else float(losses.sum()) / len(losses)
-        return total / (self.training.batch * LOSS_ONE)
+        return total / (self.training.batch * loss_one(self.formats))
 
     def save(self) -> dict[str, Any]:
         """The whole state, for JSON."""
@@ -155,8 +183,9 @@ class Schedule:
                 f"A schedule's state has {', '.join(sorted(types))}, "
                 f"got {', '.join(sorted(values))[:200]}"
             )
-        state, rge, cge = ScheduleState(**values), self.training.rge, self.training.cge
-        coarse, fine = rge.steps if rge else 0, cge.steps if cge else 0
+        state, rge, last = ScheduleState(**values), self.training.rge, self.training.fine
+        coarse, fine = rge.steps if rge else 0, last.steps if last else 0
+        kind = "subspace" if self.training.subspace else "CGE"
         if not (
             all(type(values[name]) is kind for name, kind in types.items())
             and 0 <= state.rge_steps <= coarse
@@ -166,7 +195,7 @@ class Schedule:
             and 0 <= state.window_count <= max(0, rge.plateau_window - 1 if rge else 0)
         ):  # fmt: skip
             raise ValueError(
-                f"A schedule of up to {coarse} RGE and {fine} CGE steps is never in the state "
+                f"A schedule of up to {coarse} RGE and {fine} {kind} steps is never in the state "
                 + ", ".join(f"{name} = {str(value)[:40]}" for name, value in values.items())
             )
         self.state = state

@@ -50,7 +50,7 @@ class Session:
     def of(cls, config: Config, groups: Groups | None = None) -> "Session":
         """Plan a configuration, without building anything; ``groups`` where they are given."""
         chip = config.build_chip(groups)
-        return cls(config, chip, plan(config.network, chip, batch=config.batch, groups=groups))
+        return cls(config, chip, plan(config.network, chip, batch=config.samples, groups=groups))
 
     @property
     def training(self) -> Training:
@@ -134,7 +134,10 @@ class _Clock:
         self._trainer = trainer
         training, step_cost = session.training, session.plan.step_cost
         rge = training.rge
-        self._cge = step_cost("cge", batch=training.batch).cycles if training.cge else 0
+        self._fine = step_cost("cge", batch=training.batch).cycles if training.cge else 0
+        if (subspace := training.subspace) is not None:
+            queries: dict[str, Any] = {"queries": subspace.queries, "baseline": Baseline.BASE}
+            self._fine = step_cost("rge", batch=training.batch, **queries).cycles
         self._rge = 0
         if rge is not None:
             base = Baseline.MEAN if rge.baseline == "mean" else Baseline.BASE
@@ -145,17 +148,17 @@ class _Clock:
 
     def _work_left(self) -> int:
         state = self._trainer.schedule.state
-        rge, cge = self._trainer.training.rge, self._trainer.training.cge
+        rge, last = self._trainer.training.rge, self._trainer.training.fine
         coarse = rge.steps - state.rge_steps if rge and not state.rge_over else 0
-        fine = cge.steps - (state.step - state.rge_steps) if cge else 0
-        return coarse * self._rge + fine * self._cge
+        fine = last.steps - (state.step - state.rge_steps) if last else 0
+        return coarse * self._rge + fine * self._fine
 
     def spent(self, row: Row) -> None:
         """Note a step. Work that a plateau makes unnecessary is not work done."""
         now, kind = time.perf_counter(), row.phase
         if kind in self._kinds:
             self._seconds += now - self._last
-            self._worked += self._cge if kind == "cge" else self._rge
+            self._worked += self._fine if kind in ("cge", "subspace") else self._rge
         self._kinds.add(kind)
         self._last = now
 

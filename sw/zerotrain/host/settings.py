@@ -1,12 +1,13 @@
 """How a training's real numbers become the chip's integers, and what these stand for.
 
-Units (docs/numerics.md, section 6). A raw loss is ``2**-20``, summed over the batch; a raw weight
+Units (docs/numerics.md, section 6). A raw loss is ``2**-20``, or what
+format ``loss`` says, summed over the batch; a raw weight
 is ``2**-f`` with ``f = formats.weight.frac_bits``. For a gradient component ``G`` of the batch's
 mean loss the chip's raw gradient is, on average::
 
-    CGE             g = G * batch * 2**20 * mu_cge
-    RGE, base       g = G * batch * 2**20 * mu * N
-    RGE, mean       g = G * batch * 2**20 * mu * N * (N - 1)
+    CGE             g = G * batch * loss_one * mu_cge
+    RGE, base       g = G * batch * loss_one * mu * N
+    RGE, mean       g = G * batch * loss_one * mu * N * (N - 1)
 
 The momentum word is ``v = g / 2**gradient_shift``, plus what momentum adds. The linear rule moves
 theta by
@@ -16,23 +17,33 @@ rule moves it by ``step_mantissa`` raw weights, ``step_size * 2**f``.
 
 from collections.abc import Iterator
 
-from zerotrain.config.training import CgeStage, RgeStage, Rule, Training
+from zerotrain.config.training import CgeStage, RgeStage, Rule, SubspaceStage, Training
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.registers import Baseline, UpdateRule, register
 from zerotrain.spec.step import StepSettings
 
-__all__ = ["LOSS_ONE", "chip_values", "real_step_size", "rounding", "step_settings"]
+__all__ = [
+    "chip_values",
+    "loss_one",
+    "real_step_size",
+    "rounding",
+    "step_settings",
+    "subspace_settings",
+]
 
-#: Raw loss of one.
-LOSS_ONE = 1 << 20
 #: Momentum factors are sixteenths.
 _DECAY_ONE = 16
 #: Share of a value by which it is rounded without a word.
 _NOISE = 0.01
 
 
+def loss_one(formats: Formats) -> int:
+    """Raw loss of one."""
+    return 1 << formats.loss.frac_bits
+
+
 def _stages(training: Training) -> dict[str, RgeStage | CgeStage]:
-    """The stages of a training, by name, in their order."""
+    """The stages of a training that the chip does by itself, by name, in their order."""
     both = {"rge": training.rge, "cge": training.cge}
     return {name: stage for name, stage in both.items() if stage is not None}
 
@@ -71,10 +82,10 @@ def _linear_step(real: float, per_word: float) -> tuple[int, int]:
 def _per_gradient(stage: RgeStage | CgeStage, formats: Formats, batch: int, mu: int) -> float:
     """Raw gradient of G = 1."""
     if isinstance(stage, CgeStage):
-        return batch * LOSS_ONE * 2.0**-formats.cge_mu_shift
+        return batch * loss_one(formats) * 2.0**-formats.cge_mu_shift
     n = stage.queries
     gain = n * (n - 1 if stage.baseline == "mean" else 1)
-    return batch * LOSS_ONE * mu / (1 << formats.weight.frac_bits) * gain
+    return batch * loss_one(formats) * mu / (1 << formats.weight.frac_bits) * gain
 
 
 def step_settings(
@@ -161,13 +172,29 @@ def chip_values(training: Training, formats: Formats) -> dict[str, dict[str, flo
             "momentum": first.decay / _DECAY_ONE,
             "mu": mu * formats.weight.resolution,
         }
+    if training.subspace is not None:
+        mu = subspace_settings(training.subspace, formats, 0).mu
+        found["subspace"] = {"mu": mu * formats.weight.resolution}
     return found
+
+
+def subspace_settings(stage: SubspaceStage, formats: Formats, shift: int) -> StepSettings:
+    """The chip's integers for both halves of a step in the subspace; coefficients are shifted
+    right by ``shift``."""
+    try:
+        mu = _nearest("mu", stage.mu, 1 << formats.weight.frac_bits, 1, "mu")
+    except ValueError as error:
+        raise ValueError(f"[training.subspace] {error}") from None
+    return StepSettings(
+        queries=stage.queries, baseline=Baseline.BASE, update_rule=UpdateRule.LINEAR, mu=mu,
+        step_mantissa=1, step_shift=shift,
+    )  # fmt: skip
 
 
 def rounding(training: Training, formats: Formats) -> Iterator[str]:
     """A sentence for each stage of which the chip rounds a value by more than a hundredth."""
     for name, values in chip_values(training, formats).items():
-        stage, texts = _stages(training)[name], []
+        stage, texts = getattr(training, name), []
         for key, real in values.items():
             asked = getattr(stage, key, real)
             if abs(real - asked) > _NOISE * asked:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from zerotrain.host.digest import RunningHash
 from zerotrain.host.driver import Driver, StepResult
 from zerotrain.host.initialise import initial_parameters
 from zerotrain.host.metric import Measurement, measure, metrics_of
-from zerotrain.host.schedule import PlannedStep, Schedule
+from zerotrain.host.schedule import PlannedStep, Schedule, Solve
+from zerotrain.host.settings import subspace_settings
+from zerotrain.host.subspace import coefficients
 from zerotrain.spec.chip import Cge
 from zerotrain.spec.lfsr import mix_seed
 from zerotrain.spec.registers import Command, Saturation
@@ -139,6 +141,11 @@ class Trainer:
         """Make sure that a step's batch is on the chip, and say in which bank."""
         bank = step % len(self._banked)
         if self._banked[bank] != (step, reach):
+            if self.dataset.points is not None:
+                x, targets = self.dataset.points.batch(self.training.seed, _ORDER_STREAM, step)
+                self.driver.load_batch(x, targets, bank)
+                self._banked[bank] = (step, reach)
+                return bank
             index = self.batch_indices(step)
             x = self._train.x[index]
             if reach:
@@ -229,6 +236,8 @@ class Trainer:
             # Loads while the chip works; a new stage that moves images otherwise loads again.
             self._bank(step + 1, planned.shift)
         result = driver.wait()
+        if planned.solve is not None:
+            result = self._second_half(planned.solve, result, step)
         self.schedule.record(result.losses, planned)
         last = self.schedule.next() is None
         self.hash.step(result)
@@ -243,6 +252,20 @@ class Trainer:
             self.step, planned.phase, self.schedule.mean_loss(result.losses, planned),
             planned.step_size, metric, _flags(result.saturation), result.cycles, result.beats,
             result.loss_stalls, self.hash.value,
+        )  # fmt: skip
+
+    def _second_half(self, solve: Solve, first: StepResult, step: int) -> StepResult:
+        """The update of a step in the subspace, from the residuals of its losses."""
+        driver = self.driver
+        vectors = driver.residuals(len(first.losses))
+        found = coefficients(vectors, damping=solve.damping, step=solve.step)
+        driver.write_coefficients(list(found.values))
+        settings = subspace_settings(solve.stage, driver.chip.formats, found.shift)
+        second = driver.step(Command.UPDATE, settings, bank=step % len(self._banked))
+        return replace(
+            first, cycles=first.cycles + second.cycles, beats=first.beats + second.beats,
+            loss_stalls=first.loss_stalls + second.loss_stalls,
+            saturation=first.saturation | second.saturation,
         )  # fmt: skip
 
     def _count(self, planned: PlannedStep, result: StepResult) -> None:
