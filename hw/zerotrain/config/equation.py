@@ -54,12 +54,12 @@ class Condition:
     ----------
     residual : str
         What is to vanish there.
-    at : tuple of str
+    at : list of texts
         Faces, such as ``"t = 0"``: every point is on one of them, drawn at random.
-    points : int
+    points : int, 1 to 65536
         Points of a batch.
     weight : str
-        Factor of the residual: a number.
+        Factor of the residual: a number, or a text such as ``"1/8"``.
     """
 
     residual: str
@@ -81,7 +81,7 @@ class EquationOptions:
 
     Parameters
     ----------
-    coordinates : tuple of str
+    coordinates : list of texts
         Names, ``"t"``, or vectors, ``"x[20]"``; together they are the network's inputs.
     ansatz : str
         The solution u in terms of the network's output f: ``a * f + b``.
@@ -90,11 +90,11 @@ class EquationOptions:
     exact : str
         The exact solution, to measure with: a formula in the coordinates.
     weight : str
-        Factor of the residual: a number.
-    domain : dict
+        Factor of the residual: a number, or a text such as ``"1/8"``. Residuals are below 8.
+    domain : table of lists of two numbers
         From where to where a coordinate, or all of a vector, reaches; 0 to 1 if it is left out.
-    data : dict
-        Formulas of the data words of a point.
+    data : table of texts
+        Formulas of words that come with every point, by the names that residuals have for them.
     conditions : tuple of Condition
     nodes : Nodes
     """

@@ -63,9 +63,13 @@ class Nodes:
         of axes where mixed derivatives are asked for. ``stroud``: Stroud's rule of degree 5.
         ``sparse-grid``: Smolyak's of ``level``. ``monte-carlo``: ``samples`` normal vectors from
         ``seed``, half of them the negatives of the others, and the centre.
-    step : float
+    step : float, above 0, up to 4
         h of differences, a power of two; sigma of the others.
-    level, samples, seed : int
+    level : int, 1 to 8
+        See ``method``.
+    samples : int, even, at least 2
+        See ``method``.
+    seed : int
         See ``method``.
     """
 

@@ -165,7 +165,7 @@ class ParameterBlock:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A feed-forward network and its loss; of a residual, with the problem that it is of.
+    """A feed-forward network and its loss.
 
     The parameter order is fixed (docs/numerics.md, section 2): layer by layer, in each layer
     TT-core by TT-core from the left, then the bias.
@@ -176,8 +176,11 @@ class Network:
         From the inputs to the outputs; at most 65,536 parameters and 64 outputs fit a chip.
     loss : Loss
         Of labels: ``softmax_cross_entropy``. Of target values: ``mean_squared_error``.
+        Of an equation: ``residual``, the default where there is one.
     name : str
         Runs and generated files are called after it.
+    problem : Problem or None
+        The equation of a network that solves one.
     """
 
     layers: tuple[Layer, ...]

@@ -44,7 +44,8 @@ class _Lines:
         self._phase = row.phase
         parts = [f"step {row.step}/{progress.max_steps}", f"{row.phase:8}"]
         if row.loss is not None:
-            parts.append(f"loss {row.loss:.4f}")
+            shown = f"{row.loss:.3g}" if self._metric.logarithmic else f"{row.loss:.4f}"
+            parts.append(f"loss {shown}")
         if row.metric is not None:
             parts.append(f"{self._watched} {self._metric.show(row.metric)}")
         if progress.remaining is not None:

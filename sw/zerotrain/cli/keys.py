@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from zerotrain.config.config import AUTO, ChipOptions
+from zerotrain.config.equation import EquationOptions
 from zerotrain.config.toml import scalar
 from zerotrain.config.training import Training
 from zerotrain.spec.chip import Chip
@@ -43,8 +44,14 @@ _INTRODUCTIONS = {
     "([which chip fits](guide/which-chip.md)).",
     "chip.formats": "`Qm.f` is a sign, m integer bits and f fraction bits: it holds -2**m to 2**m "
     "in steps of 2**-f. What a format cannot hold is clamped, and `train` says so.",
+    "equation": "A differential equation that the network solves, in place of a data set "
+    "([physics.md](physics.md)).",
+    "equation.nodes": "Where the network is evaluated to find derivatives.",
+    "equation.conditions": "One `[[equation.conditions]]` for every residual that is to vanish at "
+    "faces of the domain.",
     "training": "What `train` does; `plan` and `generate` do without. It has a stage "
-    "`[training.rge]`, `[training.cge]`, or both: first the coarse one, then the fine one.",
+    "`[training.rge]`, `[training.cge]`, or both: first the coarse one, then the fine one. An "
+    "equation may have `[training.subspace]` as its fine one.",
     "training.data": "How the file that `dataset` names becomes a data set ([data.md](data.md)).",
 }
 #: Sized for the network unless they are given.
@@ -162,9 +169,10 @@ def _chip() -> Iterator[Key]:
 def tables() -> dict[str, list[Key]]:
     """Rows of every table, by its path; "" for what stands above all tables."""
     found = {"": list(_rows(Network, ["layers"])), "layers": list(_layer()), "chip": list(_chip())}
-    for path, cls in (*_nested("chip", Chip), ("training", Training)):
-        found[path] = list(_rows(cls))
-    return found | {path: list(_rows(cls)) for path, cls in _nested("training", Training)}
+    found |= {path: list(_rows(cls)) for path, cls in _nested("chip", Chip)}
+    for path, top in (("equation", EquationOptions), ("training", Training)):
+        found |= {path: list(_rows(cls)) for path, cls in ((path, top), *_nested(path, top))}
+    return found
 
 
 def page() -> str:

@@ -64,7 +64,7 @@ class Collocation:
 
     def data(self, x: Ints) -> Ints:
         """Data words of points: int64[count, max(1, words)], raw in ``word``."""
-        real: Reals = x * self.problem.input.resolution
+        real = np.ldexp(x.astype(np.float64), -self.problem.input.frac_bits)
         columns = [formula(text, self.options.space, real) for text in self.options.data.values()]
         if not columns:
             return np.zeros((len(x), 1), np.int64)
@@ -72,7 +72,8 @@ class Collocation:
 
     def fixed(self, *key: int) -> Split:
         """Points with the exact solution less b as their target, and zeros for other words."""
-        x: Reals = self._uniform(_FIXED, *key) * self.problem.input.resolution
+        raw = self._uniform(_FIXED, *key).astype(np.float64)
+        x = np.ldexp(raw, -self.problem.input.frac_bits)
         targets = np.zeros((len(x), max(1, len(self.options.data))))
         targets[:, 0] = self.exact(x) - self.offset(x)
         return Split(x, targets, self.problem.formats.word)

@@ -24,8 +24,9 @@ def initial_parameters(network: Network, formats: Formats, *key: int) -> NDArray
 
     Networks of sines have TT-cores with entries of one magnitude and random signs, so that products
     of many are of one magnitude, and uniform biases of up to ``n_inputs ** -0.5``, as dense layers
-    have. Others have uniform TT-cores and zero biases. The
-    full matrix of a layer has the variance ``gain / n_inputs``, with the gain of its activation
+    have. Others have uniform TT-cores and zero biases.
+
+    The full matrix of a layer has the variance ``gain / n_inputs``, with the gain of its activation
     (He et al. 2015): one entry of it is a sum over ``prod(ranks)`` paths of products of one entry
     of every TT-core.
     """

@@ -37,6 +37,8 @@ class Metric:
         :class:`~zerotrain.data.dataset.TargetScale`.
     unit : str
         Of the figure.
+    logarithmic : bool
+        Whether it falls over many orders of magnitude, as does the loss.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Metric:
     exact: str
     compute: Callable[[Evaluation, Samples, float], float]
     unit: str = ""
+    logarithmic: bool = False
 
     @property
     def key(self) -> str:
@@ -69,6 +72,8 @@ class Metric:
 
     def cell(self, values: Sequence[float]) -> str:
         """Mean of several values, and their standard deviation, for a table."""
+        if self.logarithmic:
+            return f"{fmean(values):.2e}" + (f" ± {stdev(values):.1e}" if len(values) > 1 else "")
         scale, unit, digits = (100, " %", 2) if self.percent else (1, "", 3)
         mean = f"{scale * fmean(values):.{digits}f}{unit}"
         return mean + (f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else "")
@@ -128,8 +133,9 @@ def metrics_of(loss: Loss, unit: str = "") -> tuple[Metric, ...]:
     """
     record = loss.record
     if record.residuals:
-        mse = Metric(record.metric, False, ".3g", ".4g", _mean_loss)
-        return (mse, Metric("relative L2", False, ".3g", ".4g", _relative))
+        mse = Metric(record.metric, False, ".3g", ".4g", _mean_loss, logarithmic=True)
+        relative = Metric("relative L2", False, ".3g", ".4g", _relative, logarithmic=True)
+        return (mse, relative)
     if record.counts_correct:
         return (Metric(record.metric, True, ".1%", ".2%", _accuracy),)
     error = Metric(record.metric, False, ".4g", ".5g", _mean_error(record.error_power), unit)

@@ -44,7 +44,12 @@ def training_curves(rows: Sequence[Row], title: str, watched: str, metric: Metri
         color="tab:green",
     )
     upper.set_ylabel(f"{watched} {metric.label}")
-    upper.set_ylim(0, 100 if metric.percent else None)
+    if metric.logarithmic:
+        upper.set_yscale("log")
+        lower.set_yscale("log")
+    else:
+        upper.set_ylim(0, 100 if metric.percent else None)
+        lower.set_ylim(bottom=0)
     upper.set_title(title)
     trained = [row for row in rows if row.step > 0 and row.loss is not None]
     steps, losses = [row.step for row in trained], [row.loss or 0.0 for row in trained]
@@ -52,7 +57,6 @@ def training_curves(rows: Sequence[Row], title: str, watched: str, metric: Metri
     lower.plot(steps, _smooth(losses), color="tab:blue")
     lower.set_ylabel("loss per sample")
     lower.set_xlabel("step")
-    lower.set_ylim(bottom=0)
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
         for first, last, phase in _stages(trained):

@@ -2,8 +2,8 @@
 
 With the residuals ``r_0`` at theta and ``r_i`` at ``theta + mu xi_i``, and ``y_i = r_i - r_0``, the
 coefficients solve ``(K + lambda tr(K)/N I) c = g`` with ``K_ij = y_i . y_j`` and
-``g_i = y_i . r_0`` (random-subspace Gauss-Newton: Cartis, Fowkes, Shao, arXiv 2211.09873). All of it
-is exact: integers, and Bareiss' elimination without fractions, so that every machine finds the
+``g_i = y_i . r_0`` (random-subspace Gauss-Newton: Cartis, Fowkes, Shao, arXiv 2211.09873). All of
+it is exact: integers, and Bareiss' elimination without fractions, so that every machine finds the
 same.
 """
 
