@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/api.md", "docs/exchange.md")
+PAGES = ("README.md", "docs/api.md", "docs/exchange.md", "docs/physics.md")
 
 
 def blocks(page: str) -> list[tuple[int, str]]:

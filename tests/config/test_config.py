@@ -12,6 +12,12 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, dense
 
 PARAMETERS = {
+    "black-scholes": 3209,
+    "burgers": 633,
+    "heat": 633,
+    "hjb-3209": 3209,
+    "hjb-7745": 7745,
+    "poisson": 633,
     "diabetes": 75,
     "digits": 510,
     "digits-small": 510,
@@ -35,10 +41,13 @@ def test_preset(name: str) -> None:
     assert config.network.name == name
     assert config.network.n_parameters == PARAMETERS[name]
     assert config.training is not None
+    assert Config.parse(config.to_toml()) == config
+    if config.equation is not None:
+        assert config.training.subspace is not None
+        return
     assert config.training.rge is not None
     cge = config.chip.fixed.get("cge", Cge.ENVIRONMENTS)
     assert (config.training.cge is not None) == cge.kind.steps
-    assert Config.parse(config.to_toml()) == config
 
 
 def test_digits_network() -> None:
@@ -132,7 +141,10 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
         ("", "A network has one [[layers]] table per layer, got None"),
         ("layers = 3", "A network has one [[layers]] table per layer, got 3"),
         ("layres = 3", "Unknown key 'layres': did you mean 'layers'?"),
-        ("xyzzy = 3", "Unknown key 'xyzzy': known are name, loss, layers, chip, training"),
+        (
+            "xyzzy = 3",
+            "Unknown key 'xyzzy': known are name, loss, layers, chip, equation, training",
+        ),
         (
             NETWORK.replace("ranks", "rank"),
             "Unknown key 'rank' in [layers.1]: did you mean 'ranks'?",
@@ -194,7 +206,7 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
         (NETWORK.replace('"dense"', '"conv"'), "layers.2.type is 'tt' or 'dense', not 'conv'"),
         (
             NETWORK.replace('"relu"', '"rely"'),
-            "layers.1.activation is 'none' or 'relu', not 'rely'",
+            "layers.1.activation is 'none' or 'relu' or 'sine', not 'rely'",
         ),
         (NETWORK.replace("false", "0"), "layers.2.bias is true or false, not 0"),
         (LAYER + "[chip]\nlane = 3", "Unknown key 'lane' in [chip]: did you mean 'lanes'?"),

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from zerotrain.boards.catalogue import BOARDS
+from zerotrain.cli.target import Target
 from zerotrain.config.changes import changed
 from zerotrain.config.config import Config
 from zerotrain.host.session import Session
@@ -87,3 +89,18 @@ def test_refused(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
         changed(Config.parse(TOML), values)
     assert str(caught.value) == sentence
+
+
+def test_there_is_no_gateware_yet() -> None:
+    with pytest.raises(ValueError) as caught:
+        changed(Config.parse(TOML), {"chip": "auto"})
+    assert str(caught.value) == (
+        "A chip that solves an equation is not looked for, since its gateware is not written yet: "
+        "leave chip.auto out"
+    )
+    with pytest.raises(ValueError) as caught:
+        Target.of(Config.parse(TOML), BOARDS["icebreaker"], keep_lanes=False)
+    assert str(caught.value) == (
+        "Chips that solve equations exist as golden models only, their gateware is not written "
+        "yet: plan without board icebreaker, train with --chip golden"
+    )

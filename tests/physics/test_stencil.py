@@ -133,10 +133,12 @@ def test_refused() -> None:
     assert sentence(Nodes(step=2.0**-12), second) == (
         "Weights of nodes have 24 bits, the largest is 1.68e+07: use a larger step"
     )
-    wide = "A point has at most 4096 nodes, the stroud rule has 5001 in 50 dimensions: use "
+    wide = (
+        "A point has at most 4096 nodes, the stroud rule has 5,001 or more in 50 dimensions: use "
+    )
     with pytest.raises(ValueError) as caught:
         Nodes(Method.STROUD).rule(50, [second])
-    assert str(caught.value) == wide + "differences, with two a dimension"
+    assert str(caught.value) == wide + "use differences, with two a dimension"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +150,7 @@ def test_refused() -> None:
             "Central differences have a step that is a power of two, such as 0.25 or 0.0625: their "
             "weights are shifts then; got 0.1",
         ),
+        ({"level": 9}, "A sparse grid has a level of 1 to 8, not 9"),
         (
             {"samples": 3},
             "Monte-Carlo nodes come in pairs: samples is even and at least 2, not 3",

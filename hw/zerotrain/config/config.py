@@ -270,6 +270,11 @@ class Config:
         training: Training | None, equation: EquationOptions,
     ) -> Self:  # fmt: skip
         """A network that solves an equation, on a chip that can."""
+        if chip.auto:
+            raise ValueError(
+                "A chip that solves an equation is not looked for, since its gateware is not "
+                "written yet: leave chip.auto out"
+            )
         batch = training.batch if training else _BATCH
         formats, state = chip.formats, chip.formats.input
         if len(layers) > 1:

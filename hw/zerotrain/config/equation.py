@@ -114,9 +114,7 @@ class EquationOptions:
         """Read the table."""
         table = Table(values, "equation", [f.name for f in fields(cls)])
         table.require(dict.fromkeys(("ansatz", "residual", "exact"), "a text"))
-        arguments: dict[str, Any] = {
-            k: table.get(k, str) for k in ("ansatz", "residual", "exact", "weight") if k in table
-        }
+        arguments: dict[str, Any] = {k: table.get(k, str) for k in ("ansatz", "residual", "exact")}
         if "weight" in table.values:
             arguments["weight"] = str(table.values["weight"])
         arguments["coordinates"] = _texts(table, "coordinates")

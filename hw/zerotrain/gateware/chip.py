@@ -72,7 +72,7 @@ class TrainingChip(wiring.Component):
     def __init__(self, chip: Chip, program: Program | None = None) -> None:
         for what, wanted in (
             ("splits its steps", chip.split),
-            ("has residuals", chip.residual_depth),
+            ("has residuals", chip.loss.record.residuals),
         ):
             if wanted:
                 raise ValueError(

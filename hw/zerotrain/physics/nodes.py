@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
-from math import ldexp, log2
+from math import comb, ldexp, log2
 from random import Random
 from statistics import NormalDist
 
@@ -87,6 +87,8 @@ class Nodes:
                 "Central differences have a step that is a power of two, such as 0.25 or 0.0625: "
                 f"their weights are shifts then; got {self.step!r}"
             )
+        if not 1 <= self.level <= 8:
+            raise ValueError(f"A sparse grid has a level of 1 to 8, not {self.level!r}")
         if self.samples < 2 or self.samples % 2:
             raise ValueError(
                 f"Monte-Carlo nodes come in pairs: samples is even and at least 2, not "
@@ -97,18 +99,28 @@ class Nodes:
         """The nodes for some functionals; differences have those only that are needed."""
         if self.method == Method.DIFFERENCES:
             return _differences(dimensions, functionals)
+        self._check_count(dimensions)
         if self.method == Method.STROUD:
             found = _stroud(dimensions)
         elif self.method == Method.SPARSE_GRID:
             found = sparse_grid(dimensions, self.level)
         else:
             found = _monte_carlo(dimensions, self.samples, self.seed)
-        if len(found) > _MOST_NODES:
-            raise ValueError(
-                f"A point has at most {_MOST_NODES} nodes, the {self.method} rule has "
-                f"{len(found)} in {dimensions} dimensions: use differences, with two a dimension"
-            )
         return _stein(found)
+
+    def _check_count(self, dimensions: int) -> None:
+        """Refuse too many nodes before any is made."""
+        count = {
+            Method.STROUD: 2 * dimensions**2 + 1,
+            Method.MONTE_CARLO: self.samples + 1,
+            # Those with a coordinate of level 2 for every level above the first.
+            Method.SPARSE_GRID: comb(dimensions, self.level - 1) << max(0, self.level - 1),
+        }[self.method]
+        if count > _MOST_NODES:
+            raise ValueError(
+                f"A point has at most {_MOST_NODES} nodes, the {self.method} rule has {count:,} or "
+                f"more in {dimensions} dimensions: use differences, with two a dimension"
+            )
 
     def move(self, node: Node, fmt: QFormat) -> tuple[tuple[int, int], ...]:
         """What a node adds to a point, raw: the nearest on the grid of the format.

@@ -206,7 +206,7 @@ class Chip:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
 
     def _check_sine(self) -> None:
-        if self.has_environments:
+        if self.cge.kind.environments:
             check_differences(Activation.SINE)
         check_preact(self.formats.preact)
         if self.shifts[0] < 0:

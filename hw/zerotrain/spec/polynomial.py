@@ -11,6 +11,10 @@ from typing import NamedTuple, Self
 __all__ = ["Kind", "Monomial", "Polynomial", "Variable"]
 
 
+#: Terms of a product of two sums, before like ones are added.
+_MOST_PRODUCTS = 1 << 18
+
+
 class Kind(IntEnum):
     """What a variable stands for, in the order of variables in a product."""
 
@@ -86,6 +90,11 @@ class Polynomial:
 
     def __mul__(self, other: "Polynomial | int | Fraction") -> "Polynomial":
         other = _lifted(other)
+        if len(self.terms) * len(other.terms) > _MOST_PRODUCTS:
+            raise ValueError(
+                "An equation is written out as a sum of products, and this one has far too many: "
+                f"expected at most {_MOST_PRODUCTS:,} for one product of sums"
+            )
         total: dict[Monomial, Fraction] = {}
         for left, a in self.terms:
             for right, b in other.terms:

@@ -39,6 +39,11 @@ class Target:
     @classmethod
     def of(cls, config: Config, board: Board | None, *, keep_lanes: bool) -> "Target":
         """Plan a configuration as it suits a board."""
+        if board is not None and config.equation is not None:
+            raise ValueError(
+                "Chips that solve equations exist as golden models only, their gateware is not "
+                f"written yet: plan without board {board.name}, train with --chip golden"
+            )
         found = suited(
             config, board, keep_lanes=keep_lanes, exact_input=cache(lambda: _exact_input(config))
         )
