@@ -16,6 +16,7 @@ PARAMETERS = {
     "burgers": 633,
     "heat": 633,
     "hjb-3209": 3209,
+    "hjb-small": 71,
     "hjb-7745": 7745,
     "poisson": 633,
     "diabetes": 75,

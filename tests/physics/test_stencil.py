@@ -133,9 +133,7 @@ def test_refused() -> None:
     assert sentence(Nodes(step=2.0**-12), second) == (
         "Weights of nodes have 24 bits, the largest is 1.68e+07: use a larger step"
     )
-    wide = (
-        "A point has at most 4096 nodes, the stroud rule has 5,001 or more in 50 dimensions: use "
-    )
+    wide = "A point has at most 4096 nodes, the stroud rule has 5,001 or more in 50 dimensions: "
     with pytest.raises(ValueError) as caught:
         Nodes(Method.STROUD).rule(50, [second])
     assert str(caught.value) == wide + "use differences, with two a dimension"

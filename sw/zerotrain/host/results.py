@@ -295,6 +295,9 @@ def _evaluations(rows: Iterable[Row], training: Training, n_parameters: int) -> 
     for row in rows:
         if row.phase == "cge":
             total += n_parameters + 1
+        elif row.phase == "subspace":
+            assert training.subspace is not None
+            total += training.subspace.queries + 1
         elif row.step and rge is not None:
             total += rge.queries + (rge.baseline == "base")
         yield total
@@ -310,8 +313,9 @@ def _curve(rows: Sequence[Row], counts: Sequence[int], metric: Metric) -> str:
         if row.loss is not None:
             losses.append(row.loss)
         if row.metric is not None:
-            mean = f"{statistics.fmean(losses):.5f}" if losses else ""
-            writer.writerow([row.step, row.phase, count, mean, f"{row.metric:.4f}"])
+            loss, value = (".4g", ".4g") if metric.logarithmic else (".5f", ".4f")
+            mean = f"{statistics.fmean(losses):{loss}}" if losses else ""
+            writer.writerow([row.step, row.phase, count, mean, f"{row.metric:{value}}"])
             losses = []
     return text.getvalue()
 
