@@ -306,7 +306,8 @@ class Config:
         training = None
         if "training" in table:
             tree = _Table(table.values["training"], "training", [f.name for f in fields(Training)])
-            plain = {k: v for k, v in tree.values.items() if k not in ("rge", "cge")}
+            lists = {k: tree.integers(k) for k in ("extensions",) if k in tree}
+            plain = {k: v for k, v in tree.values.items() if k not in ("rge", "cge", *lists)}
             stages = {
                 k: _read(stage, tree.values[k], f"training.{k}")
                 for k, stage in (("rge", RgeStage), ("cge", CgeStage))
@@ -315,7 +316,7 @@ class Config:
             hints = get_type_hints(Training)
             head = {k: tree.get(k, hints[k]) for k in plain}
             tree.require({"dataset": "a text"})
-            training = _located("training", Training, **head, **stages)
+            training = _located("training", Training, **head, **lists, **stages)
         return cls(network, ChipOptions.from_dict(table.values.get("chip", {})), training)
 
     @classmethod

@@ -163,6 +163,10 @@ class Training:
         choose hyper-parameters; otherwise train with it and watch the metric on the test part.
     rge, cge : RgeStage, CgeStage or None
         The stages, in this order; at least one.
+    extensions : tuple of int
+        Steps by which the run was extended after the end of its schedule, each time that it was:
+        more steps of the last stage at its ``final_step_size``. That is another run than the one
+        whose schedule had so many steps from the start.
     """
 
     dataset: str
@@ -172,6 +176,7 @@ class Training:
     hold_out_validation: bool = False
     rge: RgeStage | None = None
     cge: CgeStage | None = None
+    extensions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 1 << 32:
@@ -184,15 +189,21 @@ class Training:
             raise ValueError(
                 "Training has a stage [training.rge], [training.cge] or both, got none"
             )
+        if any(steps < 1 for steps in self.extensions):
+            raise ValueError(
+                f"extensions are of at least 1 step each, not {list(self.extensions)!r}"
+            )
 
     @property
     def max_steps(self) -> int:
         """Steps taken if no plateau ends the RGE stage early."""
-        return sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
+        stages = sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
+        return stages + sum(self.extensions)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for TOML and JSON."""
+        """Plain values, for TOML and JSON; without stages and extensions that are not there."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["extensions"] = list(self.extensions) or None
         return {
             k: v.to_dict() if isinstance(v, _Stage) else v
             for k, v in values.items()

@@ -1,24 +1,24 @@
-"""The run folder: configuration, log, checkpoint, plots and summary of a run.
+"""The run folder: configuration, log, checkpoints, plots and summary of a run.
 
 Every file is replaced as a whole, so a crash leaves a consistent older state. The log is written
-before the checkpoint; rows after the checkpoint are dropped when a run is resumed. Who writes holds
-the folder's lock. Runs without a name of their own are numbered folders of ``runs``, where the link
-``latest`` leads to the one that began last.
+before the checkpoint, the best checkpoint after it; rows after the checkpoint are dropped when a
+run is resumed. Who writes holds the folder's lock. Runs without a name of their own are numbered
+folders of ``runs``, where the link ``latest`` leads to the one that began last.
 """
 
-import csv
-import io
 import json
 import os
 import re
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple, fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zerotrain.config.config import Config
 from zerotrain.host.checkpoint import Checkpoint
+from zerotrain.host.extension import begun_extension, without_extensions
+from zerotrain.host.identity import check_same
+from zerotrain.host.log import best_row, log_text, read_log
 from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.plots import training_curves
 from zerotrain.host.trainer import Row
@@ -57,6 +57,10 @@ class RunFolder:
         return self.path / "checkpoint.ztc"
 
     @property
+    def best_path(self) -> Path:
+        return self.path / "best.ztc"
+
+    @property
     def curves_path(self) -> Path:
         return self.path / "curves.png"
 
@@ -65,10 +69,21 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def seeds_path(self) -> Path:
+        """In the folder of several seeds' runs (:mod:`zerotrain.host.seeds`)."""
+        return self.path / "seeds.json"
+
+    @property
+    def events_path(self) -> Path:
+        """Folder of the event files (:mod:`zerotrain.host.events`)."""
+        return self.path / "tensorboard"
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All of them, the configuration last."""
         return (
-            self.checkpoint_path, self.log_path, self.summary_path, self.curves_path,
+            self.checkpoint_path, self.best_path, self.log_path, self.summary_path,
+            self.curves_path, self.seeds_path, *sorted(self.events_path.glob("events.*")),
             self.config_path,
         )  # fmt: skip
 
@@ -149,11 +164,53 @@ class RunFolder:
         """Read configuration and checkpoint, which must be of the same run."""
         self.check_run()
         config, checkpoint = Config.load(self.config_path), Checkpoint.load(self.checkpoint_path)
+        config = begun_extension(config, checkpoint) or config
         try:
             checkpoint.check({"config": config.to_dict()})
         except ValueError as error:
             raise ValueError(f"{self.config_path}: {error}") from None
         return config, checkpoint
+
+    def best(self) -> tuple[Config, Checkpoint]:
+        """Read configuration and best checkpoint: that of the step which first had the best metric
+        on the validation part, where that was held out.
+
+        Raises
+        ------
+        OSError
+            If a file is missing.
+        ValueError
+            If nothing was held out, or the files do not belong together.
+        """
+        config, last = self.resume()
+        if config.training is None or not config.training.hold_out_validation:
+            raise ValueError(
+                f"The run in {self.path} has no best checkpoint: it held no validation part out, "
+                "and the test part chooses nothing; take the last one, or train with "
+                "--hold-out-validation"
+            )
+        row = best_row(self.rows, metrics_of(config.network.loss)[0])
+        if row.step == last.step:
+            return config, last
+        self._there(self.best_path)
+        found = Checkpoint.load(self.best_path)
+        if (found.step, found.digest) != (row.step, row.digest):
+            raise ValueError(
+                f"{self.best_path} does not belong to the log beside it: expected the state after "
+                f"step {row.step}, got one after step {found.step}; start the run again"
+            )
+        saved, now = map(without_extensions, (found.identity, last.identity))
+        check_same(saved, now, str(self.best_path))
+        return config, replace(found, identity=last.identity)
+
+    def extend(self, config: Config, checkpoint: Checkpoint) -> None:
+        """Note that a finished run goes on (:func:`~zerotrain.host.extension.extended`).
+
+        The checkpoint comes first: :meth:`state` completes what a crash cuts off here.
+        """
+        self.summary_path.unlink(missing_ok=True)
+        checkpoint.save(self.checkpoint_path)
+        write_atomic(self.config_path, config.to_toml())
 
     def _there(self, path: Path) -> None:
         if not path.is_file():
@@ -164,8 +221,12 @@ class RunFolder:
     def save(self, checkpoint: Checkpoint) -> None:
         """Write log and checkpoint, in this order."""
         metric = metrics_of(Config.load(self.config_path).network.loss)[0]
-        write_atomic(self.log_path, _log_text(self.rows, metric))
+        write_atomic(self.log_path, log_text(self.rows, metric))
         checkpoint.save(self.checkpoint_path)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, just saved, as the best."""
+        checkpoint.save(self.best_path)
 
     def summary(self) -> dict[str, Any]:
         """Read a finished run's summary."""
@@ -181,9 +242,13 @@ class RunFolder:
             raise ValueError(f"{self.summary_path} is damaged: run the training again")
         return values
 
+    def draw(self, title: str, watched: str, metric: Metric) -> None:
+        """Write the curves, as far as the run has come."""
+        write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
+
     def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
         """Write summary and curves."""
-        write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
+        self.draw(title, watched, metric)
         write_atomic(self.summary_path, json.dumps(summary, indent=2) + "\n")
 
 
@@ -235,32 +300,3 @@ def latest_folder(runs: Path = RUNS) -> RunFolder:
             f"There is no latest run, {link}: name a run's folder with --run-folder"
         )
     return RunFolder(runs / link.readlink() if link.is_symlink() else link)
-
-
-def _log_text(rows: Sequence[Row], metric: Metric) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([metric.key if f.name == "metric" else f.name for f in fields(Row)])
-    writer.writerows(["" if v is None else v for v in astuple(row)] for row in rows)
-    return text.getvalue()
-
-
-def read_log(path: Path, metric: Metric) -> list[Row]:
-    """The rows of a log file, whose column of measurements has the metric's name."""
-
-    def number(text: str) -> float | None:
-        return float(text) if text else None
-
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Row(
-                    int(line["step"]), line["phase"], number(line["loss"]),
-                    number(line["step_size"]), number(line[metric.key]), line["saturation"],
-                    int(line["cycles"]), int(line["beats"]), int(line["loss_stalls"]),
-                    line["digest"],
-                )
-                for line in csv.DictReader(file)
-            ]  # fmt: skip
-    except (KeyError, ValueError, TypeError, csv.Error):
-        raise ValueError(f"{path} is not a log of this version of Zerotrain") from None

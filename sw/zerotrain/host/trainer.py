@@ -215,7 +215,7 @@ class Trainer:
             self._bank(step + 1, planned.shift)
         result = driver.wait()
         self.schedule.record(result.losses, planned)
-        last = self.schedule.next() is None
+        last = self.schedule.at_end
         self.hash.step(result)
         if self.hash.state_due(self.step, last=last):
             self._hash_state()

@@ -1,0 +1,68 @@
+"""Extending a finished run: more steps of its last stage, at its final step size.
+
+The configuration notes every extension (``training.extensions``), so the run stays a function of
+its configuration: whoever trains with it from the start gets the same bits. Without extensions, or
+with a longer schedule from the start, it is another run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zerotrain.config.config import Config
+from zerotrain.config.training import Training
+from zerotrain.host.checkpoint import Checkpoint
+from zerotrain.host.schedule import Schedule
+
+__all__ = ["begun_extension", "extended", "is_finished", "without_extensions"]
+
+
+def _training(config: Config) -> Training:
+    if config.training is None:
+        raise ValueError(f"Configuration {config.network.name} has no [training] section")
+    return config.training
+
+
+def is_finished(config: Config, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint is of the end of a run of that configuration."""
+    schedule = Schedule(_training(config), config.chip.formats)
+    schedule.restore(checkpoint.schedule)
+    return schedule.next() is None
+
+
+def extended(config: Config, checkpoint: Checkpoint, steps: int) -> tuple[Config, Checkpoint]:
+    """Configuration and checkpoint of a finished run that goes on for so many steps.
+
+    Raises
+    ------
+    ValueError
+        If the run is not finished.
+    """
+    training = _training(config)
+    if not is_finished(config, checkpoint):
+        raise ValueError(
+            f"Only a finished run can be extended, this one stands after step {checkpoint.step} of "
+            f"up to {training.max_steps}: finish it first, with --resume alone"
+        )
+    longer = replace(config, training=replace(training, extensions=(*training.extensions, steps)))
+    return longer, replace(checkpoint, identity=checkpoint.identity | {"config": longer.to_dict()})
+
+
+def begun_extension(config: Config, checkpoint: Checkpoint) -> Config | None:
+    """The configuration of a checkpoint that is extended, and not a step further, where ``config``
+    is the one without the extension."""
+    extensions = checkpoint.identity["config"].get("training", {}).get("extensions")
+    if not extensions or config.training is None:
+        return None
+    longer = replace(config, training=replace(config.training, extensions=tuple(extensions)))
+    untouched = checkpoint.schedule.get("extra") == sum(config.training.extensions)
+    shorter = list(config.training.extensions) == extensions[:-1]
+    same = checkpoint.identity["config"] == longer.to_dict()
+    return longer if untouched and shorter and same else None
+
+
+def without_extensions(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's identity as it was before all extensions."""
+    config = dict(identity["config"])
+    training = {k: v for k, v in config.get("training", {}).items() if k != "extensions"}
+    return {**identity, "config": config | {"training": training}}
