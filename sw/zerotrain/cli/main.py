@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import find_board
-from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
+from zerotrain.cli.options import ScheduleKind, check_stages, load_config, select_schedule
 from zerotrain.cli.target import Target, build_folder
+from zerotrain.cli.words import SeveralSeeds
 from zerotrain.config.config import Config, preset_names
-from zerotrain.host.folder import RUNS, RunFolder
+from zerotrain.host.folder import RUNS, RunFolder, latest_folder
 from zerotrain.host.session import ChipKind
 
 __all__ = ["app", "main"]
@@ -40,6 +41,10 @@ Data = Annotated[Path | None, typer.Option(help="Directory with the data set's f
 ChipChoice = Annotated[ChipKind, typer.Option(help="The chip: its golden model, or simulated.")]
 RunFolderPath = Annotated[
     Path | None, typer.Option(help="Where the run's files are; by default those of the latest run.")
+]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUN ...", help="Folders of runs, or of several seeds' runs."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 KeepGoing = Annotated[
@@ -71,12 +76,27 @@ def _target(
     assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
     assignments += changes or []
     target = find_board(board) if board else None
-    config = override(load_config(preset, path), assignments)
+    config = load_config(preset, path, assignments)
     asked = any(word.partition("=")[0].strip() == "chip.lanes" for word in assignments)
     return Target.of(config, target, keep_lanes=asked)
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print versions: Zerotrain's, and of what it uses.")
+    ] = False,
+) -> None:
+    """What all commands have."""
+    from zerotrain.host.version import versions
+
+    if version:
+        for name, value in versions().items():
+            print(name, value)
+        raise typer.Exit
+
+
+@app.command(cls=SeveralSeeds)
 def train(
     preset: Preset = None,
     config: ConfigFile = None,
@@ -97,6 +117,17 @@ def train(
     cge_steps: Annotated[int | None, typer.Option(help="CGE steps.")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEED ...",
+            help="One run for each seed, e.g. --seeds 1 2 3 or --seeds 1-3; mean and spread.",
+        ),
+    ] = None,
+    extend: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --resume: more steps of a finished run's last stage."),
+    ] = None,
     hold_out_validation: Annotated[
         bool, typer.Option(help="Keep the validation part out of the training.")
     ] = False,
@@ -104,11 +135,18 @@ def train(
     data: Data = None,
     changes: Overrides = None,
     timeout: Annotated[float, typer.Option(help="Seconds that one step may take.")] = 120.0,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files into the run's folder.")
+    ] = False,
 ) -> None:
     """Train a network on a chip."""
-    from zerotrain.cli.train import run_training
+    from zerotrain.cli.seeds import resume_seeds, train_seeds
+    from zerotrain.cli.train import Ways, run_training
+    from zerotrain.host.seeds import parse_seeds, runs_in
 
     chosen: Config | None = None
+    folder = _folder(run_folder)
+    ways = Ways(chip, verify, data, timeout, force, keep_going, tensorboard)
     options = {
         "training.rge.steps": rge_steps,
         "training.cge.steps": cge_steps,
@@ -118,29 +156,32 @@ def train(
     }
     assignments = [f"{k}={v}" for k, v in options.items() if v is not None]
     if not resume:
-        chosen = load_config(preset, config)
-        if schedule is not None:
-            chosen = select_schedule(chosen, schedule)
+        if extend is not None:
+            raise ValueError("Only a finished run is extended: expected --resume with --extend")
+        if seed is not None and seeds is not None:
+            raise ValueError("Name one seed (--seed) or several (--seeds), got both")
+        check_stages(schedule, options, changes or [])
         if lanes is not None:
             assignments.append(f"chip.lanes={lanes}")
-        chosen = override(chosen, [*assignments, *(changes or [])])
-    elif preset or config or schedule or lanes or changes or assignments or force:
+        chosen = load_config(preset, config, [*assignments, *(changes or [])])
+        if schedule is not None:
+            chosen = select_schedule(chosen, schedule)
+        if seeds is not None:
+            numbers = parse_seeds(seeds)
+            raise typer.Exit(train_seeds(_console(), chosen, numbers, folder, ways))
+    elif preset or config or schedule or lanes or changes or assignments or force or seeds:
         raise ValueError(
             "A run is resumed with its own configuration: expected --resume with --run-folder, "
-            "got options that would change it"
+            "got options that would change it (a finished run goes on with --extend)"
         )
-    code = run_training(
-        _console(),
-        chosen,
-        _folder(run_folder),
-        chip,
-        check=verify,
-        data=data,
-        timeout=timeout,
-        force=force,
-        keep_going=keep_going,
-    )
-    raise typer.Exit(code)
+    elif (folder := folder or latest_folder()).seeds_path.exists():
+        if extend is not None:
+            raise ValueError(
+                f"{folder.path} holds runs of several seeds: extend one of them, e.g. with "
+                f"--run-folder {next(iter(runs_in(folder))).path}"
+            )
+        raise typer.Exit(resume_seeds(_console(), folder, ways))
+    raise typer.Exit(run_training(_console(), chosen, folder, ways, extend=extend))
 
 
 @app.command()
@@ -152,24 +193,48 @@ def demo(
     force: Force = False,
 ) -> None:
     """Train the digits preset on the simulated chip and check it against the golden model."""
-    from zerotrain.cli.train import run_training
+    from zerotrain.cli.train import Ways, run_training
 
     folder, config = RunFolder(run_folder or RUNS / "demo"), Config.preset("digits")
-    force = force or run_folder is None
-    code = run_training(_console(), config, folder, ChipKind.VERILATED, check=True, force=force)
-    raise typer.Exit(code)
+    ways = Ways(ChipKind.VERILATED, check=True, force=force or run_folder is None)
+    raise typer.Exit(run_training(_console(), config, folder, ways))
 
 
 @app.command()
 def evaluate(
     run_folder: RunFolderPath = None,
     chip: ChipChoice = ChipKind.VERILATED,
+    best: Annotated[
+        bool, typer.Option("--best", help="The best on the validation part, not the last ones.")
+    ] = False,
     data: Data = None,
 ) -> None:
     """Measure a run's parameters on the chip."""
-    from zerotrain.cli.train import evaluate_run
+    from zerotrain.cli.evaluate import evaluate_runs
 
-    evaluate_run(_console(), _folder(run_folder), chip, data)
+    evaluate_runs(_console(), _folder(run_folder), chip, data, best=best)
+
+
+@app.command()
+def compare(
+    runs: Runs,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The picture; by default runs/compare.png, or curves.png of one RUN."),
+    ] = None,
+) -> None:
+    """Tabulate runs and draw their curves, whether they are finished or not."""
+    from zerotrain.cli.compare import compare_runs
+
+    compare_runs(_console(), [RunFolder(path) for path in runs], output)
+
+
+@app.command()
+def tensorboard(runs: Runs) -> None:
+    """Write event files for TensorBoard from the logs of runs."""
+    from zerotrain.cli.compare import write_events
+
+    write_events(_console(), [RunFolder(path) for path in runs])
 
 
 @app.command()

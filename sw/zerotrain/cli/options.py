@@ -1,14 +1,14 @@
 """From command-line options to a configuration."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from zerotrain.config.config import Config, nearest, preset_names
 
-__all__ = ["ScheduleKind", "load_config", "override"]
+__all__ = ["ScheduleKind", "check_stages", "load_config", "override", "select_schedule"]
 
 
 class ScheduleKind(StrEnum):
@@ -20,18 +20,50 @@ class ScheduleKind(StrEnum):
     CGE = "cge"
 
 
-def load_config(preset: str | None, path: Path | None) -> Config:
-    """The configuration of a preset or a file."""
+#: The stages of each schedule.
+_STAGES = {
+    ScheduleKind.HYBRID: ("rge", "cge"), ScheduleKind.SIGN_RGE: ("rge",),
+    ScheduleKind.RGE: ("rge",), ScheduleKind.CGE: ("cge",),
+}  # fmt: skip
+#: Tables that a configuration may lack, and an override may add.
+_OPTIONAL = ("chip", "training", "training.rge", "training.cge")
+
+
+def load_config(preset: str | None, path: Path | None, assignments: Sequence[str] = ()) -> Config:
+    """The configuration of a preset or a file, changed by assignments.
+
+    A file may lack what the assignments give.
+    """
     if (preset is None) == (path is None):
         what = "neither" if preset is None else "both"
         raise ValueError(
             "Name either a preset (--preset) or a configuration file (--config), got "
             f"{what}; presets are {', '.join(preset_names())}"
         )
-    if path is not None:
-        return Config.load(path)
-    assert preset is not None
-    return Config.preset(preset)
+    if preset is not None:
+        return override(Config.preset(preset), assignments)
+    assert path is not None
+    try:
+        config = Config.load(path)
+    except ValueError:
+        values = _read(path) if assignments else None
+        if values is None:
+            raise
+    else:
+        return override(config, assignments)
+    _assign(values, assignments)
+    try:
+        return Config.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}, with the options: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A file's tables as they are, None if it is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _value(text: str) -> Any:
@@ -44,7 +76,15 @@ def _value(text: str) -> Any:
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """Change entries of a configuration, as in ``training.cge.steps=100``."""
+    if not assignments:
+        return config
     values: Any = config.to_dict()
+    _assign(values, assignments)
+    return Config.from_dict(values)
+
+
+def _assign(values: Any, assignments: Sequence[str]) -> None:
+    """Change entries of plain values."""
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -53,7 +93,9 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
             )
         *parents, name = key.strip().split(".")
         table = values
-        for parent in parents:
+        for level, parent in enumerate(parents, 1):
+            if isinstance(table, dict) and ".".join(parents[:level]) in _OPTIONAL:
+                table.setdefault(parent, {})
             if (
                 isinstance(table, list)
                 and parent.isdecimal()
@@ -75,17 +117,13 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         if not isinstance(table, dict):
             raise ValueError(f"{key} does not name an entry of a table")
         table[name] = _value(text.strip())
-    return Config.from_dict(values)
 
 
 def select_schedule(config: Config, kind: ScheduleKind) -> Config:
     """Keep the stages of a schedule."""
     values: Any = config.to_dict()
     training = values.get("training", {})
-    needed = {
-        ScheduleKind.HYBRID: ("rge", "cge"), ScheduleKind.SIGN_RGE: ("rge",),
-        ScheduleKind.RGE: ("rge",), ScheduleKind.CGE: ("cge",),
-    }[kind]  # fmt: skip
+    needed = _STAGES[kind]
     for name in needed:
         if name not in training:
             raise ValueError(
@@ -97,3 +135,26 @@ def select_schedule(config: Config, kind: ScheduleKind) -> Config:
     if kind in (ScheduleKind.RGE, ScheduleKind.SIGN_RGE):
         training["rge"]["rule"] = "linear" if kind == ScheduleKind.RGE else "sign"
     return Config.from_dict(values)
+
+
+def check_stages(
+    kind: ScheduleKind | None, options: Mapping[str, object], changes: Sequence[str]
+) -> None:
+    """Raise ``ValueError`` if an option or override is for a stage that the schedule leaves out.
+
+    Parameters
+    ----------
+    options : mapping
+        Options given, by the entry of the configuration that each sets; None where it is not given.
+    """
+    if kind is None:
+        return
+    given = {key: f"--{key.split('.')[1]}-steps" for key, v in options.items() if v is not None}
+    given |= {word.partition("=")[0].strip(): f"--set {word}" for word in changes}
+    for name in {"rge", "cge"} - set(_STAGES[kind]):
+        for key, option in given.items():
+            if key.startswith(f"training.{name}."):
+                raise ValueError(
+                    f"{option} is for the stage [training.{name}], which --schedule {kind} leaves "
+                    "out: leave one of the two away"
+                )

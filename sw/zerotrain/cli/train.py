@@ -1,10 +1,11 @@
-"""``zerotrain train`` and ``zerotrain evaluate``."""
+"""``zerotrain train``: one run."""
 
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -13,22 +14,72 @@ from rich.console import Console
 from zerotrain.cli.display import display
 from zerotrain.config.config import Config
 from zerotrain.data import load
+from zerotrain.data.dataset import Dataset
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
+from zerotrain.host.events import events, require_tensorboard
+from zerotrain.host.extension import extended
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
 from zerotrain.host.health import Health
+from zerotrain.host.log import best_row
 from zerotrain.host.metric import Measurement
 from zerotrain.host.session import ChipKind, Progress, Session, summary, train
 from zerotrain.host.settings import rounding
-from zerotrain.host.trainer import Trainer
+from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification, verify
 
-__all__ = ["DIVERGED", "INTERRUPTED", "evaluate_run", "run_training"]
+__all__ = ["DIVERGED", "INTERRUPTED", "TIMEOUT", "Ways", "run_training"]
 
 #: Exit code after a training that diverged.
 DIVERGED = 3
 #: Exit code after Ctrl-C, as shells have it.
 INTERRUPTED = 130
+#: Seconds that one step may take.
+TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How to train, whatever is trained.
+
+    Attributes
+    ----------
+    kind : ChipKind
+        The chip.
+    check : bool
+        Repeat the run on the golden model.
+    data : Path or None
+        Directory with the data set's files.
+    timeout : float
+        Seconds that one step may take.
+    force : bool
+        Overwrite a run that is in the folder.
+    keep_going : bool
+        Go on although the training diverges.
+    tensorboard : bool
+        Write event files.
+    """
+
+    kind: ChipKind
+    check: bool = False
+    data: Path | None = None
+    timeout: float = TIMEOUT
+    force: bool = False
+    keep_going: bool = False
+    tensorboard: bool = False
+
+    def resume(self, folder: Path, *, diverged: bool = False) -> str:
+        """The command that goes on with a run."""
+        words = ["zerotrain", "train", "--resume", "--chip", str(self.kind)]
+        words += ["--run-folder", str(folder), *(["--data", str(self.data)] if self.data else [])]
+        words += ["--timeout", f"{self.timeout:g}"] if self.timeout != TIMEOUT else []
+        for name, given in (
+            ("--verify", self.check),
+            ("--tensorboard", self.tensorboard),
+            ("--keep-going", self.keep_going or diverged),
+        ):
+            words += [name] if given else []
+        return shlex.join(words)
 
 
 @contextmanager
@@ -54,13 +105,11 @@ def run_training(
     console: Console,
     config: Config | None,
     folder: RunFolder | None,
-    kind: ChipKind,
+    ways: Ways,
     *,
-    check: bool = False,
-    data: Path | None = None,
-    timeout: float = 120.0,
-    force: bool = False,
-    keep_going: bool = False,
+    extend: int | None = None,
+    dataset: Dataset | None = None,
+    within: Path | None = None,
 ) -> int:
     """Train a configuration, or resume a run if there is none.
 
@@ -68,12 +117,12 @@ def run_training(
     ----------
     folder : RunFolder or None
         Where the run's files are; by default in a new folder, or in that of the latest run.
-    check : bool
-        Repeat the run on the golden model.
-    force : bool
-        Overwrite a run that is in the folder.
-    keep_going : bool
-        Go on although the training diverges.
+    extend : int, optional
+        Steps by which the resumed run, a finished one, is extended.
+    dataset : Dataset, optional
+        The data, where they are loaded already.
+    within : Path, optional
+        The folder to name for going on, where that is not the run's own.
 
     Returns
     -------
@@ -87,45 +136,45 @@ def run_training(
             folder.check_run()
             stack.enter_context(folder.locked())
             config, checkpoint = folder.resume()
-        elif folder is not None and not force:
+            if extend is not None:
+                config, checkpoint = extended(config, checkpoint, extend)
+        elif folder is not None and not ways.force:
             folder.check_free()
+        if ways.tensorboard:
+            require_tensorboard()
         session = Session.of(config)
-        dataset = load(session.training.dataset, data)
+        dataset = dataset or load(session.training.dataset, ways.data)
         dataset.check(config.network)
-        console.print(
-            f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip with "
-            f"{session.chip.lanes} lanes, up to {session.training.max_steps} steps of "
-            f"{session.training.batch} samples",
-            soft_wrap=True,
-        )
-        for sentence in (
-            *dataset.clipping(session.chip.formats),
-            *rounding(session.training, session.chip.formats),
-        ):
-            console.print(sentence, soft_wrap=True)
-        chip = session.trainer(kind, dataset, timeout=timeout, announce=console.print)
+        _announce(console, session, dataset, ways)
+        chip = session.trainer(ways.kind, dataset, timeout=ways.timeout, announce=console.print)
         trainer = stack.enter_context(chip)
+        # All that can be checked has been: only now files of the folder may change.
         if checkpoint is None:
-            # All that can be checked has been: only now an earlier run in the folder may go.
             folder = folder or next_folder(config.network.name)
             folder.make()
             stack.enter_context(folder.locked())
-            folder.begin(config, force=force)
+            folder.begin(config, force=ways.force)
         else:
+            assert folder is not None
             trainer.restore(checkpoint)
-        assert folder is not None
-        _begun(console, folder, trainer, resumed=checkpoint is not None)
+            if extend is not None:
+                folder.extend(config, checkpoint)
+            folder.complete_extension(config)
+        _begun(console, folder, trainer, resumed=checkpoint is not None, extend=extend)
         health = Health.of(trainer)
         for row in folder.rows:
             health.see(row)
 
         def diverged() -> bool:
-            return bool(health.divergence) and not keep_going
+            return bool(health.divergence) and not ways.keep_going
 
+        title = f"{config.network.name}: {config.network.n_parameters} parameters, {ways.kind} chip"
         with _interruptible() as stop, display(console, trainer.watched, trainer.metric) as show:
+            record = stack.enter_context(_recorder(folder, trainer, ways))
 
             def observe(progress: Progress) -> None:
                 show(progress)
+                record(progress.row)
                 for sentence in health.see(progress.row):
                     console.print(sentence, soft_wrap=True)
 
@@ -134,25 +183,26 @@ def run_training(
                 stop=lambda: stop.is_set() or diverged(), observe=observe,
             )  # fmt: skip
         if not complete:
-            command = ["zerotrain", "train", "--resume", "--chip", str(kind)]
-            command += ["--run-folder", str(folder.path), *(["--data", str(data)] if data else [])]
-            command += ["--keep-going"] if diverged() else []
+            word = "Stopped" if diverged() else "Interrupted"
+            command = ways.resume(within or folder.path, diverged=diverged())
             console.print(
-                f"{'Stopped' if diverged() else 'Interrupted'} after step {trainer.step}; continue "
-                f"with: {shlex.join(command)}",
-                soft_wrap=True,
+                f"{word} after step {trainer.step}; continue with: {command}", soft_wrap=True
             )
+            title += f", {word.lower()} after step {trainer.step}"
+            folder.draw(title, trainer.watched, trainer.metric)
             return DIVERGED if diverged() else INTERRUPTED
         found = trainer.measure(getattr(dataset, trainer.watched))
-        verification = _verify(console, session, trainer, folder) if check else None
+        held_out = session.training.hold_out_validation
+        best = best_row(folder.rows, trainer.metric) if held_out else None
+        verification = _verify(console, session, trainer, folder) if ways.check else None
         values = summary(
-            session, trainer, kind, found=found, health=health, verification=verification
-        )
-        title = f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip"
+            session, trainer, ways.kind, found=found, health=health, verification=verification,
+            best=best,
+        )  # fmt: skip
         folder.finish(values, title, trainer.watched, trainer.metric)
         for sentence in health.summary():
             console.print(sentence, soft_wrap=True)
-        _report(console, trainer, found, folder)
+        _report(console, trainer, found, best, folder)
     if verification is not None:
         console.print(str(verification), soft_wrap=True)
     if diverged():
@@ -161,16 +211,46 @@ def run_training(
     return 0 if verification is None or verification.equal else 1
 
 
-def _begun(console: Console, folder: RunFolder, trainer: Trainer, *, resumed: bool) -> None:
-    """Say where the run is, and let later commands find it."""
+def _announce(console: Console, session: Session, dataset: Dataset, ways: Ways) -> None:
+    """Say what is about to be trained, and what the chip does not hold as it is."""
+    network, training, formats = session.config.network, session.training, session.chip.formats
     console.print(
-        f"Resuming {folder.path} after step {trainer.step}."
-        if resumed
-        else f"Run folder: {folder.path}",
+        f"{network.name}: {network.n_parameters} parameters, {ways.kind} chip with "
+        f"{session.chip.lanes} lanes, up to {training.max_steps} steps of {training.batch} samples",
         soft_wrap=True,
     )
+    for sentence in (*dataset.clipping(formats), *rounding(training, formats)):
+        console.print(sentence, soft_wrap=True)
+
+
+def _begun(
+    console: Console, folder: RunFolder, trainer: Trainer, *, resumed: bool, extend: int | None
+) -> None:
+    """Say where the run is, and let later commands find it."""
+    if extend is not None:
+        stage = trainer.training.cge or trainer.training.rge
+        assert stage is not None
+        sentence = (
+            f"Extending {folder.path} after step {trainer.step} by {extend} steps at its final "
+            f"step size, {stage.final_step_size:g}: not the run that a longer schedule gives."
+        )
+    elif resumed:
+        sentence = f"Resuming {folder.path} after step {trainer.step}."
+    else:
+        sentence = f"Run folder: {folder.path}"
+    console.print(sentence, soft_wrap=True)
     if folder.path.parent == RUNS and (sentence := point_latest(folder)):
         console.print(sentence, soft_wrap=True)
+
+
+@contextmanager
+def _recorder(folder: RunFolder, trainer: Trainer, ways: Ways) -> Iterator[Callable[[Row], None]]:
+    """What writes event files, if any are asked for."""
+    if not ways.tensorboard:
+        yield lambda row: None
+        return
+    with events(folder, folder.rows, trainer.watched, trainer.metric) as record:
+        yield record
 
 
 def _verify(
@@ -182,7 +262,9 @@ def _verify(
         return verify(golden, [row.digest for row in folder.rows])
 
 
-def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunFolder) -> None:
+def _report(
+    console: Console, trainer: Trainer, found: Measurement, best: Row | None, folder: RunFolder
+) -> None:
     counters = trainer.counters
     cycles = counters.rge_cycles + counters.cge_cycles
     part = f"{trainer.watched[0].upper()}{trainer.watched[1:]}"
@@ -193,31 +275,9 @@ def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunF
         + f". Curves: {folder.curves_path}",
         soft_wrap=True,
     )
-
-
-def evaluate_run(
-    console: Console, folder: RunFolder | None, kind: ChipKind, data: Path | None
-) -> None:
-    """Measure a run's parameters on the chip, on every part of the data."""
-    folder = folder or latest_folder()
-    config, checkpoint = folder.state()
-    session = Session.of(config)
-    dataset = load(session.training.dataset, data)
-    dataset.check(config.network)
-    with session.trainer(kind, dataset, announce=console.print) as trainer:
-        trainer.restore(checkpoint)
-        held_out = session.training.hold_out_validation
+    if best is not None and best.metric is not None:
         console.print(
-            f"{folder.path}: {config.network.name}, seed {session.training.seed}, after step "
-            f"{trainer.step}; trained on the training {'' if held_out else 'and validation '}part",
+            f"Best {trainer.watched} {trainer.metric.show(best.metric)}, after step {best.step}; "
+            "zerotrain evaluate --best measures it.",
             soft_wrap=True,
         )
-        for name in ("training", "validation", "test"):
-            found = trainer.measure(getattr(dataset, name))
-            result = found.evaluation
-            counts = trainer.driver.network.loss.record.counts_correct
-            samples = f"{result.correct} of {result.count}" if counts else f"{result.count} samples"
-            console.print(
-                f"{name:10}  {found.show(exact=True)} ({samples})  loss {result.mean_loss:.4f}",
-                soft_wrap=True,
-            )

@@ -210,7 +210,12 @@ class RunFolder:
         """
         self.summary_path.unlink(missing_ok=True)
         checkpoint.save(self.checkpoint_path)
-        write_atomic(self.config_path, config.to_toml())
+        self.complete_extension(config)
+
+    def complete_extension(self, config: Config) -> None:
+        """Write the configuration that :meth:`state` found where the file has an earlier one."""
+        if Config.load(self.config_path) != config:
+            write_atomic(self.config_path, config.to_toml())
 
     def _there(self, path: Path) -> None:
         if not path.is_file():
@@ -242,9 +247,10 @@ class RunFolder:
             raise ValueError(f"{self.summary_path} is damaged: run the training again")
         return values
 
-    def draw(self, title: str, watched: str, metric: Metric) -> None:
-        """Write the curves, as far as the run has come."""
-        write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
+    def draw(self, title: str, watched: str, metric: Metric, output: Path | None = None) -> None:
+        """Write the curves, as far as the run has come; to another file than its own if asked."""
+        image = training_curves(self.rows, title, watched, metric)
+        write_atomic(output or self.curves_path, image)
 
     def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
         """Write summary and curves."""

@@ -1,0 +1,112 @@
+"""``zerotrain train --seeds``: one run for each seed, resumable as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from zerotrain.cli.compare import draw_comparison
+from zerotrain.cli.train import DIVERGED, INTERRUPTED, Ways, run_training
+from zerotrain.config.config import Config
+from zerotrain.data import load
+from zerotrain.host.folder import RUNS, RunFolder, next_folder, point_latest
+from zerotrain.host.metric import metrics_of
+from zerotrain.host.seeds import SeedRuns, runs_in, with_seed
+
+__all__ = ["resume_seeds", "train_seeds"]
+
+
+def train_seeds(
+    console: Console, config: Config, seeds: Sequence[int], folder: RunFolder | None, ways: Ways
+) -> int:
+    """Train a configuration with every seed, in ``seed-1``, ``seed-2``, ... of the folder.
+
+    Returns
+    -------
+    int
+        Exit code: of the runs' codes the first that is not 0.
+    """
+    if config.training is None:
+        raise ValueError(
+            f"Configuration {config.network.name} has no [training] section: seeds are for one"
+        )
+    if folder is not None and not ways.force:
+        folder.check_free()
+    load(config.training.dataset, ways.data).check(config.network)
+    folder = folder or next_folder(f"{config.network.name}-seeds")
+    folder.make()
+    runs = SeedRuns(folder)
+    with folder.locked():
+        runs.begin(with_seed(config, seeds[0]), seeds, force=ways.force)
+        return _train_all(console, runs, ways)
+
+
+def resume_seeds(console: Console, folder: RunFolder, ways: Ways) -> int:
+    """Go on with the runs of :func:`train_seeds` that are not finished."""
+    with folder.locked():
+        return _train_all(console, SeedRuns(folder), ways)
+
+
+def _train_all(console: Console, runs: SeedRuns, ways: Ways) -> int:
+    config, seeds = runs.load()
+    assert config.training is not None
+    console.print(f"Folder of {len(seeds)} runs: {runs.path}", soft_wrap=True)
+    if runs.path.parent == RUNS and (sentence := point_latest(runs.folder)):
+        console.print(sentence, soft_wrap=True)
+    dataset, codes = load(config.training.dataset, ways.data), dict[int, int]()
+    for number, seed in enumerate(seeds, 1):
+        if runs.finished(config, seed):
+            continue
+        console.print(f"Seed {seed}, {number} of {len(seeds)}:")
+        run = runs.run(seed)
+        run.make()
+        begun = run.checkpoint_path.exists()
+        codes[seed] = run_training(
+            console,
+            None if begun else with_seed(config, seed),
+            run,
+            # Without a checkpoint nothing is lost.
+            ways if begun else replace(ways, force=True),
+            dataset=dataset,
+            within=runs.path,
+        )
+        if codes[seed] == INTERRUPTED:
+            return INTERRUPTED
+    found = runs.finish(config, seeds)
+    _show(console, runs, config, found, codes)
+    return next((code for code in codes.values() if code), 0)
+
+
+def _show(
+    console: Console, runs: SeedRuns, config: Config, found: dict[str, Any], codes: dict[int, int]
+) -> None:
+    """A table of the finished runs, and what became of the others."""
+    metrics = metrics_of(config.network.loss)
+    seeds, part = found["finished"], found["measured"]
+    for seed, code in codes.items():
+        if code == DIVERGED and seed not in seeds:
+            console.print(f"The training with seed {seed} diverged: it counts for nothing here.")
+    if not seeds:
+        return
+    table = Table("seed", *(f"{part} {metric.name}" for metric in metrics))
+    columns = [found[metric.key] for metric in metrics]
+    for index, seed in enumerate(seeds):
+        values = (c["values"][index] for c in columns)
+        table.add_row(str(seed), *(m.cell([v]) for m, v in zip(metrics, values, strict=True)))
+    table.add_section()
+    table.add_row("mean", *(m.cell(c["values"]) for m, c in zip(metrics, columns, strict=True)))
+    for key in ("best", "worst"):
+        cells = (
+            f"{m.cell([c[key]])} (seed {c[f'{key}_seed']})"
+            for m, c in zip(metrics, columns, strict=True)
+        )
+        table.add_row(key, *cells)
+    console.print(table)
+    draw_comparison(runs_in(runs.folder), runs.folder.curves_path)
+    console.print(
+        f"{len(seeds)} of {len(runs.load()[1])} runs finished; ± is the standard deviation of a "
+        f"sample. Figures: {runs.folder.seeds_path}, curves: {runs.folder.curves_path}",
+        soft_wrap=True,
+    )
