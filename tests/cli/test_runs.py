@@ -66,7 +66,8 @@ def test_every_training_has_its_folder(capsys: Capture, place: Path) -> None:
     assert "Resuming runs/diabetes-2 after step 10.\n" in capsys.readouterr().out
     assert main(["publish"]) == 0
     pattern = (
-        r"runs/diabetes-2, diabetes, seed 2: test RMSE \S+, R² \S+, measured again\. Result: "
+        r"runs/diabetes-2, diabetes, seed 2: test RMSE \S+, R² \S+ with the last "
+        r"checkpoint, measured again\. Result: "
         r"docs/results/diabetes-seed2\.json\n"
     )
     assert re.fullmatch(pattern, capsys.readouterr().out)

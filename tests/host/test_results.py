@@ -13,9 +13,10 @@ from zerotrain.cli.options import ScheduleKind, override, select_schedule
 from zerotrain.config.config import Config
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
-from zerotrain.host.results import Result, load_all, pack_parameters, publish
+from zerotrain.host.publish import publish
+from zerotrain.host.results import Result, load_all, pack_parameters
 from zerotrain.host.session import ChipKind, Session, summary, train
-from zerotrain.host.table import MARKERS, insert_table, table
+from zerotrain.host.table import END, insert_tables, marker, table
 
 from . import small
 
@@ -193,15 +194,62 @@ def test_table(finished: RunFolder, tmp_path: Path) -> None:
     seeds = [run(1, 190, 1200), run(2, 194, 3400)]
     name, count = result.config["name"], len(result.parameters)
     lines = table(seeds).splitlines()
-    assert lines[2:] == [f"| {name} | {count} | 1, 2 | 96.00 % ± 1.41 | 95.00 % | 2.5 | 3,400 |  |"]
+    assert lines[2:] == [f"| {name} | {count} | 1, 2 | 96.00 % ± 1.41 | 95.00 % | 2.5 | 3,400 |"]
     assert "| not reached |" in table([replace(seeds[0], evaluations_to_milestone=None)])
 
 
-def test_insert_table() -> None:
-    page = f"before\n{MARKERS[0]}\nold\n{MARKERS[1]}\nafter\n"
-    assert insert_table(page, "new\n") == f"before\n{MARKERS[0]}\nnew\n{MARKERS[1]}\nafter\n"
-    with pytest.raises(ValueError, match="^The page has no place for the table: expected "):
-        insert_table("before\nafter\n", "new\n")
+def test_the_paper_is_named_where_it_has_the_network(finished: RunFolder, tmp_path: Path) -> None:
+    publish(finished, small.dataset(), tmp_path)
+    (result,) = load_all(tmp_path)
+    assert "paper" not in table([result])
+    published = load_all(Path(__file__).parents[2] / "docs" / "results")
+    assert "| paper |" in table(published).splitlines()[0]
+
+
+def of_dataset(result: Result, name: str, **changes: object) -> Result:
+    training = result.config["training"] | {"dataset": name}
+    return replace(result, config=result.config | {"training": training} | changes)
+
+
+def test_every_data_set_has_its_place(finished: RunFolder, tmp_path: Path) -> None:
+    publish(finished, small.dataset(), tmp_path)
+    (result,) = load_all(tmp_path)
+    other = replace(
+        of_dataset(result, "my data: x.csv", loss="mean_squared_error"),
+        test_metrics={"rmse": 2.5, "r2": 0.5},
+        unit="kg",
+    )
+    both = [result, other]
+    tables = [table([one]) for one in both]
+    assert table(both) == "\n".join(tables)
+    assert tables[1].startswith(
+        "| network | parameters | seeds | test RMSE, kg | worst | R² | CGE epochs |\n"
+    )
+    places = [marker(one.dataset) for one in both]
+    page = f"a\n{places[1]}\nold\n{END}\nb\n{places[0]}\n{END}\nc\n"
+    text, missing = insert_tables(page, both)
+    assert text == f"a\n{places[1]}\n{tables[1]}{END}\nb\n{places[0]}\n{tables[0]}{END}\nc\n"
+    assert missing == []
+    assert insert_tables(text, both) == (text, [])
+    alone = f"a\n{places[0]}\n{END}\n"
+    filled = f"a\n{places[0]}\n{tables[0]}{END}\n"
+    assert insert_tables(alone, both) == (filled, ["my data: x.csv"])
+    # A place without a name has all.
+    whole = f"{marker()}\n{END}\n"
+    assert insert_tables(whole, both) == (f"{marker()}\n{table(both)}{END}\n", [])
+
+
+def test_pages_without_a_place_are_refused(finished: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        insert_tables("before\nafter\n", [])
+    assert str(caught.value) == (
+        f"The page has no place for the table: expected the lines {marker()} and {END}"
+    )
+    with pytest.raises(ValueError) as caught:
+        insert_tables(f"{marker('x')}\n", [])
+    assert str(caught.value) == (
+        f"The page has no line {END} after {marker('x')}: expected one there"
+    )
 
 
 def test_no_result(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ __all__ = ["END", "insert_tables", "marker", "table"]
 _PAPER = {3962: 0.9664, 8314: 0.9677, 2698: 0.9583}
 
 #: A line after which a page keeps the table of a data set, or of all, and the line that ends it.
-_BEGIN = re.compile(r"<!-- results(?: of (?P<dataset>[^ :]+))?: zerotrain results --page -->")
+_BEGIN = re.compile(r"<!-- results(?: of (?P<dataset>.+?))?: zerotrain results --page -->")
 END = "<!-- end of results -->"
 
 

@@ -1,0 +1,169 @@
+"""``train --seeds``: several runs as one command."""
+
+import json
+import os
+import re
+import shlex
+import signal
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+
+from zerotrain.cli.main import main
+from zerotrain.host.session import train as honest
+
+from .test_runs import SHORT, content, failure
+
+Capture = pytest.CaptureFixture[str]
+LASTING = ("config.toml", "log.csv", "curves.png")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_mean_and_spread(capsys: Capture, place: Path) -> None:
+    assert main([*SHORT, "--seeds", "3", "1", "--set", "name=some net"]) == 0
+    printed = capsys.readouterr().out
+    folder = place / "runs" / "some-net-seeds-1"
+    assert (place / "runs" / "latest").readlink() == Path(folder.name)
+    assert {p.name for p in folder.iterdir()} == {
+        "seed-1", "seed-3", "seeds.json", "curves.png", ".lock",
+    }  # fmt: skip
+    rmse = [
+        json.loads((folder / f"seed-{seed}" / "summary.json").read_text())["test_rmse"]
+        for seed in (3, 1)
+    ]
+    found = json.loads((folder / "seeds.json").read_text())["results"]
+    assert found["finished"] == [3, 1] and found["rmse"]["values"] == rmse
+    assert found["rmse"]["mean"] == fmean(rmse)
+    assert found["rmse"]["standard_deviation"] == stdev(rmse)
+    assert f"{fmean(rmse):.3f} ± {stdev(rmse):.3f}" in printed
+    best = min(rmse)
+    assert re.search(rf"best .* {best:.3f} \(seed {(3, 1)[rmse.index(best)]}\)", printed)
+    assert printed.rstrip().splitlines()[-1] == (
+        "2 of 2 runs finished; ± is the standard deviation of a sample. Figures: "
+        "runs/some-net-seeds-1/seeds.json, curves: runs/some-net-seeds-1/curves.png"
+    )
+    # A seed's run is that of the seed alone.
+    assert main([*SHORT, "--seed", "3", "--set", "name=some net"]) == 0
+    alone = content(place / "runs" / "some-net-1")
+    assert {name: alone[name] for name in LASTING} == {
+        name: content(folder / "seed-3")[name] for name in LASTING
+    }
+    # Other commands take all of its runs.
+    capsys.readouterr()
+    assert main(["evaluate", "--chip", "golden", "--run-folder", str(folder)]) == 0
+    assert re.findall(r"seed (\d), after step 10", capsys.readouterr().out) == ["3", "1"]
+    assert main(["publish", "--run-folder", str(folder)]) == 0
+    assert {p.name for p in (place / "docs/results").glob("*.json")} == {
+        "some net-seed1.json", "some net-seed3.json",
+    }  # fmt: skip
+
+
+def test_an_interrupted_series_goes_on(
+    capsys: Capture, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finished seeds are not repeated, and all ends as without the interruption."""
+    seeds = ["--seeds", "1-3"]
+    assert main([*SHORT, *seeds, "--run-folder", "whole"]) == 0
+    count = 0
+
+    def interrupted(*arguments: Any, **options: Any) -> bool:
+        nonlocal count
+        count += 1
+        if count == 2:
+            stop = options.pop("stop")
+            step = arguments[1]
+            seen: list[int] = []
+
+            def cut() -> bool:
+                if step.step == 7 and not seen:
+                    seen.append(1)
+                    os.kill(os.getpid(), signal.SIGINT)
+                return bool(stop())
+
+            return honest(*arguments, stop=cut, **options)
+        return honest(*arguments, **options)
+
+    monkeypatch.setattr("zerotrain.cli.train.train", interrupted)
+    capsys.readouterr()
+    assert main([*SHORT, *seeds, "--run-folder", "cut"]) == 130
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "Interrupted after step 7; continue with: zerotrain train --resume --chip golden "
+        "--run-folder cut"
+    )
+    assert not (place / "cut" / "seed-3").exists()
+    assert json.loads((place / "cut/seeds.json").read_text())["results"] is None
+    first = (place / "cut/seed-1/summary.json").stat()
+    assert main(shlex.split(last.partition("zerotrain ")[2])) == 0
+    printed = capsys.readouterr().out
+    assert re.findall(r"^Seed (\d), (\d) of 3:$", printed, re.M) == [("2", "2"), ("3", "3")]
+    assert (place / "cut/seed-1/summary.json").stat().st_mtime_ns == first.st_mtime_ns
+    for seed in (1, 2, 3):
+        parts, whole = (content(place / name / f"seed-{seed}") for name in ("cut", "whole"))
+        assert {n: parts[n] for n in LASTING} == {n: whole[n] for n in LASTING}
+    parts_file, whole_file = (place / name / "seeds.json" for name in ("cut", "whole"))
+    assert parts_file.read_bytes() == whole_file.read_bytes()
+
+
+def test_a_seed_that_diverges_does_not_stop_the_others(capsys: Capture, place: Path) -> None:
+    wild = ["train", "--preset", "diabetes", "--chip", "golden", "--schedule", "cge",
+            "--cge-steps", "101", "--set", "training.cge.step_size=30",
+            "--set", "training.cge.final_step_size=30", "--run-folder", "wild"]  # fmt: skip
+    assert main([*wild, "--seeds", "1", "2"]) == 3
+    printed = capsys.readouterr().out
+    for seed in (1, 2):
+        assert f"The training with seed {seed} diverged: it counts for nothing here.\n" in printed
+    assert json.loads((place / "wild/seeds.json").read_text())["results"]["finished"] == []
+    resume = ["train", "--resume", "--chip", "golden", "--run-folder", "wild"]
+    assert main([*resume, "--keep-going"]) == 0
+    assert json.loads((place / "wild/seeds.json").read_text())["results"]["finished"] == [1, 2]
+
+
+def test_another_run_among_the_seeds_is_refused(capsys: Capture, place: Path) -> None:
+    assert main([*SHORT, "--seeds", "1,2", "--run-folder", "all"]) == 0
+    one = ["--run-folder", "all/seed-2"]
+    assert main([*SHORT, *one, "--seed", "5", "--force"]) == 0
+    assert failure(capsys, ["train", "--resume", "--chip", "golden", "--run-folder", "all"], 2) == (
+        "all/seed-2: The checkpoint is of a run with training.seed = 5, this one has training.seed "
+        "= 2: put it back as it was, or start a new run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*SHORT, "--seeds", "1", "x"],
+         "Seeds are written like 1 2 3, or 1-3, and are 0 to 2**32 - 1, got 'x'"),
+        ([*SHORT, "--seeds", "1", "2", "--seed", "3"],
+         "Name one seed (--seed) or several (--seeds), got both"),
+        ([*SHORT, "--seeds"], "Option '--seeds' requires an argument. (zerotrain --help shows what "
+         "is possible)"),
+        ([*SHORT, "4"], "Got unexpected extra argument(s) (4) (zerotrain --help shows what is "
+         "possible)"),
+        ([*SHORT, "--extend", "3"],
+         "Only a finished run is extended: expected --resume with --extend"),
+        (["train", "--resume", "--seeds", "1", "2"],
+         "A run is resumed with its own configuration: expected --resume with --run-folder, got "
+         "options that would change it (a finished run goes on with --extend)"),
+    ],
+)  # fmt: skip
+def test_bad_requests(capsys: Capture, place: Path, arguments: list[str], message: str) -> None:
+    assert failure(capsys, arguments, 2) == message
+    assert not (place / "runs").exists()
+
+
+def test_runs_of_several_seeds_are_extended_one_by_one(capsys: Capture, place: Path) -> None:
+    assert main([*SHORT, "--seeds", "1,2", "--run-folder", "all"]) == 0
+    resume = ["train", "--resume", "--chip", "golden", "--extend", "3", "--run-folder"]
+    assert failure(capsys, [*resume, "all"], 2) == (
+        "all holds runs of several seeds: extend one of them, e.g. with --run-folder all/seed-1"
+    )
+    assert main([*resume, "all/seed-1"]) == 0
