@@ -20,6 +20,7 @@ from zerotrain.host.extension import begun_extension, without_extensions
 from zerotrain.host.identity import check_same
 from zerotrain.host.log import best_row, log_text, read_log
 from zerotrain.host.metric import Metric, metrics_of
+from zerotrain.host.paths import RunPaths
 from zerotrain.host.plots import training_curves
 from zerotrain.host.trainer import Row
 from zerotrain.spec.files import locked, write_atomic
@@ -31,7 +32,7 @@ RUNS = Path("runs")
 LATEST = RUNS / "latest"
 
 
-class RunFolder:
+class RunFolder(RunPaths):
     """Where a run keeps its files.
 
     Attributes
@@ -41,51 +42,8 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.rows: list[Row] = []
-
-    @property
-    def config_path(self) -> Path:
-        return self.path / "config.toml"
-
-    @property
-    def log_path(self) -> Path:
-        return self.path / "log.csv"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.path / "checkpoint.ztc"
-
-    @property
-    def best_path(self) -> Path:
-        return self.path / "best.ztc"
-
-    @property
-    def curves_path(self) -> Path:
-        return self.path / "curves.png"
-
-    @property
-    def summary_path(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def seeds_path(self) -> Path:
-        """In the folder of several seeds' runs (:mod:`zerotrain.host.seeds`)."""
-        return self.path / "seeds.json"
-
-    @property
-    def events_path(self) -> Path:
-        """Folder of the event files (:mod:`zerotrain.host.events`)."""
-        return self.path / "tensorboard"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All of them, the configuration last."""
-        return (
-            self.checkpoint_path, self.best_path, self.log_path, self.summary_path,
-            self.curves_path, self.seeds_path, *sorted(self.events_path.glob("events.*")),
-            self.config_path,
-        )  # fmt: skip
 
     def check_free(self) -> None:
         """Raise ``FileExistsError`` if there is something that a new run would overwrite."""
