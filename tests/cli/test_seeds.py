@@ -137,6 +137,22 @@ def test_another_run_among_the_seeds_is_refused(capsys: Capture, place: Path) ->
     )
 
 
+def test_nothing_goes_before_everything_was_checked(capsys: Capture, place: Path) -> None:
+    named = ["--seeds", "1", "2", "--run-folder", "all"]
+    assert main([*SHORT, *named]) == 0
+    files = sorted(path for path in (place / "all").rglob("*") if path.is_file())
+    before = [path.read_bytes() for path in files]
+    assert failure(capsys, [*SHORT, *named], 1) == (
+        "There is a run in all already (curves.png): name another folder, go on with --resume, or "
+        "overwrite it with --force"
+    )
+    for wrong in ("training.batch=5000", "training.cge.shift=1", "training.cge.momentum=0.01"):
+        failure(capsys, [*SHORT, *named, "--force", "--set", wrong], 2)
+    assert [path.read_bytes() for path in files] == before
+    assert main([*SHORT, "--seeds", "1", "--run-folder", "all", "--force", "--batch", "8"]) == 0
+    assert not (place / "all/seed-2/config.toml").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -19,14 +19,16 @@ def publish_run(
     console: Console, run: RunFolder | None, directory: Path, data: Path | None, *, force: bool
 ) -> None:
     """Write a finished run's result; those of all runs in a folder of several seeds."""
-    for folder in runs_in(run or latest_folder()):
+    folders = runs_in(run or latest_folder())
+    for folder in folders:
+        folder.summary()  # refuses a run that is not finished, before any is published
+    for folder in folders:
         _publish(console, folder, directory, data, force=force)
 
 
 def _publish(
     console: Console, folder: RunFolder, directory: Path, data: Path | None, *, force: bool
 ) -> None:
-    folder.summary()
     config, _ = folder.state()
     if config.training is None:
         raise ValueError(f"{folder.config_path} has no [training] section: that is no run")

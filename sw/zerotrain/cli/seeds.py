@@ -11,9 +11,12 @@ from zerotrain.cli.compare import draw_comparison
 from zerotrain.cli.train import DIVERGED, INTERRUPTED, Ways, run_training
 from zerotrain.config.config import Config
 from zerotrain.data import load
+from zerotrain.data.dataset import Dataset
+from zerotrain.host.events import require_tensorboard
 from zerotrain.host.folder import RUNS, RunFolder, next_folder, point_latest
 from zerotrain.host.metric import metrics_of
 from zerotrain.host.seeds import SeedRuns, runs_in, with_seed
+from zerotrain.host.session import Session
 
 __all__ = ["resume_seeds", "train_seeds"]
 
@@ -34,28 +37,35 @@ def train_seeds(
         )
     if folder is not None and not ways.force:
         folder.check_free()
-    load(config.training.dataset, ways.data).check(config.network)
+    if ways.tensorboard:
+        require_tensorboard()
+    session, dataset = Session.of(config), load(config.training.dataset, ways.data)
+    dataset.check(config.network)
+    with session.trainer(ways.kind, dataset, announce=console.print):
+        pass  # refuses what cannot be trained, before anything goes
     folder = folder or next_folder(f"{config.network.name}-seeds")
     folder.make()
     runs = SeedRuns(folder)
     with folder.locked():
         runs.begin(with_seed(config, seeds[0]), seeds, force=ways.force)
-        return _train_all(console, runs, ways)
+        return _train_all(console, runs, dataset, ways)
 
 
 def resume_seeds(console: Console, folder: RunFolder, ways: Ways) -> int:
     """Go on with the runs of :func:`train_seeds` that are not finished."""
     with folder.locked():
-        return _train_all(console, SeedRuns(folder), ways)
+        runs = SeedRuns(folder)
+        training = runs.load()[0].training
+        assert training is not None
+        return _train_all(console, runs, load(training.dataset, ways.data), ways)
 
 
-def _train_all(console: Console, runs: SeedRuns, ways: Ways) -> int:
+def _train_all(console: Console, runs: SeedRuns, dataset: Dataset, ways: Ways) -> int:
     config, seeds = runs.load()
-    assert config.training is not None
     console.print(f"Folder of {len(seeds)} runs: {runs.path}", soft_wrap=True)
     if runs.path.parent == RUNS and (sentence := point_latest(runs.folder)):
         console.print(sentence, soft_wrap=True)
-    dataset, codes = load(config.training.dataset, ways.data), dict[int, int]()
+    codes: dict[int, int] = {}
     for number, seed in enumerate(seeds, 1):
         if runs.finished(config, seed):
             continue

@@ -49,20 +49,24 @@ def extended(config: Config, checkpoint: Checkpoint, steps: int) -> tuple[Config
 
 
 def begun_extension(config: Config, checkpoint: Checkpoint) -> Config | None:
-    """The configuration of a checkpoint that is extended, and not a step further, where ``config``
-    is the one without the extension."""
-    extensions = checkpoint.identity["config"].get("training", {}).get("extensions")
-    if not extensions or config.training is None:
+    """The configuration of a checkpoint that was extended, of which no step was taken since, where
+    ``config`` is the one before."""
+    try:
+        longer = Config.from_dict(checkpoint.identity["config"])
+    except (ValueError, TypeError, OverflowError):
         return None
-    longer = replace(config, training=replace(config.training, extensions=tuple(extensions)))
-    untouched = checkpoint.schedule.get("extra") == sum(config.training.extensions)
-    shorter = list(config.training.extensions) == extensions[:-1]
-    same = checkpoint.identity["config"] == longer.to_dict()
-    return longer if untouched and shorter and same else None
+    if longer.training is None or not longer.training.extensions:
+        return None
+    before = longer.training.extensions[:-1]
+    shorter = replace(longer, training=replace(longer.training, extensions=before))
+    untouched = checkpoint.schedule.get("extra", 0) == sum(before)
+    return longer if untouched and config == shorter else None
 
 
 def without_extensions(identity: Mapping[str, Any]) -> dict[str, Any]:
     """A run's identity as it was before all extensions."""
     config = dict(identity["config"])
-    training = {k: v for k, v in config.get("training", {}).items() if k != "extensions"}
-    return {**identity, "config": config | {"training": training}}
+    training = config.get("training")
+    if isinstance(training, Mapping):
+        config["training"] = {k: v for k, v in training.items() if k != "extensions"}
+    return {**identity, "config": config}
