@@ -47,7 +47,8 @@ def test_the_best_checkpoint_has_the_best_metric(finished: RunFolder) -> None:
     """Measured again, its parameters give what the log says."""
     config, checkpoint = finished.best()
     with small.trainer(configuration=config) as trainer:
-        row = best_row(finished.rows, trainer.metric)
+        row = best_row(finished.rows, trainer.training, trainer.metric)
+        assert row is not None
         assert 0 < row.step < finished.rows[-1].step
         trainer.restore(checkpoint)
         assert trainer.step == row.step
@@ -114,7 +115,8 @@ def test_what_does_not_belong_together_is_refused(finished: RunFolder, tmp_path:
     with pytest.raises(FileNotFoundError) as missing:
         finished.best()
     assert str(missing.value) == (
-        f"There is no run in {finished.path}: expected best.ztc there, which every run has"
+        f"{finished.best_path} is missing: expected the state after step {best.step} there; "
+        "start the run again"
     )
 
 

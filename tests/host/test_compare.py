@@ -1,5 +1,6 @@
 """Runs side by side."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -9,8 +10,10 @@ from zerotrain.cli.options import override
 from zerotrain.host.compare import Curve, grouped
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.log import loss_counts
+from zerotrain.host.metric import metrics_of
 from zerotrain.host.plots import comparison
 from zerotrain.host.session import Session, train
+from zerotrain.spec.losses import Loss
 
 from . import small
 
@@ -78,7 +81,7 @@ def test_other_metrics_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         curve = honest(folder)
         if folder is folders[1]:
             config = override(curve.config, ["loss=mean_squared_error"])
-            return Curve(folder, config, curve.rows, curve.losses, curve.finished)
+            return replace(curve, config=config, metric=metrics_of(Loss.MEAN_SQUARED_ERROR)[0])
         return curve
 
     monkeypatch.setattr(Curve, "of", regression)

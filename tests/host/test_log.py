@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from zerotrain.cli.options import override
+from zerotrain.config.training import CgeStage, Training
 from zerotrain.host.log import best_row, log_text, loss_counts, read_log
 from zerotrain.host.metric import metrics_of
 from zerotrain.host.trainer import Row
@@ -24,16 +25,23 @@ def row(step: int, phase: str, metric: float | None = None) -> Row:
 def test_the_first_of_the_best_is_the_best() -> None:
     values = [0.5, None, 0.75, 0.25, 0.75, 0.25]
     rows = [row(step, "cge", value) for step, value in enumerate(values)]
-    assert best_row(rows, ACCURACY).step == 2
-    assert best_row(rows, RMSE).step == 3
-    assert best_row(rows[:2], RMSE).step == 0
+    held_out, learned = (
+        Training("digits", hold_out_validation=held_out, cge=CgeStage(10, 0.1, 0.1))
+        for held_out in (True, False)
+    )
+    assert best_row(rows, held_out, ACCURACY) is rows[2]
+    assert best_row(rows, held_out, RMSE) is rows[3]
+    assert best_row(rows[:2], held_out, RMSE) is rows[0]
+    assert best_row(rows, learned, RMSE) is None
 
 
-@pytest.mark.parametrize(("baseline", "per_step"), [("mean", 4), ("base", 5)])
-def test_losses_are_counted(baseline: str, per_step: int) -> None:
+@pytest.mark.parametrize(
+    ("start", "baseline", "per_step"), [("start", "mean", 4), ("warm start", "base", 5)]
+)
+def test_losses_are_counted(start: str, baseline: str, per_step: int) -> None:
     config = override(small.config(), [f"training.rge.baseline={baseline}"])
     assert config.training is not None
-    rows = [row(0, "start"), row(1, "sign-rge"), row(2, "sign-rge"), row(3, "cge")]
+    rows = [row(0, start), row(1, "sign-rge"), row(2, "sign-rge"), row(3, "cge")]
     counts = list(loss_counts(rows, config.training, 10))
     assert counts == [0, per_step, 2 * per_step, 2 * per_step + 11]
 

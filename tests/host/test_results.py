@@ -35,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             session, trainer, ChipKind.GOLDEN, found=test, health=Health.of(trainer),
             verification=None,
         )  # fmt: skip
-        folder.finish(values, "small", "test", trainer.metric)
+        folder.finish(values)
         theta = trainer.driver.parameters
     np.save(folder.path / "theta.npy", theta)
     return folder
@@ -77,7 +77,10 @@ def test_published_runs_are_those_of_the_documented_commands() -> None:
     results = load_all(Path(__file__).parents[2] / "docs" / "results")
     assert results
     for result in results:
-        config = Config.preset(result.config["name"])
+        name = result.config["name"]
+        config = Config.preset(name.removesuffix("-unshifted"))
+        if name.endswith("-unshifted"):
+            config = override(config, [f"name={name}", "training.cge.shift=0"])
         if result.title.endswith("-coarse"):
             config = override(config, ["training.rge.steps=5500"])
             config = select_schedule(config, ScheduleKind.SIGN_RGE)
@@ -161,7 +164,7 @@ def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
     old.begin(small.config())
     with small.trainer() as trainer:
         assert train(Session.of(small.config()), trainer, old)
-    old.finish({}, "small", "test", trainer.metric)
+    old.finish({})
     with pytest.raises(ValueError, match="is of another version: expected an entry 'groups'"):
         publish(old, small.dataset(), tmp_path)
     config = override(small.config(), ["training.hold_out_validation=true"])
@@ -169,7 +172,7 @@ def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
     folder.begin(config)
     with small.trainer(configuration=config) as trainer:
         assert train(Session.of(config), trainer, folder)
-        folder.finish({}, "small", "validation", trainer.metric)
+        folder.finish({})
     with pytest.raises(ValueError, match="held the validation part out"):
         publish(folder, small.dataset(), tmp_path)
 

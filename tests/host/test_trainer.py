@@ -68,7 +68,7 @@ def folder_run(path: Path, cuts: Sequence[int], *changes: str) -> tuple[object, 
                     session, trainer, ChipKind.GOLDEN, found=found, health=Health.of(trainer),
                     verification=None,
                 )  # fmt: skip
-                folder.finish(values, "small", "test", trainer.metric)
+                folder.finish(values)
                 return end_state(trainer)
     raise AssertionError("the run did not end")
 

@@ -161,6 +161,9 @@ class Training:
     hold_out_validation : bool
         Train without the validation part of the data and watch the metric on it, as one does to
         choose hyper-parameters; otherwise train with it and watch the metric on the test part.
+    initial : str
+        A file of weights, or a run's folder, to begin with (docs/exchange.md) in place of random
+        parameters.
     rge, cge : RgeStage, CgeStage or None
         The stages, in this order; at least one.
     extensions : tuple of int
@@ -174,6 +177,7 @@ class Training:
     batch: int = 32
     evaluate_every: int = 50
     hold_out_validation: bool = False
+    initial: str = ""
     rge: RgeStage | None = None
     cge: CgeStage | None = None
     extensions: tuple[int, ...] = ()
@@ -195,6 +199,11 @@ class Training:
             )
 
     @property
+    def watched(self) -> str:
+        """The part of the data that is measured during the run, and is the run's result."""
+        return "validation" if self.hold_out_validation else "test"
+
+    @property
     def max_steps(self) -> int:
         """Steps taken if no plateau ends the RGE stage early."""
         stages = sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
@@ -207,5 +216,5 @@ class Training:
         return {
             k: v.to_dict() if isinstance(v, _Stage) else v
             for k, v in values.items()
-            if v is not None
+            if v not in (None, "")
         }

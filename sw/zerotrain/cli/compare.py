@@ -21,10 +21,8 @@ def draw_comparison(folders: Sequence[RunFolder], path: Path) -> list[Group]:
     groups = grouped(folders)
     if len(folders) == 1:
         (curve,) = groups[0].curves
-        network, step = curve.config.network, curve.rows[-1].step
-        ending = "" if curve.finished else f", up to step {step}"
-        title = f"{network.name}: {network.n_parameters} parameters{ending}"
-        curve.folder.draw(title, curve.watched, curve.metric, path)
+        remark = "" if curve.finished else f"up to step {curve.rows[-1].step}"
+        curve.folder.draw(curve.config, curve.metric, remark, path)
     else:
         curves = [curve for group in groups for curve in group.curves]
         series = [(group.label, [(c.rows, c.losses) for c in group.curves]) for group in groups]
@@ -62,7 +60,7 @@ def compare_runs(console: Console, folders: Sequence[RunFolder], output: Path | 
 
 def _parts(curves: Sequence[Curve]) -> str:
     """The parts of the data that runs watched."""
-    return "/".join(dict.fromkeys(curve.watched for curve in curves))
+    return "/".join(dict.fromkeys(curve.training.watched for curve in curves))
 
 
 def _seed(curve: Curve) -> str:
@@ -74,7 +72,7 @@ def write_events(console: Console, folders: Sequence[RunFolder]) -> None:
     """Write the event files of runs from their logs."""
     for folder in (run for folder in folders for run in runs_in(folder)):
         curve = Curve.of(folder)
-        with folder.locked(), events(folder, curve.rows, curve.watched, curve.metric):
+        with folder.locked(), events(folder, curve.rows, curve.training.watched, curve.metric):
             pass
         console.print(
             f"Events of {curve.rows[-1].step} steps: {folder.events_path}", soft_wrap=True

@@ -6,7 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from zerotrain.config.config import Config, nearest, preset_names
+from zerotrain.config.changes import assign, changed
+from zerotrain.config.config import Config, preset_names
 
 __all__ = ["ScheduleKind", "check_stages", "load_config", "override", "select_schedule"]
 
@@ -25,8 +26,6 @@ _STAGES = {
     ScheduleKind.HYBRID: ("rge", "cge"), ScheduleKind.SIGN_RGE: ("rge",),
     ScheduleKind.RGE: ("rge",), ScheduleKind.CGE: ("cge",),
 }  # fmt: skip
-#: Tables that a configuration may lack, and an override may add.
-_OPTIONAL = ("chip", "training", "training.rge", "training.cge")
 
 
 def load_config(preset: str | None, path: Path | None, assignments: Sequence[str] = ()) -> Config:
@@ -46,12 +45,12 @@ def load_config(preset: str | None, path: Path | None, assignments: Sequence[str
     try:
         config = Config.load(path)
     except ValueError:
-        values = _read(path) if assignments else None
-        if values is None:
+        values = _read(path)
+        if values is None or not assignments:
             raise
     else:
         return override(config, assignments)
-    _assign(values, assignments)
+    assign(values, _values(assignments))
     try:
         return Config.from_dict(values)
     except ValueError as error:
@@ -66,57 +65,25 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _value(text: str) -> Any:
-    """A TOML value; what is none is a text."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text
-
-
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """Change entries of a configuration, as in ``training.cge.steps=100``."""
-    if not assignments:
-        return config
-    values: Any = config.to_dict()
-    _assign(values, assignments)
-    return Config.from_dict(values)
+    return changed(config, _values(assignments))
 
 
-def _assign(values: Any, assignments: Sequence[str]) -> None:
-    """Change entries of plain values."""
+def _values(assignments: Sequence[str]) -> dict[str, Any]:
+    """Values by the names of their entries; what is no TOML is a text."""
+    values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(
                 f"An override is written key=value, e.g. training.cge.steps=100, got {assignment!r}"
             )
-        *parents, name = key.strip().split(".")
-        table = values
-        for level, parent in enumerate(parents, 1):
-            if isinstance(table, dict) and ".".join(parents[:level]) in _OPTIONAL:
-                table.setdefault(parent, {})
-            if (
-                isinstance(table, list)
-                and parent.isdecimal()
-                and len(parent) < 9
-                and 1 <= int(parent) <= len(table)
-            ):
-                table = table[int(parent) - 1]
-            elif isinstance(table, dict) and isinstance(table.get(parent), dict | list):
-                table = table[parent]
-            else:
-                names = (
-                    sorted(k for k, v in table.items() if isinstance(v, dict | list))
-                    if (isinstance(table, dict))
-                    else [str(k + 1) for k in range(len(table))]
-                )
-                raise ValueError(
-                    f"There is no table {parent!r} for {key!r}: {nearest(parent, names)}"
-                )
-        if not isinstance(table, dict):
-            raise ValueError(f"{key} does not name an entry of a table")
-        table[name] = _value(text.strip())
+        try:
+            values[key] = tomllib.loads(f"value = {text.strip()}")["value"]
+        except (ValueError, RecursionError):
+            values[key] = text.strip()
+    return values
 
 
 def select_schedule(config: Config, kind: ScheduleKind) -> Config:

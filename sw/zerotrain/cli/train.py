@@ -3,9 +3,10 @@
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,11 +21,11 @@ from zerotrain.host.digest import RunningHash
 from zerotrain.host.events import events, require_tensorboard
 from zerotrain.host.extension import extended
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
-from zerotrain.host.health import Health
 from zerotrain.host.log import best_row
 from zerotrain.host.metric import Measurement
-from zerotrain.host.session import ChipKind, Progress, Session, summary, train
-from zerotrain.host.settings import rounding
+from zerotrain.host.run import beginning, conclude, conduct, draw, remarks
+from zerotrain.host.session import ChipKind, Progress, Session
+from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification, verify
 
@@ -129,6 +130,10 @@ def run_training(
     int
         Exit code: 0, 1 if the golden model differs, 3 if the training diverged, 130 if interrupted.
     """
+
+    def say(sentence: str) -> None:
+        console.print(sentence, soft_wrap=True)
+
     with ExitStack() as stack:
         checkpoint: Checkpoint | None = None
         if config is None:
@@ -145,15 +150,24 @@ def run_training(
         session = Session.of(config)
         dataset = dataset or load(session.training.dataset, ways.data)
         dataset.check(config.network)
-        _announce(console, session, dataset, ways)
-        chip = session.trainer(ways.kind, dataset, timeout=ways.timeout, announce=console.print)
-        trainer = stack.enter_context(chip)
+        say(
+            f"{config.network.name}: {config.network.n_parameters} parameters, {ways.kind} chip "
+            f"with {session.chip.lanes} lanes, up to {session.training.max_steps} steps of "
+            f"{session.training.batch} samples"
+        )
+        # A run that goes on needs its given weights only to be repeated: then, before it does.
+        start = load_start(config, session.chip.formats) if ways.check or not checkpoint else None
+        for sentence in remarks(session, dataset, None if checkpoint else start):
+            say(sentence)
+        trainer = stack.enter_context(
+            session.trainer(
+                ways.kind, dataset, start=start, timeout=ways.timeout, announce=console.print
+            )
+        )
         # All that can be checked has been: only now files of the folder may change.
         if checkpoint is None:
             folder = folder or next_folder(config.network.name)
-            folder.make()
-            stack.enter_context(folder.locked())
-            folder.begin(config, force=ways.force)
+            stack.enter_context(beginning(folder, config, force=ways.force))
         else:
             assert folder is not None
             trainer.restore(checkpoint)
@@ -161,66 +175,41 @@ def run_training(
                 folder.extend(config, checkpoint)
             folder.complete_extension(config)
         _begun(console, folder, trainer, resumed=checkpoint is not None, extend=extend)
-        health = Health.of(trainer)
-        for row in folder.rows:
-            health.see(row)
-
-        def diverged() -> bool:
-            return bool(health.divergence) and not ways.keep_going
-
-        title = f"{config.network.name}: {config.network.n_parameters} parameters, {ways.kind} chip"
-        with _interruptible() as stop, display(console, trainer.watched, trainer.metric) as show:
-            record = stack.enter_context(_recorder(folder, trainer, ways))
+        with (
+            _interruptible() as stop,
+            display(console, trainer.watched, trainer.metric) as show,
+            _recorder(folder, trainer, ways) as record,
+        ):
 
             def observe(progress: Progress) -> None:
                 show(progress)
                 record(progress.row)
-                for sentence in health.see(progress.row):
-                    console.print(sentence, soft_wrap=True)
 
-            complete = train(
+            complete, health = conduct(
                 session, trainer, folder,
-                stop=lambda: stop.is_set() or diverged(), observe=observe,
+                stop=stop.is_set, observe=observe, say=say, keep_going=ways.keep_going,
             )  # fmt: skip
+        diverged = bool(health.divergence) and not ways.keep_going
         if not complete:
-            word = "Stopped" if diverged() else "Interrupted"
-            command = ways.resume(within or folder.path, diverged=diverged())
-            console.print(
-                f"{word} after step {trainer.step}; continue with: {command}", soft_wrap=True
+            say(
+                f"{'Stopped' if diverged else 'Interrupted'} after step {trainer.step}; continue "
+                f"with: {ways.resume(within or folder.path, diverged=diverged)}"
             )
-            title += f", {word.lower()} after step {trainer.step}"
-            folder.draw(title, trainer.watched, trainer.metric)
-            return DIVERGED if diverged() else INTERRUPTED
-        found = trainer.measure(getattr(dataset, trainer.watched))
-        held_out = session.training.hold_out_validation
-        best = best_row(folder.rows, trainer.metric) if held_out else None
-        verification = _verify(console, session, trainer, folder) if ways.check else None
-        values = summary(
-            session, trainer, ways.kind, found=found, health=health, verification=verification,
-            best=best,
-        )  # fmt: skip
-        folder.finish(values, title, trainer.watched, trainer.metric)
+            draw(session, trainer, folder, ways.kind)
+            return DIVERGED if diverged else INTERRUPTED
+        check = partial(_verify, console, session, trainer) if ways.check else None
+        found, verification = conclude(
+            session, trainer, folder, ways.kind, health=health, verify=check
+        )
         for sentence in health.summary():
-            console.print(sentence, soft_wrap=True)
-        _report(console, trainer, found, best, folder)
+            say(sentence)
+        _report(console, trainer, found, folder)
     if verification is not None:
-        console.print(str(verification), soft_wrap=True)
-    if diverged():
-        console.print(health.divergence, soft_wrap=True)
+        say(str(verification))
+    if diverged:
+        say(health.divergence)
         return DIVERGED
     return 0 if verification is None or verification.equal else 1
-
-
-def _announce(console: Console, session: Session, dataset: Dataset, ways: Ways) -> None:
-    """Say what is about to be trained, and what the chip does not hold as it is."""
-    network, training, formats = session.config.network, session.training, session.chip.formats
-    console.print(
-        f"{network.name}: {network.n_parameters} parameters, {ways.kind} chip with "
-        f"{session.chip.lanes} lanes, up to {training.max_steps} steps of {training.batch} samples",
-        soft_wrap=True,
-    )
-    for sentence in (*dataset.clipping(formats), *rounding(training, formats)):
-        console.print(sentence, soft_wrap=True)
 
 
 def _begun(
@@ -254,17 +243,15 @@ def _recorder(folder: RunFolder, trainer: Trainer, ways: Ways) -> Iterator[Calla
 
 
 def _verify(
-    console: Console, session: Session, trainer: Trainer, folder: RunFolder
+    console: Console, session: Session, trainer: Trainer, digests: Sequence[str]
 ) -> Verification:
     console.print("Repeating the run on the golden model ...")
-    with session.trainer(ChipKind.GOLDEN, trainer.dataset) as golden:
+    with session.trainer(ChipKind.GOLDEN, trainer.dataset, start=trainer.start) as golden:
         golden.hash = RunningHash(state_every=trainer.hash.state_every)
-        return verify(golden, [row.digest for row in folder.rows])
+        return verify(golden, digests)
 
 
-def _report(
-    console: Console, trainer: Trainer, found: Measurement, best: Row | None, folder: RunFolder
-) -> None:
+def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunFolder) -> None:
     counters = trainer.counters
     cycles = counters.rge_cycles + counters.cge_cycles
     part = f"{trainer.watched[0].upper()}{trainer.watched[1:]}"
@@ -275,6 +262,7 @@ def _report(
         + f". Curves: {folder.curves_path}",
         soft_wrap=True,
     )
+    best = best_row(folder.rows, trainer.training, trainer.metric)
     if best is not None and best.metric is not None:
         console.print(
             f"Best {trainer.watched} {trainer.metric.show(best.metric)}, after step {best.step}; "

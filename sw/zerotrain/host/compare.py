@@ -30,6 +30,8 @@ class Curve:
     ----------
     losses : list of int
         Losses of a whole batch taken up to each row.
+    metric : Metric
+        What the run is judged by.
     finished : bool
         Whether the schedule is at its end.
     """
@@ -38,6 +40,7 @@ class Curve:
     config: Config
     rows: Sequence[Row]
     losses: Sequence[int]
+    metric: Metric
     finished: bool
 
     @classmethod
@@ -47,22 +50,14 @@ class Curve:
         if config.training is None:
             raise ValueError(f"{folder.config_path} has no [training] section: that is no run")
         losses = list(loss_counts(folder.rows, config.training, config.network.n_parameters))
-        return cls(folder, config, folder.rows, losses, is_finished(config, checkpoint))
+        metric = metrics_of(config.network.loss, checkpoint.unit)[0]
+        finished = is_finished(config, checkpoint)
+        return cls(folder, config, folder.rows, losses, metric, finished)
 
     @property
     def training(self) -> Training:
         assert self.config.training is not None
         return self.config.training
-
-    @property
-    def metric(self) -> Metric:
-        """What the run is judged by; units of target values are in no log."""
-        return metrics_of(self.config.network.loss)[0]
-
-    @property
-    def watched(self) -> str:
-        """The part of the data that was measured."""
-        return "validation" if self.training.hold_out_validation else "test"
 
     @property
     def measured(self) -> list[tuple[int, int, float]]:

@@ -141,16 +141,22 @@ class RunFolder(RunPaths):
             If nothing was held out, or the files do not belong together.
         """
         config, last = self.resume()
-        if config.training is None or not config.training.hold_out_validation:
+        row = None
+        if config.training is not None:
+            row = best_row(self.rows, config.training, metrics_of(config.network.loss)[0])
+        if row is None:
             raise ValueError(
                 f"The run in {self.path} has no best checkpoint: it held no validation part out, "
                 "and the test part chooses nothing; take the last one, or train with "
                 "--hold-out-validation"
             )
-        row = best_row(self.rows, metrics_of(config.network.loss)[0])
         if row.step == last.step:
             return config, last
-        self._there(self.best_path)
+        if not self.best_path.is_file():
+            raise FileNotFoundError(
+                f"{self.best_path} is missing: expected the state after step {row.step} there; "
+                "start the run again"
+            )
         found = Checkpoint.load(self.best_path)
         if (found.step, found.digest) != (row.step, row.digest):
             raise ValueError(
@@ -205,14 +211,22 @@ class RunFolder(RunPaths):
             raise ValueError(f"{self.summary_path} is damaged: run the training again")
         return values
 
-    def draw(self, title: str, watched: str, metric: Metric, output: Path | None = None) -> None:
-        """Write the curves, as far as the run has come; to another file than its own if asked."""
-        image = training_curves(self.rows, title, watched, metric)
+    def draw(
+        self, config: Config, metric: Metric, remark: str = "", output: Path | None = None
+    ) -> None:
+        """Write the curves, as far as the run has come; to another file than its own if asked.
+
+        The title names the network, and ends with the remark.
+        """
+        assert config.training is not None
+        title = f"{config.network.name}: {config.network.n_parameters} parameters"
+        title += ", from given weights" if config.training.initial else ""
+        title += f", {remark}" if remark else ""
+        image = training_curves(self.rows, title, config.training.watched, metric)
         write_atomic(output or self.curves_path, image)
 
-    def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
-        """Write summary and curves."""
-        self.draw(title, watched, metric)
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary."""
         write_atomic(self.summary_path, json.dumps(summary, indent=2) + "\n")
 
 

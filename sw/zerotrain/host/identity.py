@@ -11,6 +11,7 @@ from typing import Any
 from zerotrain.compiler.lowering import Groups
 from zerotrain.config.config import Config
 from zerotrain.data.dataset import Dataset
+from zerotrain.exchange.fit import Start
 
 __all__ = ["check_same", "data_identity", "differences", "identity"]
 
@@ -33,9 +34,12 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def identity(config: Config, groups: Groups, dataset: Dataset) -> dict[str, Any]:
-    """Configuration, TT-core groups and data of a run."""
-    return {
+def identity(
+    config: Config, groups: Groups, dataset: Dataset, start: Start | None = None
+) -> dict[str, Any]:
+    """Configuration, TT-core groups and data of a run, and the given weights that it began with."""
+    began = {} if start is None else {"initial_weights": f"hash {start.fingerprint}"}
+    return began | {
         "config": config.to_dict(),
         "groups": [list(sizes) for sizes in groups],
         "data": data_identity(dataset),

@@ -13,8 +13,11 @@ from zerotrain.host.trainer import Row
 __all__ = ["best_row", "log_text", "loss_counts", "read_log"]
 
 
-def best_row(rows: Sequence[Row], metric: Metric) -> Row:
-    """The first row with the best value of the metric; the first row of a log has one."""
+def best_row(rows: Sequence[Row], training: Training, metric: Metric) -> Row | None:
+    """The first row with the best metric on the validation part, which every log's first row has;
+    None if the run held none out."""
+    if not training.hold_out_validation:
+        return None
     choose = max if metric.higher_is_better else min
     return choose(
         (row for row in rows if row.metric is not None), key=lambda row: row.metric or 0.0
@@ -27,7 +30,7 @@ def loss_counts(rows: Sequence[Row], training: Training, n_parameters: int) -> I
     for row in rows:
         if row.phase == "cge":
             total += n_parameters + 1
-        elif row.phase != "start" and rge is not None:
+        elif row.step and rge is not None:
             total += rge.queries + (rge.baseline == "base")
         yield total
 

@@ -73,7 +73,8 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool
         saturation=summary["saturation"], running_hash=checkpoint.digest,
         state_every=checkpoint.state_every, theta=pack_parameters(checkpoint.theta),
         test_loss=summary["test_loss"],
-        test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics}, unit=dataset.scale.unit,
+        test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics},
+        initial_weights=checkpoint.identity.get("initial_weights"), unit=dataset.scale.unit,
     )  # fmt: skip
     try:
         result.check()

@@ -60,6 +60,8 @@ class Result:
         than accuracy have none.
     test_metrics : dict or None
         What the network is judged by, by the names of the metrics; likewise.
+    initial_weights : str or None
+        Hash of the given weights that the run began with, None for random ones.
     unit : str
         Of target values.
     checkpoint : str
@@ -81,6 +83,7 @@ class Result:
     theta: str
     test_loss: int | None = None
     test_metrics: dict[str, float] | None = None
+    initial_weights: str | None = None
     unit: str = ""
     checkpoint: str = "last"
 
@@ -119,13 +122,15 @@ class Result:
 
     @property
     def title(self) -> str:
-        """The network's name, the stage if the run had only one of the two, and whether it was
-        extended."""
+        """The network's name, the stage if the run had only one of the two, whether it began with
+        given weights, and whether it was extended."""
         training = self.config["training"]
         alone = {"rge": "coarse", "cge": "fine"}
         stages = [name for name in alone if name in training]
-        more = [alone[s] for s in stages if len(stages) == 1]
-        return "-".join([self.config["name"], *more, *(["extended"] if self.extensions else [])])
+        words = [alone[s] for s in stages if len(stages) == 1]
+        words += ["warm"] if self.initial_weights else []
+        words += ["extended"] if self.extensions else []
+        return "-".join([self.config["name"], *words])
 
     @property
     def name(self) -> str:
@@ -172,6 +177,9 @@ class Result:
             raise ValueError
         config, values = Config.from_dict(self.config), cast(Any, self.test_metrics)
         names = [m.key for m in metrics_of(config.network.loss)]
+        warm = config.training is not None and bool(config.training.initial)
+        if isinstance(self.initial_weights, str) != warm:
+            raise ValueError
         named = {"name", "loss", "training"} <= set(self.config)
         if config.training is None or not named or "seed" not in self.config["training"]:
             raise ValueError

@@ -1,0 +1,66 @@
+"""Changes of single entries of a configuration, by their dotted names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zerotrain.config.config import Config, nearest
+
+__all__ = ["assign", "changed"]
+
+#: Tables that a configuration may lack, and a change may add.
+_OPTIONAL = ("chip", "chip.formats", "training", "training.rge", "training.cge")
+
+
+def changed(config: Config, values: Mapping[str, Any]) -> Config:
+    """A configuration with other values of some entries.
+
+    Parameters
+    ----------
+    values : dict
+        By names as in ``training.cge.steps`` or ``layers.1.ranks``; layers count from 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no table for an entry, or what results is no configuration.
+    """
+    tree = config.to_dict()
+    assign(tree, values)
+    return Config.from_dict(tree)
+
+
+def assign(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Change entries of plain values, as TOML has them, that need not be a configuration yet.
+
+    Raises
+    ------
+    ValueError
+        If there is no table for an entry.
+    """
+    for key, value in values.items():
+        *parents, name = key.strip().split(".")
+        table: Any = tree
+        for level, parent in enumerate(parents, 1):
+            if isinstance(table, dict) and ".".join(parents[:level]) in _OPTIONAL:
+                table.setdefault(parent, {})
+            if (
+                isinstance(table, list)
+                and parent.isdecimal()
+                and len(parent) < 9
+                and 1 <= int(parent) <= len(table)
+            ):
+                table = table[int(parent) - 1]
+            elif isinstance(table, dict) and isinstance(table.get(parent), dict | list):
+                table = table[parent]
+            else:
+                names = (
+                    sorted(k for k, v in table.items() if isinstance(v, dict | list))
+                    if (isinstance(table, dict))
+                    else [str(k + 1) for k in range(len(table))]
+                )
+                raise ValueError(
+                    f"There is no table {parent!r} for {key!r}: {nearest(parent, names)}"
+                )
+        if not isinstance(table, dict):
+            raise ValueError(f"{key} does not name an entry of a table")
+        table[name] = value
