@@ -32,7 +32,7 @@ def interrupted(*arguments: Any, **options: Any) -> bool:
 def test_compare(capsys: Capture, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that differ in a key, several seeds, and an interrupted one, whose curves are there."""
     assert main([*SHORT, "--seeds", "1", "2"]) == 0
-    monkeypatch.setattr("zerotrain.cli.train.train", interrupted)
+    monkeypatch.setattr("zerotrain.host.run.train", interrupted)
     assert main([*SHORT, "--batch", "16"]) == 130
     picture = place / "runs/diabetes-1/curves.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -106,7 +106,7 @@ def test_an_extended_run(capsys: Capture, place: Path) -> None:
 def test_extension_of_an_unfinished_run(
     capsys: Capture, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zerotrain.cli.train.train", interrupted)
+    monkeypatch.setattr("zerotrain.host.run.train", interrupted)
     assert main(SHORT) == 130
     before = {p.name: p.read_bytes() for p in (place / "runs/latest").iterdir()}
     assert failure(capsys, ["train", "--resume", "--chip", "golden", "--extend", "5"], 2) == (

@@ -91,7 +91,7 @@ def test_an_interrupted_series_goes_on(
             return honest(*arguments, stop=cut, **options)
         return honest(*arguments, **options)
 
-    monkeypatch.setattr("zerotrain.cli.train.train", interrupted)
+    monkeypatch.setattr("zerotrain.host.run.train", interrupted)
     capsys.readouterr()
     assert main([*SHORT, *seeds, "--run-folder", "cut"]) == 130
     last = capsys.readouterr().out.splitlines()[-1]

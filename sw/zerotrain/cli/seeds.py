@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.cli.compare import draw_comparison
-from zerotrain.cli.train import DIVERGED, INTERRUPTED, Ways, run_training
+from zerotrain.cli.train import DIVERGED, INTERRUPTED, Ways, announce, run_training
 from zerotrain.config.config import Config
 from zerotrain.data import load
 from zerotrain.data.dataset import Dataset
@@ -17,6 +17,7 @@ from zerotrain.host.folder import RUNS, RunFolder, next_folder, point_latest
 from zerotrain.host.metric import metrics_of
 from zerotrain.host.seeds import SeedRuns, runs_in, with_seed
 from zerotrain.host.session import Session
+from zerotrain.host.start import load_start
 
 __all__ = ["resume_seeds", "train_seeds"]
 
@@ -41,7 +42,9 @@ def train_seeds(
         require_tensorboard()
     session, dataset = Session.of(config), load(config.training.dataset, ways.data)
     dataset.check(config.network)
-    with session.trainer(ways.kind, dataset, announce=console.print):
+    start = load_start(config, session.chip.formats)
+    announce(console, session, dataset, start, ways)
+    with session.trainer(ways.kind, dataset, start=start, announce=console.print):
         pass  # refuses what cannot be trained, before anything goes
     folder = folder or next_folder(f"{config.network.name}-seeds")
     folder.make()
@@ -55,9 +58,10 @@ def resume_seeds(console: Console, folder: RunFolder, ways: Ways) -> int:
     """Go on with the runs of :func:`train_seeds` that are not finished."""
     with folder.locked():
         runs = SeedRuns(folder)
-        training = runs.load()[0].training
-        assert training is not None
-        return _train_all(console, runs, load(training.dataset, ways.data), ways)
+        session = Session.of(runs.load()[0])
+        dataset = load(session.training.dataset, ways.data)
+        announce(console, session, dataset, None, ways)
+        return _train_all(console, runs, dataset, ways)
 
 
 def _train_all(console: Console, runs: SeedRuns, dataset: Dataset, ways: Ways) -> int:

@@ -16,6 +16,7 @@ from zerotrain.cli.display import display
 from zerotrain.config.config import Config
 from zerotrain.data import load
 from zerotrain.data.dataset import Dataset
+from zerotrain.exchange.fit import Start
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.events import events, require_tensorboard
@@ -29,7 +30,7 @@ from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification, verify
 
-__all__ = ["DIVERGED", "INTERRUPTED", "TIMEOUT", "Ways", "run_training"]
+__all__ = ["DIVERGED", "INTERRUPTED", "TIMEOUT", "Ways", "announce", "run_training"]
 
 #: Exit code after a training that diverged.
 DIVERGED = 3
@@ -123,7 +124,7 @@ def run_training(
     dataset : Dataset, optional
         The data, where they are loaded already.
     within : Path, optional
-        The folder to name for going on, where that is not the run's own.
+        The folder of several seeds' runs, announced already, to which this one belongs.
 
     Returns
     -------
@@ -150,15 +151,10 @@ def run_training(
         session = Session.of(config)
         dataset = dataset or load(session.training.dataset, ways.data)
         dataset.check(config.network)
-        say(
-            f"{config.network.name}: {config.network.n_parameters} parameters, {ways.kind} chip "
-            f"with {session.chip.lanes} lanes, up to {session.training.max_steps} steps of "
-            f"{session.training.batch} samples"
-        )
         # A run that goes on needs its given weights only to be repeated: then, before it does.
         start = load_start(config, session.chip.formats) if ways.check or not checkpoint else None
-        for sentence in remarks(session, dataset, None if checkpoint else start):
-            say(sentence)
+        if within is None:
+            announce(console, session, dataset, None if checkpoint else start, ways)
         trainer = stack.enter_context(
             session.trainer(
                 ways.kind, dataset, start=start, timeout=ways.timeout, announce=console.print
@@ -210,6 +206,20 @@ def run_training(
         say(health.divergence)
         return DIVERGED
     return 0 if verification is None or verification.equal else 1
+
+
+def announce(
+    console: Console, session: Session, dataset: Dataset, start: Start | None, ways: Ways
+) -> None:
+    """Say what is about to be trained, and what a user must know of it before."""
+    network, training = session.config.network, session.training
+    console.print(
+        f"{network.name}: {network.n_parameters} parameters, {ways.kind} chip with "
+        f"{session.chip.lanes} lanes, up to {training.max_steps} steps of {training.batch} samples",
+        soft_wrap=True,
+    )
+    for sentence in remarks(session, dataset, start):
+        console.print(sentence, soft_wrap=True)
 
 
 def _begun(
