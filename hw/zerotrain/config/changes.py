@@ -8,7 +8,7 @@ from zerotrain.config.config import Config, nearest
 __all__ = ["assign", "changed"]
 
 #: Tables that a configuration may lack, and a change may add.
-_OPTIONAL = ("chip", "chip.formats", "training", "training.rge", "training.cge")
+_OPTIONAL = ("chip", "chip.formats", "training", "training.data", "training.rge", "training.cge")
 
 
 def changed(config: Config, values: Mapping[str, Any]) -> Config:

@@ -34,7 +34,7 @@ Whatever is left out has the default of the class it describes. Unknown keys are
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from importlib import resources
@@ -43,6 +43,7 @@ from typing import Any, Self, TypeVar, cast, get_type_hints
 
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.planner import chip_for
+from zerotrain.config.data import DataOptions
 from zerotrain.config.training import CgeStage, RgeStage, Training
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats, QFormat
@@ -307,12 +308,19 @@ class Config:
         if "training" in table:
             tree = _Table(table.values["training"], "training", [f.name for f in fields(Training)])
             lists = {k: tree.integers(k) for k in ("extensions",) if k in tree}
-            plain = {k: v for k, v in tree.values.items() if k not in ("rge", "cge", *lists)}
-            stages = {
+            plain = {
+                k: v for k, v in tree.values.items() if k not in ("rge", "cge", "data", *lists)
+            }
+            stages: dict[str, Any] = {
                 k: _read(stage, tree.values[k], f"training.{k}")
                 for k, stage in (("rge", RgeStage), ("cge", CgeStage))
                 if k in tree
             }
+            if "data" in tree:
+                given = _Table(
+                    tree.values["data"], "training.data", [f.name for f in fields(DataOptions)]
+                )
+                stages["data"] = _located("training.data", DataOptions, **given.values)
             hints = get_type_hints(Training)
             head = {k: tree.get(k, hints[k]) for k in plain}
             tree.require({"dataset": "a text"})
@@ -335,12 +343,12 @@ class Config:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a TOML file."""
+        """Read a TOML file. Data files that it names are in its folder, or absolute."""
         try:
             text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no text
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not a text file in UTF-8") from None
-        return cls.parse(text, str(path))
+        return cls.parse(text, str(path)).anchored(path.parent)
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -350,6 +358,10 @@ class Config:
             raise ValueError(f"There is no preset {name!r}: {nearest(name, names)}")
         entry = resources.files("zerotrain.config.presets") / f"{name}.toml"
         return cls.parse(entry.read_text(encoding="utf-8"), f"preset {name}")
+
+    def anchored(self, folder: Path) -> Self:
+        """The same with absolute paths of data files, relative ones being in a folder."""
+        return replace(self, training=self.training and self.training.anchored(folder))
 
     @property
     def batch(self) -> int:

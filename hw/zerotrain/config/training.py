@@ -5,10 +5,13 @@ longer falls, the fine CGE stage. :mod:`zerotrain.host.settings` turns the real 
 integers of the chip's registers.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from math import isfinite
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+
+from zerotrain.config.data import DataOptions, anchored, is_file
 
 __all__ = ["CgeStage", "Decay", "RgeStage", "Rule", "Training"]
 
@@ -151,7 +154,7 @@ class Training:
     Parameters
     ----------
     dataset : str
-        Name of a data set of :mod:`zerotrain.data`.
+        Name of a data set of :mod:`zerotrain.data`, or a file: CSV or NPZ.
     seed : int
         Seed of the initial parameters, the perturbations and the order of the samples.
     batch : int
@@ -166,6 +169,8 @@ class Training:
         parameters.
     rge, cge : RgeStage, CgeStage or None
         The stages, in this order; at least one.
+    data : DataOptions or None
+        How the file becomes a data set; None for data sets with a name.
     extensions : tuple of int
         Steps by which the run was extended after the end of its schedule, each time that it was:
         more steps of the last stage at its ``final_step_size``. That is another run than the one
@@ -180,9 +185,17 @@ class Training:
     initial: str = ""
     rge: RgeStage | None = None
     cge: CgeStage | None = None
+    data: DataOptions | None = None
     extensions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if is_file(self.dataset):
+            object.__setattr__(self, "data", self.data or DataOptions())
+        elif self.data is not None:
+            raise ValueError(
+                f"data says how a file becomes a data set, and {self.dataset!r} is the name of one:"
+                " leave the table [training.data] out, or name a file"
+            )
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed is 0 to 2**32 - 1, not {self.seed!r}")
         if not 1 <= self.batch <= 1 << 16:
@@ -209,12 +222,20 @@ class Training:
         stages = sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
         return stages + sum(self.extensions)
 
+    def anchored(self, folder: Path) -> Self:
+        """The same with absolute paths of data files, relative ones being in a folder."""
+        if self.data is None:
+            return self
+        return replace(
+            self, dataset=anchored(self.dataset, folder), data=self.data.anchored(folder)
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for TOML and JSON; without stages and extensions that are not there."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["extensions"] = list(self.extensions) or None
         return {
-            k: v.to_dict() if isinstance(v, _Stage) else v
+            k: v.to_dict() if isinstance(v, _Stage | DataOptions) else v
             for k, v in values.items()
             if v not in (None, "")
         }

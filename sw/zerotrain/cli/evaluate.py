@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from zerotrain.data import load
+from zerotrain.data import load_for
 from zerotrain.host.folder import RunFolder, latest_folder
 from zerotrain.host.seeds import runs_in
 from zerotrain.host.session import ChipKind, Session
@@ -26,7 +26,7 @@ def _evaluate(
 ) -> None:
     config, checkpoint = folder.best() if best else folder.state()
     session = Session.of(config)
-    dataset = load(session.training.dataset, data)
+    dataset = load_for(config, data)
     dataset.check(config.network)
     with session.trainer(kind, dataset, announce=console.print) as trainer:
         trainer.restore(checkpoint)
@@ -38,6 +38,8 @@ def _evaluate(
             f"{trainer.step}{chosen}; trained on the {parts}",
             soft_wrap=True,
         )
+        if dataset.legend:
+            console.print(f"classes: {dataset.legend}", soft_wrap=True)
         for name in ("training", "validation", "test"):
             found = trainer.measure(getattr(dataset, name))
             result = found.evaluation

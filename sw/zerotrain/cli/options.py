@@ -52,9 +52,10 @@ def load_config(preset: str | None, path: Path | None, assignments: Sequence[str
         return override(config, assignments)
     assign(values, _values(assignments))
     try:
-        return Config.from_dict(values)
+        config = Config.from_dict(values).anchored(path.parent)
     except ValueError as error:
         raise ValueError(f"{path}, with the options: {error}") from None
+    return override(config, assignments)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -66,8 +67,11 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
-    """Change entries of a configuration, as in ``training.cge.steps=100``."""
-    return changed(config, _values(assignments))
+    """Change entries of a configuration, as in ``training.cge.steps=100``.
+
+    Data files that are named there are in the current folder.
+    """
+    return changed(config, _values(assignments)).anchored(Path())
 
 
 def _values(assignments: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from zerotrain.cli.compare import draw_comparison
 from zerotrain.cli.train import DIVERGED, INTERRUPTED, Ways, announce, run_training
 from zerotrain.config.config import Config
-from zerotrain.data import load
+from zerotrain.data import load_for
 from zerotrain.data.dataset import Dataset
 from zerotrain.host.events import require_tensorboard
 from zerotrain.host.folder import RUNS, RunFolder, next_folder, point_latest
@@ -40,7 +40,7 @@ def train_seeds(
         folder.check_free()
     if ways.tensorboard:
         require_tensorboard()
-    session, dataset = Session.of(config), load(config.training.dataset, ways.data)
+    session, dataset = Session.of(config), load_for(config, ways.data)
     dataset.check(config.network)
     start = load_start(config, session.chip.formats)
     announce(console, session, dataset, start, ways)
@@ -59,7 +59,7 @@ def resume_seeds(console: Console, folder: RunFolder, ways: Ways) -> int:
     with folder.locked():
         runs = SeedRuns(folder)
         session = Session.of(runs.load()[0])
-        dataset = load(session.training.dataset, ways.data)
+        dataset = load_for(session.config, ways.data)
         announce(console, session, dataset, None, ways)
         return _train_all(console, runs, dataset, ways)
 

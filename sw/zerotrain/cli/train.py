@@ -14,7 +14,7 @@ from rich.console import Console
 
 from zerotrain.cli.display import display
 from zerotrain.config.config import Config
-from zerotrain.data import load
+from zerotrain.data import load_for
 from zerotrain.data.dataset import Dataset
 from zerotrain.exchange.fit import Start
 from zerotrain.host.checkpoint import Checkpoint
@@ -149,7 +149,7 @@ def run_training(
         if ways.tensorboard:
             require_tensorboard()
         session = Session.of(config)
-        dataset = dataset or load(session.training.dataset, ways.data)
+        dataset = dataset or load_for(config, ways.data)
         dataset.check(config.network)
         # A run that goes on needs its given weights only to be repeated: then, before it does.
         start = load_start(config, session.chip.formats) if ways.check or not checkpoint else None
