@@ -41,7 +41,7 @@ def compare_runs(console: Console, folders: Sequence[RunFolder], output: Path | 
     curves = [curve for group in groups for curve in group.curves]
     metric = curves[0].metric
     table = Table("configuration", "seeds", "steps", "losses", "loss, last 100",
-                  f"last {_parts(curves)} {metric.name}")  # fmt: skip
+                  f"last {_parts(curves)} {metric.head}")  # fmt: skip
     for group in groups:
         losses = [c.last_loss for c in group.curves if c.last_loss is not None]
         table.add_row(

@@ -142,7 +142,7 @@ def train(
     """Train a network on a chip."""
     from zerotrain.cli.seeds import resume_seeds, train_seeds
     from zerotrain.cli.train import Ways, run_training
-    from zerotrain.host.seeds import parse_seeds, runs_in
+    from zerotrain.host.seeds import is_one_of_several, parse_seeds
 
     chosen: Config | None = None
     folder = _folder(run_folder)
@@ -175,12 +175,12 @@ def train(
             "got options that would change it (a finished run goes on with --extend)"
         )
     elif (folder := folder or latest_folder()).seeds_path.exists():
-        if extend is not None:
-            raise ValueError(
-                f"{folder.path} holds runs of several seeds: extend one of them, e.g. with "
-                f"--run-folder {next(iter(runs_in(folder))).path}"
-            )
-        raise typer.Exit(resume_seeds(_console(), folder, ways))
+        raise typer.Exit(resume_seeds(_console(), folder, ways, extend=extend))
+    elif extend is not None and is_one_of_several(folder):
+        raise ValueError(
+            f"{folder.path} is one of several seeds' runs: extend all of them, with --run-folder "
+            f"{folder.path.parent}"
+        )
     raise typer.Exit(run_training(_console(), chosen, folder, ways, extend=extend))
 
 

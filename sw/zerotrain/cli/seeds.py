@@ -14,8 +14,8 @@ from zerotrain.data import load_for
 from zerotrain.data.dataset import Dataset
 from zerotrain.host.events import require_tensorboard
 from zerotrain.host.folder import RUNS, RunFolder, next_folder, point_latest
-from zerotrain.host.metric import metrics_of
-from zerotrain.host.seeds import SeedRuns, runs_in, with_seed
+from zerotrain.host.metric import Metric, metrics_of
+from zerotrain.host.seeds import SeedRuns, Standing, runs_in, with_seed
 from zerotrain.host.session import Session
 from zerotrain.host.start import load_start
 
@@ -54,13 +54,19 @@ def train_seeds(
         return _train_all(console, runs, dataset, ways)
 
 
-def resume_seeds(console: Console, folder: RunFolder, ways: Ways) -> int:
-    """Go on with the runs of :func:`train_seeds` that are not finished."""
+def resume_seeds(
+    console: Console, folder: RunFolder, ways: Ways, *, extend: int | None = None
+) -> int:
+    """Go on with the runs of :func:`train_seeds` that are not finished, or extend all."""
     with folder.locked():
         runs = SeedRuns(folder)
+        if ways.tensorboard:
+            require_tensorboard()
         session = Session.of(runs.load()[0])
         dataset = load_for(session.config, ways.data)
         announce(console, session, dataset, None, ways)
+        if extend is not None:
+            runs.extend(extend)
         return _train_all(console, runs, dataset, ways)
 
 
@@ -70,41 +76,47 @@ def _train_all(console: Console, runs: SeedRuns, dataset: Dataset, ways: Ways) -
     if runs.path.parent == RUNS and (sentence := point_latest(runs.folder)):
         console.print(sentence, soft_wrap=True)
     codes: dict[int, int] = {}
-    for number, seed in enumerate(seeds, 1):
-        if runs.finished(config, seed):
-            continue
-        console.print(f"Seed {seed}, {number} of {len(seeds)}:")
-        run = runs.run(seed)
-        run.make()
-        begun = run.checkpoint_path.exists()
-        codes[seed] = run_training(
-            console,
-            None if begun else with_seed(config, seed),
-            run,
-            # Without a checkpoint nothing is lost.
-            ways if begun else replace(ways, force=True),
-            dataset=dataset,
-            within=runs.path,
-        )
-        if codes[seed] == INTERRUPTED:
-            return INTERRUPTED
+    try:
+        for number, seed in enumerate(seeds, 1):
+            standing = runs.standing(config, seed)
+            if standing != Standing.FINISHED:
+                console.print(f"Seed {seed}, {number} of {len(seeds)}:")
+                codes[seed] = _train(console, runs, seed, standing, dataset, ways)
+            if codes.get(seed) == INTERRUPTED:
+                return INTERRUPTED
+    except KeyboardInterrupt:
+        command = ways.resume(runs.path)
+        console.print(f"Interrupted; continue with: {command}", soft_wrap=True)
+        return INTERRUPTED
     found = runs.finish(config, seeds)
-    _show(console, runs, config, found, codes)
+    for seed, code in codes.items():
+        if code == DIVERGED and seed not in found["finished"]:
+            console.print(f"The training with seed {seed} diverged: it counts for nothing here.")
+    if found["finished"]:
+        _show(console, runs, found, metrics_of(config.network.loss, dataset.scale.unit))
     return next((code for code in codes.values() if code), 0)
 
 
+def _train(
+    console: Console, runs: SeedRuns, seed: int, standing: Standing, dataset: Dataset, ways: Ways
+) -> int:
+    """Train, resume or extend a seed's run; its exit code."""
+    config, run = with_seed(runs.load()[0], seed), runs.run(seed)
+    if standing == Standing.ABSENT:
+        # What may be there has no checkpoint, so nothing is lost.
+        ways = replace(ways, force=True)
+        return run_training(console, config, run, ways, dataset=dataset, within=runs.path)
+    extensions = config.training.extensions if config.training else ()
+    extend = extensions[-1] if standing == Standing.SHORT else None
+    return run_training(console, None, run, ways, extend=extend, dataset=dataset, within=runs.path)
+
+
 def _show(
-    console: Console, runs: SeedRuns, config: Config, found: dict[str, Any], codes: dict[int, int]
+    console: Console, runs: SeedRuns, found: dict[str, Any], metrics: Sequence[Metric]
 ) -> None:
-    """A table of the finished runs, and what became of the others."""
-    metrics = metrics_of(config.network.loss)
+    """A table of the finished runs, and their curves."""
     seeds, part = found["finished"], found["measured"]
-    for seed, code in codes.items():
-        if code == DIVERGED and seed not in seeds:
-            console.print(f"The training with seed {seed} diverged: it counts for nothing here.")
-    if not seeds:
-        return
-    table = Table("seed", *(f"{part} {metric.name}" for metric in metrics))
+    table = Table("seed", *(f"{part} {metric.head}" for metric in metrics))
     columns = [found[metric.key] for metric in metrics]
     for index, seed in enumerate(seeds):
         values = (c["values"][index] for c in columns)

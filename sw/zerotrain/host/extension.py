@@ -14,7 +14,10 @@ from zerotrain.config.training import Training
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.schedule import Schedule
 
-__all__ = ["begun_extension", "extended", "is_finished", "without_extensions"]
+__all__ = [
+    "before_extension", "begun_extension", "extended", "is_finished", "with_extension",
+    "without_extensions",
+]  # fmt: skip
 
 
 def _training(config: Config) -> Training:
@@ -28,6 +31,20 @@ def is_finished(config: Config, checkpoint: Checkpoint) -> bool:
     schedule = Schedule(_training(config), config.chip.formats)
     schedule.restore(checkpoint.schedule)
     return schedule.next() is None
+
+
+def with_extension(config: Config, steps: int) -> Config:
+    """A configuration with one extension more."""
+    training = _training(config)
+    return replace(config, training=replace(training, extensions=(*training.extensions, steps)))
+
+
+def before_extension(config: Config) -> Config | None:
+    """A configuration without its last extension; None if it has none."""
+    training = config.training
+    if training is None or not training.extensions:
+        return None
+    return replace(config, training=replace(training, extensions=training.extensions[:-1]))
 
 
 def extended(config: Config, checkpoint: Checkpoint, steps: int) -> tuple[Config, Checkpoint]:
@@ -44,7 +61,7 @@ def extended(config: Config, checkpoint: Checkpoint, steps: int) -> tuple[Config
             f"Only a finished run can be extended, this one stands after step {checkpoint.step} of "
             f"up to {training.max_steps}: finish it first, with --resume alone"
         )
-    longer = replace(config, training=replace(training, extensions=(*training.extensions, steps)))
+    longer = with_extension(config, steps)
     return longer, replace(checkpoint, identity=checkpoint.identity | {"config": longer.to_dict()})
 
 
@@ -55,12 +72,11 @@ def begun_extension(config: Config, checkpoint: Checkpoint) -> Config | None:
         longer = Config.from_dict(checkpoint.identity["config"])
     except (ValueError, TypeError, OverflowError):
         return None
-    if longer.training is None or not longer.training.extensions:
+    shorter = before_extension(longer)
+    if shorter is None or shorter.training is None or shorter != config:
         return None
-    before = longer.training.extensions[:-1]
-    shorter = replace(longer, training=replace(longer.training, extensions=before))
-    untouched = checkpoint.schedule.get("extra", 0) == sum(before)
-    return longer if untouched and config == shorter else None
+    untouched = checkpoint.schedule.get("extra", 0) == sum(shorter.training.extensions)
+    return longer if untouched else None
 
 
 def without_extensions(identity: Mapping[str, Any]) -> dict[str, Any]:

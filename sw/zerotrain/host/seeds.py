@@ -8,21 +8,39 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from zerotrain.config.config import Config
-from zerotrain.host.extension import is_finished
+from zerotrain.host.extension import before_extension, is_finished, with_extension
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.version import version
 from zerotrain.spec.files import write_atomic
 
-__all__ = ["SeedRuns", "parse_seeds", "runs_in", "statistics", "with_seed"]
+__all__ = [
+    "SeedRuns",
+    "Standing",
+    "is_one_of_several",
+    "parse_seeds",
+    "runs_in",
+    "statistics",
+    "with_seed",
+]
 
 #: Seeds of one command.
 _MOST = 1000
+
+
+class Standing(Enum):
+    """How far a seed's run has come; short is one that lacks the last extension of all runs."""
+
+    ABSENT = auto()
+    BEGUN = auto()
+    SHORT = auto()
+    FINISHED = auto()
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -105,31 +123,55 @@ class SeedRuns:
             raise ValueError(f"{path} is damaged: start the runs again") from None
         return config, seeds
 
-    def finished(self, config: Config, seed: int) -> bool:
-        """Whether a seed's run is done, summary and all.
+    def extend(self, steps: int) -> None:
+        """Note that every run is extended (:func:`~zerotrain.host.extension.extended`).
+
+        Raises
+        ------
+        ValueError
+            If one is not finished.
+        """
+        config, seeds = self.load()
+        for seed in seeds:
+            if self.standing(config, seed) != Standing.FINISHED:
+                raise ValueError(
+                    f"Only finished runs can be extended, and that of seed {seed} in {self.path} "
+                    "is not: finish it first, with --resume alone"
+                )
+        self._write(with_extension(config, steps), seeds, None)
+
+    def standing(self, config: Config, seed: int) -> Standing:
+        """How far a seed's run has come.
 
         Raises
         ------
         ValueError
             If there is another run in its folder.
         """
-        run = self.run(seed)
+        run, config = self.run(seed), with_seed(config, seed)
         if not run.checkpoint_path.exists():
-            return False
-        _, checkpoint = run.state()
+            return Standing.ABSENT
+        found, checkpoint = run.state()
+        if found == before_extension(config):
+            return Standing.SHORT
         try:
-            checkpoint.check({"config": with_seed(config, seed).to_dict()})
+            checkpoint.check({"config": config.to_dict()})
         except ValueError as error:
             raise ValueError(f"{run.path}: {error}") from None
-        return (
+        complete = (
             run.summary_path.exists()
             and is_finished(config, checkpoint)
             and run.summary().get("running_hash") == checkpoint.digest
         )
+        return Standing.FINISHED if complete else Standing.BEGUN
 
     def finish(self, config: Config, seeds: Sequence[int]) -> dict[str, Any]:
         """Write and return :func:`statistics` of the runs that are finished."""
-        done = {s: self.run(s).summary() for s in seeds if self.finished(config, s)}
+        done = {
+            seed: self.run(seed).summary()
+            for seed in seeds
+            if self.standing(config, seed) == Standing.FINISHED
+        }
         found = statistics(done, metrics_of(config.network.loss))
         self._write(config, seeds, found)
         return found
@@ -181,6 +223,11 @@ def statistics(
             "worst_seed": seeds[worst],
         }
     return found
+
+
+def is_one_of_several(folder: RunFolder) -> bool:
+    """Whether a run is a seed's, among those of other seeds."""
+    return RunFolder(folder.path.resolve().parent).seeds_path.exists()
 
 
 def runs_in(folder: RunFolder) -> list[RunFolder]:

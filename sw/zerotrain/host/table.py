@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from zerotrain.host.metric import Metric
 from zerotrain.host.results import MILESTONES, Result
 
 __all__ = ["END", "insert_tables", "marker", "table"]
@@ -32,8 +31,8 @@ def table(results: Sequence[Result]) -> str:
 
 def _table(results: Sequence[Result]) -> str:
     metric, *others = results[0].metrics
-    head = ["network", "parameters", "seeds", f"test {_head(metric)}", "worst"]
-    head += [_head(m) for m in others] + ["CGE epochs"]
+    head = ["network", "parameters", "seeds", f"test {metric.head}", "worst"]
+    head += [m.head for m in others] + ["CGE epochs"]
     marked = metric.key in MILESTONES
     paper = any(_in_paper(r) for r in results)
     head += [f"losses to {100 * MILESTONES[metric.key]:.0f} %"] if marked else []
@@ -57,11 +56,6 @@ def _table(results: Sequence[Result]) -> str:
     rows = [f"| {' | '.join(cells)} |" for cells in lines]
     rows[1] = f"|{'|'.join(lines[1])}|"
     return "\n".join(rows) + "\n"
-
-
-def _head(metric: Metric) -> str:
-    """A column's head: percent signs stand in the cells."""
-    return f"{metric.name}, {metric.unit}" if metric.unit else metric.name
 
 
 def _in_paper(result: Result) -> bool:
