@@ -62,11 +62,10 @@ def resume_seeds(
         runs = SeedRuns(folder)
         if ways.tensorboard:
             require_tensorboard()
-        session = Session.of(runs.load()[0])
-        dataset = load_for(session.config, ways.data)
-        announce(console, session, dataset, None, ways)
+        dataset = load_for(runs.load()[0], ways.data)
         if extend is not None:
             runs.extend(extend)
+        announce(console, Session.of(runs.load()[0]), dataset, None, ways)
         return _train_all(console, runs, dataset, ways)
 
 

@@ -97,6 +97,8 @@ def conduct(
     health = Health.of(trainer)
     for row in folder.rows:
         health.see(row)
+    if health.divergence:
+        say(health.divergence)
 
     def seen(progress: Progress) -> None:
         observe(progress)
