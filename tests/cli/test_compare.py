@@ -53,6 +53,9 @@ def test_compare(capsys: Capture, place: Path, monkeypatch: pytest.MonkeyPatch) 
     assert picture.exists()
     assert main(["compare", "runs/diabetes-1", "--output", "deep/er/x.png"]) == 0
     assert (place / "deep/er/x.png").exists()
+    assert failure(capsys, ["compare", "runs/diabetes-1", "--output", "x.jpg"], 2) == (
+        "The picture is a PNG file: expected a name like curves.png, got x.jpg"
+    )
     assert failure(capsys, ["compare", "runs/diabetes-3"], 1) == (
         "There is no run in runs/diabetes-3: expected checkpoint.ztc there, which every run has"
     )

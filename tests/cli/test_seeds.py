@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from zerotrain.cli.main import main
+from zerotrain.cli.train import run_training
 from zerotrain.host.session import train as honest
+from zerotrain.host.table import END, marker
 
 from .test_runs import SHORT, content, failure
 
@@ -176,10 +178,75 @@ def test_bad_requests(capsys: Capture, place: Path, arguments: list[str], messag
     assert not (place / "runs").exists()
 
 
-def test_runs_of_several_seeds_are_extended_one_by_one(capsys: Capture, place: Path) -> None:
+def test_runs_of_several_seeds_are_extended_as_one(
+    capsys: Capture, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where Ctrl-C comes between two of them; the end is that of seeds with the entry."""
     assert main([*SHORT, "--seeds", "1,2", "--run-folder", "all"]) == 0
-    resume = ["train", "--resume", "--chip", "golden", "--extend", "3", "--run-folder"]
-    assert failure(capsys, [*resume, "all"], 2) == (
-        "all holds runs of several seeds: extend one of them, e.g. with --run-folder all/seed-1"
+    resume = ["train", "--resume", "--chip", "golden", "--run-folder"]
+    assert failure(capsys, [*resume, "all/seed-1", "--extend", "3"], 2) == (
+        "all/seed-1 is one of several seeds' runs: extend all of them, with --run-folder all"
     )
-    assert main([*resume, "all/seed-1"]) == 0
+    monkeypatch.setattr("zerotrain.cli.seeds.run_training", interrupted_at_seed_2)
+    assert main([*resume, "all", "--extend", "3"]) == 130
+    assert capsys.readouterr().out.endswith(
+        "\nInterrupted; continue with: zerotrain train --resume --chip golden --run-folder all\n"
+    )
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    assert failure(capsys, [*resume, "all", "--extend", "3"], 2) == (
+        "Only finished runs can be extended, and that of seed 2 in all is not: finish it first, "
+        "with --resume alone"
+    )
+    assert main([*resume, "all"]) == 0
+    printed = capsys.readouterr().out
+    assert re.findall(r"^Seed (\d), (\d) of 2:$", printed, re.M) == [("2", "2")]
+    assert "Extending all/seed-2 after step 10 by 3 steps at its final step size, " in printed
+    again = [*SHORT, "--set", "training.extensions=[3]", "--seeds", "1,2", "--run-folder", "again"]
+    assert main(again) == 0
+    for seed in (1, 2):
+        parts, whole = (content(place / name / f"seed-{seed}") for name in ("all", "again"))
+        assert {n: parts[n] for n in LASTING} == {n: whole[n] for n in LASTING}
+    parts_file, whole_file = (place / name / "seeds.json" for name in ("all", "again"))
+    assert parts_file.read_bytes() == whole_file.read_bytes()
+
+
+def interrupted_at_seed_2(*arguments: Any, **options: Any) -> int:
+    if arguments[2].path.name == "seed-2":
+        raise KeyboardInterrupt
+    return run_training(*arguments, **options)
+
+
+def test_a_command_for_one_run_names_them(capsys: Capture, place: Path) -> None:
+    assert main([*SHORT, "--seeds", "1,2", "--run-folder", "all"]) == 0
+    assert failure(capsys, ["export", "--run-folder", "all"], 1) == (
+        "all holds the runs of several seeds: name the folder of one, as in all/seed-1"
+    )
+
+
+def test_a_file_of_ones_own_with_given_weights(capsys: Capture, place: Path) -> None:
+    """The configuration's file may lack what options give; every seed begins with the weights."""
+    rows = [f"{k},{k * k % 7},{k % 5},{'odd' if k % 2 else 'even'}" for k in range(40)]
+    (place / "own.csv").write_text("\n".join(["a,b,c,kind", *rows]))
+    (place / "sub").mkdir()
+    (place / "sub" / "net.toml").write_text(
+        'name = "net"\n[[layers]]\nin_modes = [3]\nout_modes = [2]\nranks = []\n[training]\n'
+        "batch = 8\n"
+    )
+    options = ["training.dataset=own.csv", "training.cge.step_size=0.1",
+               "training.cge.final_step_size=0.1"]  # fmt: skip
+    command = ["train", "--config", "sub/net.toml", "--chip", "golden", "--cge-steps", "3"]
+    command += [word for option in options for word in ("--set", option)]
+    assert main([*command, "--run-folder", "first"]) == 0
+    assert main(["export", "--run-folder", "first", "--output", "first.npz"]) == 0
+    command += ["--set", "training.initial=first.npz", "--run-folder", "warm"]
+    assert main([*command, "--seeds", "5", "6"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Begins with the weights of first.npz") == 1
+    assert printed.count("step 0/3  warm start") == 2
+    assert main(["evaluate", "--run-folder", "warm", "--chip", "golden"]) == 0
+    assert capsys.readouterr().out.count("classes: 0 even, 1 odd\n") == 2
+    assert main(["publish", "--run-folder", "warm", "--results", "results"]) == 0
+    (place / "page.md").write_text(f"{marker('own.csv')}\n{END}\n")
+    assert main(["results", "--results", "results", "--page", "page.md"]) == 0
+    assert "| net-fine-warm | 8 | 5, 6 |" in (place / "page.md").read_text()

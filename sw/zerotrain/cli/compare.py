@@ -32,6 +32,10 @@ def draw_comparison(folders: Sequence[RunFolder], path: Path) -> list[Group]:
 
 def compare_runs(console: Console, folders: Sequence[RunFolder], output: Path | None) -> None:
     """Print a table and draw the curves of runs; a folder of several seeds stands for its runs."""
+    if output is not None and output.suffix.lower() != ".png":
+        raise ValueError(
+            f"The picture is a PNG file: expected a name like curves.png, got {output}"
+        )
     given = {folder.path.resolve(): folder for folder in folders}  # runs/* has the latest twice
     found = {run.path.resolve(): run for f in given.values() for run in runs_in(f)}
     runs = list(found.values())

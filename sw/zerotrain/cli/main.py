@@ -23,7 +23,6 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="zerotrain",
     help="Chips that train tensor-train networks: plan, generate, simulate, train.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -408,7 +407,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in words
-    words = [word for word in words if word != "--traceback"]
+    words = [word for word in words if word != "--traceback"] or ["--help"]
     try:
         code = app(words, prog_name="zerotrain", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

@@ -59,7 +59,12 @@ class RunFolder(RunPaths):
                 )
 
     def check_run(self) -> None:
-        """Raise ``FileNotFoundError`` if there is no run."""
+        """Raise ``FileNotFoundError`` if there is no run, or several are below."""
+        if self.seeds_path.exists() and not self.checkpoint_path.exists():
+            raise FileNotFoundError(
+                f"{self.path} holds the runs of several seeds: name the folder of one, as in "
+                f"{self.path / 'seed-1'}"
+            )
         for path in (self.checkpoint_path, self.config_path):
             self._there(path)
 

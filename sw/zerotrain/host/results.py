@@ -94,8 +94,8 @@ class Result:
 
     @property
     def dataset(self) -> str:
-        """Name of the data set."""
-        return str(self.config["training"]["dataset"])
+        """Name of the data set; of a file, without its folder."""
+        return Path(self.config["training"]["dataset"]).name
 
     @property
     def extensions(self) -> list[int]:
