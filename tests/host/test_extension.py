@@ -44,9 +44,7 @@ def go_on(folder: RunFolder, *, until: int = 1000, extend: int = 0) -> Trainer:
     with small.trainer(configuration=config) as trainer:
         if checkpoint is not None:
             trainer.restore(checkpoint)
-            if extend:
-                folder.extend(config, checkpoint)
-            folder.complete_extension(config)
+            folder.go_on(config, checkpoint)
         train(Session.of(config), trainer, folder, stop=lambda: trainer.step >= until)
         return trainer
 

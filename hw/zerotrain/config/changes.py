@@ -1,6 +1,7 @@
 """Changes of single entries of a configuration, by their dotted names."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from zerotrain.config.config import Config, nearest
@@ -12,7 +13,7 @@ _OPTIONAL = ("chip", "chip.formats", "training", "training.data", "training.rge"
 
 
 def changed(config: Config, values: Mapping[str, Any]) -> Config:
-    """A configuration with other values of some entries.
+    """A configuration with other values of some entries; data files are in the current folder.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
     """
     tree = config.to_dict()
     assign(tree, values)
-    return Config.from_dict(tree)
+    return Config.from_dict(tree).anchored(Path())
 
 
 def assign(tree: dict[str, Any], values: Mapping[str, Any]) -> None:

@@ -67,11 +67,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
-    """Change entries of a configuration, as in ``training.cge.steps=100``.
-
-    Data files that are named there are in the current folder.
-    """
-    return changed(config, _values(assignments)).anchored(Path())
+    """Change entries of a configuration, as in ``training.cge.steps=100``."""
+    return changed(config, _values(assignments))
 
 
 def _values(assignments: Sequence[str]) -> dict[str, Any]:

@@ -167,9 +167,6 @@ def run_training(
         else:
             assert folder is not None
             trainer.restore(checkpoint)
-            if extend is not None:
-                folder.extend(config, checkpoint)
-            folder.complete_extension(config)
         _begun(console, folder, trainer, resumed=checkpoint is not None, extend=extend)
         with (
             _interruptible() as stop,

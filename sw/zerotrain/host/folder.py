@@ -18,7 +18,7 @@ from zerotrain.config.config import Config
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.extension import begun_extension, without_extensions
 from zerotrain.host.identity import check_same
-from zerotrain.host.log import best_row, log_text, read_log
+from zerotrain.host.log import NO_BEST, best_row, log_text, read_log
 from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.paths import RunPaths
 from zerotrain.host.plots import training_curves
@@ -150,11 +150,7 @@ class RunFolder(RunPaths):
         if config.training is not None:
             row = best_row(self.rows, config.training, metrics_of(config.network.loss)[0])
         if row is None:
-            raise ValueError(
-                f"The run in {self.path} has no best checkpoint: it held no validation part out, "
-                "and the test part chooses nothing; take the last one, or train with "
-                "--hold-out-validation"
-            )
+            raise ValueError(f"The run in {self.path} has {NO_BEST}")
         if row.step == last.step:
             return config, last
         if not self.best_path.is_file():
@@ -172,18 +168,14 @@ class RunFolder(RunPaths):
         check_same(saved, now, str(self.best_path))
         return config, replace(found, identity=last.identity)
 
-    def extend(self, config: Config, checkpoint: Checkpoint) -> None:
-        """Note that a finished run goes on (:func:`~zerotrain.host.extension.extended`).
+    def go_on(self, config: Config, checkpoint: Checkpoint) -> None:
+        """Note that a run goes on with a configuration, in which it may have been extended.
 
         The checkpoint comes first: :meth:`state` completes what a crash cuts off here.
         """
-        self.summary_path.unlink(missing_ok=True)
-        checkpoint.save(self.checkpoint_path)
-        self.complete_extension(config)
-
-    def complete_extension(self, config: Config) -> None:
-        """Write the configuration that :meth:`state` found where the file has an earlier one."""
         if Config.load(self.config_path) != config:
+            self.summary_path.unlink(missing_ok=True)
+            checkpoint.save(self.checkpoint_path)
             write_atomic(self.config_path, config.to_toml())
 
     def _there(self, path: Path) -> None:

@@ -10,7 +10,14 @@ from zerotrain.config.training import Training
 from zerotrain.host.metric import Metric
 from zerotrain.host.trainer import Row
 
-__all__ = ["best_row", "log_text", "loss_counts", "read_log"]
+__all__ = ["NO_BEST", "best_row", "log_text", "loss_counts", "read_log"]
+
+
+#: What a run has that chose nothing.
+NO_BEST = (
+    "no best checkpoint: it held no validation part out, and the test part chooses nothing; take "
+    "the last one, or hold the validation part out of the training"
+)
 
 
 def best_row(rows: Sequence[Row], training: Training, metric: Metric) -> Row | None:

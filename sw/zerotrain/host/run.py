@@ -94,6 +94,8 @@ def conduct(
     health : Health
         Of all steps in the log.
     """
+    if isinstance(folder, RunFolder) and folder.rows:
+        folder.go_on(session.config, trainer.checkpoint())
     health = Health.of(trainer)
     for row in folder.rows:
         health.see(row)
