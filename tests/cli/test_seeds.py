@@ -50,7 +50,7 @@ def test_mean_and_spread(capsys: Capture, place: Path) -> None:
     assert re.search(rf"best .* {best:.3f} \(seed {(3, 1)[rmse.index(best)]}\)", printed)
     assert printed.rstrip().splitlines()[-1] == (
         "2 of 2 runs finished; ± is the standard deviation of a sample. Figures: "
-        "runs/some-net-seeds-1/seeds.json, curves: runs/some-net-seeds-1/curves.png"
+        "runs/some-net-seeds-1/seeds.json. Curves: runs/some-net-seeds-1/curves.png"
     )
     # A seed's run is that of the seed alone.
     assert main([*SHORT, "--seed", "3", "--set", "name=some net"]) == 0

@@ -39,6 +39,15 @@ def test_tables_that_may_be_left_out_are_added(key: str) -> None:
     assert table == {name: 1} and tree["layers"] == [{"ranks": 2}]
 
 
+def test_a_chip_for_a_board_keeps_its_formats() -> None:
+    tree: dict[str, Any] = {"chip": {"lanes": 4, "formats": {"weight": "Q3.12"}}}
+    assign(tree, {"chip": "auto", "chip.clock": 1})
+    assert tree == {"chip": {"auto": True, "formats": {"weight": "Q3.12"}, "clock": 1}}
+    bare: dict[str, Any] = {}
+    assign(bare, {"chip": "auto"})
+    assert bare == {"chip": {"auto": True}}
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [

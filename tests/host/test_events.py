@@ -56,6 +56,6 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError) as caught:
         require_tensorboard()
     assert str(caught.value) == (
-        "Event files need the package tensorboardX, which is not installed: install it with pip "
-        "install 'zerotrain[tensorboard]', or go without them"
+        "Event files need the package tensorboardX, which is not installed: pip install "
+        "'tensorboardx<3,>=2.6.2', or go without them"
     )

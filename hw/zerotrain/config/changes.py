@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zerotrain.config.config import Config, nearest
+from zerotrain.config.config import AUTO, Config, nearest
 
 __all__ = ["assign", "changed"]
 
@@ -19,6 +19,7 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
     ----------
     values : dict
         By names as in ``training.cge.steps`` or ``layers.1.ranks``; layers count from 1.
+        ``chip = "auto"`` keeps the formats.
 
     Raises
     ------
@@ -64,4 +65,10 @@ def assign(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
                 )
         if not isinstance(table, dict):
             raise ValueError(f"{key} does not name an entry of a table")
-        table[name] = value
+        if key.strip() == "chip" and value == AUTO:
+            # Formats decide what is computed; the rest of the table, how fast.
+            before = tree.get("chip", {})
+            kept = {"formats": before["formats"]} if "formats" in before else {}
+            tree["chip"] = {AUTO: True} | kept
+        else:
+            table[name] = value

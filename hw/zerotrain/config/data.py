@@ -8,6 +8,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Self
 
+from zerotrain.config.table import show
+
 __all__ = ["Column", "DataOptions", "Scaling", "anchored", "is_file"]
 
 #: A column of a table: its name, or its position, from 1 or from the end with -1.
@@ -49,11 +51,6 @@ def _is_column(value: Any) -> bool:
     return (type(value) is int and value != 0) or (isinstance(value, str) and value != "")
 
 
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
 @dataclass(frozen=True, slots=True)
 class DataOptions:
     """How a file becomes a data set.
@@ -71,12 +68,12 @@ class DataOptions:
         The test part: a share of the samples, their number, or a file of its own.
     validation : float, int or str
         The validation part, likewise. The final run trains on it, too.
-    seed : int
+    seed : int, 0 to 4294967295
         Seed of the split.
     scaling : Scaling
         Of the inputs: ``"standard"`` to mean 0 and standard deviation 1, ``"range"`` to 0..1,
         ``"symmetric"`` to -1..1, all by the training part; or ``"none"``.
-    unit : str
+    unit : str, up to 20 characters
         Unit of the target values, for people.
     """
 
@@ -94,7 +91,7 @@ class DataOptions:
             value = getattr(self, name)
             columns = value if isinstance(value, list | tuple) else [value]
             if not all(map(_is_column, columns)):
-                raise ValueError(f"{name} is {_COLUMNS}, not {_show(value)}")
+                raise ValueError(f"{name} is {_COLUMNS}, not {show(value)}")
             if isinstance(value, list):
                 object.__setattr__(
                     self, name, tuple(value)
@@ -102,20 +99,20 @@ class DataOptions:
         if not self.target_columns:
             raise ValueError(f"targets is {_COLUMNS}, got none")
         if type(self.header) not in (bool, NoneType):
-            raise ValueError(f"header is true or false, not {_show(self.header)}")
+            raise ValueError(f"header is true or false, not {show(self.header)}")
         for name in ("test", "validation"):
             value = getattr(self, name)
             share = type(value) is float and isfinite(value) and 0 < value < 1
             if not (share or (type(value) is int and value > 0) or (type(value) is str and value)):
-                raise ValueError(f"{name} is {_PART}, not {_show(value)}")
+                raise ValueError(f"{name} is {_PART}, not {show(value)}")
         if type(self.seed) is not int or not 0 <= self.seed < 1 << 32:
-            raise ValueError(f"seed is 0 to 2**32 - 1, not {_show(self.seed)}")
+            raise ValueError(f"seed is 0 to 2**32 - 1, not {show(self.seed)}")
         if self.scaling not in list(Scaling):
             known = " or ".join(repr(str(kind)) for kind in Scaling)
-            raise ValueError(f"scaling is {known}, not {_show(self.scaling)}")
+            raise ValueError(f"scaling is {known}, not {show(self.scaling)}")
         object.__setattr__(self, "scaling", Scaling(self.scaling))
         if type(self.unit) is not str or len(self.unit) > 20 or not self.unit.isprintable():
-            raise ValueError(f"unit is a text of up to 20 characters, not {_show(self.unit)}")
+            raise ValueError(f"unit is a text of up to 20 characters, not {show(self.unit)}")
 
     @property
     def target_columns(self) -> list[Column]:

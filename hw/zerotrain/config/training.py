@@ -42,20 +42,20 @@ class _Stage:
 
     Parameters
     ----------
-    steps : int
+    steps : int, at least 1
         Steps at most.
-    step_size : float
+    step_size : float, above 0
         Step size (learning rate) of the first step.
-    final_step_size : float
+    final_step_size : float, above 0
         Step size of the last step, if all ``steps`` are taken.
     decay : Decay
         Course between the two.
-    momentum : float
-        Momentum factor below 1, rounded to sixteenths on the chip; 0 is none.
-    gradient_limit : float
+    momentum : float, 0 to below 1
+        Momentum factor, rounded to sixteenths on the chip; 0 is none.
+    gradient_limit : float, above 0
         Gradient, averaged over the batch, that the momentum word must hold. It sets the unit of
         the word: a larger limit saturates later and resolves less.
-    shift : int
+    shift : int, 0 to 8
         Augmentation: every image of a batch is moved by up to so many pixels in each direction,
         drawn anew each time it is used; 0 for none.
     """
@@ -104,15 +104,15 @@ class RgeStage(_Stage):
     ----------
     rule : Rule
         Sign (signRGE) or linear (RGE) update.
-    queries : int
-        Queries N per step.
-    baseline : str
+    queries : int, 1 to 64
+        Queries N per step; at least 2 with the baseline ``"mean"``.
+    baseline : "mean" or "base"
         ``"mean"``: differences to the mean of the N losses; ``"base"``: to the loss at theta.
-    mu : float
+    mu : float, above 0
         Smoothing radius.
-    plateau_window : int
+    plateau_window : int, at least 0
         Steps over which losses are averaged to find a plateau; 0 takes all ``steps``.
-    plateau_tolerance : float
+    plateau_tolerance : float, 0 to below 1
         A plateau is a window whose mean loss is not below ``1 - tolerance`` times the mean of the
         window before.
     """
@@ -154,12 +154,12 @@ class Training:
     Parameters
     ----------
     dataset : str
-        Name of a data set of :mod:`zerotrain.data`, or a file: CSV or NPZ.
-    seed : int
+        Name of a data set, ``"digits"``, ``"diabetes"`` or ``"mnist"``, or a file: CSV or NPZ.
+    seed : int, 0 to 4294967295
         Seed of the initial parameters, the perturbations and the order of the samples.
-    batch : int
+    batch : int, 1 to 65536
         Samples per step. What is left of an epoch after whole batches is dropped.
-    evaluate_every : int
+    evaluate_every : int, at least 1
         Steps between two measurements of the metric.
     hold_out_validation : bool
         Train without the validation part of the data and watch the metric on it, as one does to

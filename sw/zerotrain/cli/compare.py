@@ -9,7 +9,7 @@ from rich.table import Table
 from zerotrain.host.compare import Curve, Group, grouped
 from zerotrain.host.events import events
 from zerotrain.host.folder import RUNS, RunFolder
-from zerotrain.host.plots import comparison
+from zerotrain.host.plots import can_draw, comparison, curves_note
 from zerotrain.host.seeds import runs_in
 from zerotrain.spec.files import write_atomic
 
@@ -17,13 +17,13 @@ __all__ = ["compare_runs", "draw_comparison", "write_events"]
 
 
 def draw_comparison(folders: Sequence[RunFolder], path: Path) -> list[Group]:
-    """Draw the curves of runs, and return the runs in groups."""
+    """Draw the curves of runs, if they can be drawn, and return the runs in groups."""
     groups = grouped(folders)
     if len(folders) == 1:
         (curve,) = groups[0].curves
         remark = "" if curve.finished else f"up to step {curve.rows[-1].step}"
         curve.folder.draw(curve.config, curve.metric, remark, path)
-    else:
+    elif can_draw():
         curves = [curve for group in groups for curve in group.curves]
         series = [(group.label, [(c.rows, c.losses) for c in group.curves]) for group in groups]
         write_atomic(path, comparison(series, _parts(curves), curves[0].metric))
@@ -59,7 +59,7 @@ def compare_runs(console: Console, folders: Sequence[RunFolder], output: Path | 
     console.print(table)
     if any(not curve.finished for curve in curves):
         console.print("Seeds in parentheses: the run is not finished.")
-    console.print(f"Curves: {path}", soft_wrap=True)
+    console.print(curves_note(path), soft_wrap=True)
 
 
 def _parts(curves: Sequence[Curve]) -> str:

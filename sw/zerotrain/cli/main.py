@@ -11,17 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import find_board
+from zerotrain.cli.help import Verbs
 from zerotrain.cli.options import ScheduleKind, check_stages, load_config, select_schedule
 from zerotrain.cli.target import Target, build_folder
 from zerotrain.cli.words import SeveralSeeds
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder
 from zerotrain.host.session import ChipKind
+from zerotrain.spec.words import cut
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="zerotrain",
+    cls=Verbs,
     help="Chips that train tensor-train networks: plan, generate, simulate, train.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -191,7 +194,7 @@ def demo(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Train the digits preset on the simulated chip and check it against the golden model."""
+    """Train digits on the simulated chip, and check every bit."""
     from zerotrain.cli.train import Ways, run_training
 
     folder, config = RunFolder(run_folder or RUNS / "demo"), Config.preset("digits")
@@ -243,7 +246,7 @@ def publish(
     force: Force = False,
     data: Data = None,
 ) -> None:
-    """Keep a finished run's configuration, curve and parameters as a small result."""
+    """Keep a finished run as a small result."""
     from zerotrain.cli.results import publish_run
 
     publish_run(_console(), _folder(run_folder), results, data, force=force)
@@ -313,7 +316,7 @@ def plan(
     changes: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what a network costs: multiply-accumulates, cycles, memories, parts of a board."""
+    """Say whether a network fits a board, how long it trains, and why."""
     from zerotrain.cli.plan import show_plan
 
     show_plan(_console(), _target(preset, config, board, lanes, changes), as_json=as_json)
@@ -361,7 +364,7 @@ def route(
         Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
     ] = None,
 ) -> None:
-    """Place and route a chip with several seeds, and report its clock and slowest paths."""
+    """Place and route a chip: its clock and slowest paths, seed by seed."""
     from zerotrain.cli.route import route_chip
 
     target = _target(preset, config, board, lanes, changes)
@@ -380,6 +383,26 @@ def route(
 
 
 @app.command()
+def new(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration to write.")],
+    inputs: Annotated[int, typer.Option(help="Inputs of a sample.")],
+    outputs: Annotated[int, typer.Option(help="Classes, or target values with --regression.")],
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Target values, not classes.")
+    ] = False,
+    hidden: Annotated[int, typer.Option(help="Hidden units; 0 proposes a number.")] = 0,
+    rank: Annotated[int, typer.Option(help="TT-rank; 0 proposes one.")] = 0,
+    dataset: Annotated[str, typer.Option(help="Name or file of the data.")] = "",
+    force: Force = False,
+) -> None:
+    """Write a commented configuration for a network of your own."""
+    from zerotrain.cli.new import Wanted, write_new
+
+    wanted = Wanted(path.stem, inputs, outputs, regression, hidden, rank, dataset)
+    write_new(_console(), path, wanted, force=force)
+
+
+@app.command()
 def boards() -> None:
     """List the known boards."""
     from zerotrain.cli.plan import show_boards
@@ -394,6 +417,48 @@ def doctor() -> None:
 
     if not show(_console()):
         raise typer.Exit(1)
+
+
+@app.command()
+def waves(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this run's checkpoint instead; it stays as it is."),
+    ] = None,
+    schedule: Annotated[ScheduleKind | None, typer.Option(help="Which stages to run.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Steps to take before the trace.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Steps to trace.")] = 1,
+    cycles: Annotated[int, typer.Option(min=1, help="Most cycles to trace.")] = 200_000,
+    show_lanes: Annotated[
+        int, typer.Option(min=0, help="Lanes to show; each makes the file larger.")
+    ] = 2,
+    lanes: Lanes = None,
+    data: Data = None,
+    changes: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the trace; by default waves in build/<name> or the run."),
+    ] = None,
+) -> None:
+    """Trace training steps of the simulated chip: a VCD file, with views for GTKWave and Surfer."""
+    from zerotrain.cli.waves import Window, trace_steps
+
+    chosen: Config | None = None
+    if run_folder is None:
+        check_stages(schedule, {}, changes or [])
+        assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
+        chosen = load_config(preset, config, [*assignments, *(changes or [])])
+        if schedule is not None:
+            chosen = select_schedule(chosen, schedule)
+    elif preset or config or schedule or lanes or changes:
+        raise ValueError(
+            "A run is traced with its own configuration: expected --run-folder alone, got options "
+            "that would change it"
+        )
+    window = Window(after, steps, cycles, show_lanes)
+    trace_steps(_console(), chosen, _folder(run_folder), window, output=output, data=data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -433,5 +498,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"zerotrain: {sentence}", file=sys.stderr)
+    print(f"zerotrain: {cut(sentence)}", file=sys.stderr)
     return code

@@ -15,6 +15,7 @@ from zerotrain.data.dataset import Dataset
 from zerotrain.host.events import require_tensorboard
 from zerotrain.host.folder import RUNS, RunFolder, next_folder, point_latest
 from zerotrain.host.metric import Metric, metrics_of
+from zerotrain.host.plots import curves_note
 from zerotrain.host.seeds import SeedRuns, Standing, runs_in, with_seed
 from zerotrain.host.session import Session
 from zerotrain.host.start import load_start
@@ -132,6 +133,6 @@ def _show(
     draw_comparison(runs_in(runs.folder), runs.folder.curves_path)
     console.print(
         f"{len(seeds)} of {len(runs.load()[1])} runs finished; ± is the standard deviation of a "
-        f"sample. Figures: {runs.folder.seeds_path}, curves: {runs.folder.curves_path}",
+        f"sample. Figures: {runs.folder.seeds_path}. {curves_note(runs.folder.curves_path)}",
         soft_wrap=True,
     )

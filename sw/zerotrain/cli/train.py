@@ -24,6 +24,7 @@ from zerotrain.host.extension import extended
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
 from zerotrain.host.log import best_row
 from zerotrain.host.metric import Measurement
+from zerotrain.host.plots import curves_note
 from zerotrain.host.run import beginning, conclude, conduct, draw, remarks
 from zerotrain.host.session import ChipKind, Progress, Session
 from zerotrain.host.start import load_start
@@ -266,7 +267,7 @@ def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunF
         f"{part} {found.show()} on {found.evaluation.count:,} samples after {trainer.step} steps "
         f"in {counters.seconds:.1f} s"
         + (f", {cycles:,} cycles" if cycles else "")
-        + f". Curves: {folder.curves_path}",
+        + f". {curves_note(folder.curves_path)}",
         soft_wrap=True,
     )
     best = best_row(folder.rows, trainer.training, trainer.metric)

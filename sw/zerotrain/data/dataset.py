@@ -238,6 +238,19 @@ class Dataset:
                 f"need the loss {' or '.join(suitable)}, network {network.name} has {network.loss}"
             )
 
+    def exact_input(self) -> QFormat | None:
+        """The narrowest format that holds every input without rounding; None if it would have more
+        than 16 bits."""
+        parts = [part.x for part in (self.training, self.validation, self.test)]
+        for frac_bits in range(16):
+            raw = [np.ldexp(x, frac_bits) for x in parts]
+            if all(bool((x == np.rint(x)).all()) for x in raw):
+                low, high = min(x.min() for x in raw), max(x.max() for x in raw)
+                most = int(max(high, -low - 1, 1))
+                width = max(most.bit_length(), frac_bits) + 1
+                return QFormat(width, frac_bits) if width <= 16 else None
+        return None
+
     def clipping(self, formats: Formats) -> Iterator[str]:
         """A sentence for each kind of values that a chip's formats do not hold all of."""
         parts = (self.training, self.validation, self.test)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.metric import Metric
 from zerotrain.host.trainer import Row
+from zerotrain.spec.extras import advice
 
 __all__ = ["events", "require_tensorboard"]
 
@@ -34,8 +35,8 @@ def require_tensorboard() -> Any:
         from tensorboardX import SummaryWriter
     except ImportError:
         raise ValueError(
-            "Event files need the package tensorboardX, which is not installed: install it with "
-            "pip install 'zerotrain[tensorboard]', or go without them"
+            "Event files need the package tensorboardX, which is not installed: "
+            f"{advice('tensorboard')}, or go without them"
         ) from None
     return SummaryWriter
 

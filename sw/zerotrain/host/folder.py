@@ -21,7 +21,7 @@ from zerotrain.host.identity import check_same
 from zerotrain.host.log import NO_BEST, best_row, log_text, read_log
 from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.paths import RunPaths
-from zerotrain.host.plots import training_curves
+from zerotrain.host.plots import can_draw, training_curves
 from zerotrain.host.trainer import Row
 from zerotrain.spec.files import locked, write_atomic
 
@@ -211,10 +211,13 @@ class RunFolder(RunPaths):
     def draw(
         self, config: Config, metric: Metric, remark: str = "", output: Path | None = None
     ) -> None:
-        """Write the curves, as far as the run has come; to another file than its own if asked.
+        """Write the curves, if they can be drawn, as far as the run has come; to another file than
+        its own if asked.
 
         The title names the network, and ends with the remark.
         """
+        if not can_draw():
+            return
         assert config.training is not None
         title = f"{config.network.name}: {config.network.n_parameters} parameters"
         title += ", from given weights" if config.training.initial else ""

@@ -2,15 +2,28 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from zerotrain.host.metric import Metric
 from zerotrain.host.trainer import Row
+from zerotrain.spec.extras import advice
 
-__all__ = ["Series", "comparison", "training_curves"]
+__all__ = ["Series", "can_draw", "comparison", "curves_note", "training_curves"]
 
 #: A run's log, and the losses of a whole batch taken up to each row of it.
 Series = tuple[Sequence[Row], Sequence[int]]
+
+
+def can_draw() -> bool:
+    """Whether the extra ``curves`` is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def curves_note(path: Path) -> str:
+    """Where curves are, or why there are none."""
+    return f"Curves: {path}" if can_draw() else f"No curves: {advice('curves')}"
 
 
 def training_curves(rows: Sequence[Row], title: str, watched: str, metric: Metric) -> bytes:
