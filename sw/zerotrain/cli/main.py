@@ -13,8 +13,8 @@ from rich.table import Table
 from zerotrain.boards.catalogue import find_board
 from zerotrain.cli.help import Verbs
 from zerotrain.cli.options import ScheduleKind, check_stages, load_config, select_schedule
+from zerotrain.cli.several import SeveralSeeds
 from zerotrain.cli.target import Target, build_folder
-from zerotrain.cli.words import SeveralSeeds
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder
 from zerotrain.host.session import ChipKind
@@ -225,7 +225,7 @@ def compare(
         typer.Option(help="The picture; by default runs/compare.png, or curves.png of one RUN."),
     ] = None,
 ) -> None:
-    """Tabulate runs and draw their curves, whether they are finished or not."""
+    """Tabulate and draw runs, finished or not."""
     from zerotrain.cli.compare import compare_runs
 
     compare_runs(_console(), [RunFolder(path) for path in runs], output)
@@ -233,7 +233,7 @@ def compare(
 
 @app.command()
 def tensorboard(runs: Runs) -> None:
-    """Write event files for TensorBoard from the logs of runs."""
+    """Write event files for TensorBoard from runs' logs."""
     from zerotrain.cli.compare import write_events
 
     write_events(_console(), [RunFolder(path) for path in runs])
