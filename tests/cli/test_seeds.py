@@ -123,10 +123,25 @@ def test_a_seed_that_diverges_does_not_stop_the_others(capsys: Capture, place: P
     printed = capsys.readouterr().out
     for seed in (1, 2):
         assert f"The training with seed {seed} diverged: it counts for nothing here.\n" in printed
+    assert printed.count("\nStopped after step 100.\n") == 2
+    assert printed.endswith(
+        "\nContinue nevertheless with: zerotrain train --resume --chip golden --run-folder wild "
+        "--keep-going\n"
+    )
     assert json.loads((place / "wild/seeds.json").read_text())["results"]["finished"] == []
     resume = ["train", "--resume", "--chip", "golden", "--run-folder", "wild"]
     assert main([*resume, "--keep-going"]) == 0
     assert json.loads((place / "wild/seeds.json").read_text())["results"]["finished"] == [1, 2]
+
+
+def test_seeds_that_do_not_diverge_count_without_the_others(capsys: Capture, place: Path) -> None:
+    rough = ["train", "--preset", "diabetes", "--chip", "golden", "--schedule", "cge",
+             "--cge-steps", "101", "--set", "training.cge.step_size=0.11",
+             "--set", "training.cge.final_step_size=0.11"]  # fmt: skip
+    assert main([*rough, "--seeds", "3", "4", "--run-folder", "rough"]) == 3
+    assert "\n1 of 2 runs finished; " in capsys.readouterr().out
+    found = json.loads((place / "rough/seeds.json").read_text())["results"]
+    assert found["finished"] == [4] and found["rmse"]["standard_deviation"] is None
 
 
 def test_another_run_among_the_seeds_is_refused(capsys: Capture, place: Path) -> None:

@@ -89,9 +89,12 @@ def _train_all(console: Console, runs: SeedRuns, dataset: Dataset, ways: Ways) -
         console.print(f"Interrupted; continue with: {command}", soft_wrap=True)
         return INTERRUPTED
     found = runs.finish(config, seeds)
-    for seed, code in codes.items():
-        if code == DIVERGED and seed not in found["finished"]:
-            console.print(f"The training with seed {seed} diverged: it counts for nothing here.")
+    lost = [s for s, code in codes.items() if code == DIVERGED and s not in found["finished"]]
+    for seed in lost:
+        console.print(f"The training with seed {seed} diverged: it counts for nothing here.")
+    if lost:
+        command = ways.resume(runs.path, diverged=True)
+        console.print(f"Continue nevertheless with: {command}", soft_wrap=True)
     if found["finished"]:
         _show(console, runs, found, metrics_of(config.network.loss, dataset.scale.unit))
     return next((code for code in codes.values() if code), 0)

@@ -185,10 +185,11 @@ def run_training(
             )  # fmt: skip
         diverged = bool(health.divergence) and not ways.keep_going
         if not complete:
-            say(
-                f"{'Stopped' if diverged else 'Interrupted'} after step {trainer.step}; continue "
-                f"with: {ways.resume(within or folder.path, diverged=diverged)}"
-            )
+            command = ways.resume(within or folder.path, diverged=diverged)
+            word = "Stopped" if diverged else "Interrupted"
+            # Other seeds go on; their end says how this one does.
+            hint = "." if within and diverged else f"; continue with: {command}"
+            say(f"{word} after step {trainer.step}{hint}")
             draw(session, trainer, folder, ways.kind)
             return DIVERGED if diverged else INTERRUPTED
         check = partial(_verify, console, session, trainer) if ways.check else None
