@@ -109,7 +109,7 @@ class CocotbChip:
 
         Raises
         ------
-        TimeoutError
+        NotYet
             After ``timeout`` wall-clock seconds.
         """
         self._call("wait", address, mask, value, timeout)

@@ -1,8 +1,10 @@
 """Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
+import codecs
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
@@ -11,7 +13,7 @@ from rich.progress import Progress as Bar
 from zerotrain.host.metric import Metric
 from zerotrain.host.session import Progress
 
-__all__ = ["Display", "display", "duration"]
+__all__ = ["Display", "display", "duration", "spell_out"]
 
 
 def duration(seconds: float | None) -> str:
@@ -21,6 +23,26 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+#: In other characters, for who has no others.
+_PLAIN = {"±": "+-", "²": "^2", "×": "x", "·": "*", "µ": "u", "—": "-", "…": "..."}
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end]
+    plain = (_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in missing)
+    return "".join(plain), error.end
+
+
+codecs.register_error("zerotrain.spell", _spell)
+
+
+def spell_out(stream: TextIO | None) -> None:
+    """Let a stream write what its encoding lacks in other characters, instead of failing."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="zerotrain.spell")
 
 
 class Display(Protocol):
@@ -81,7 +103,7 @@ class _Bar:
 @contextmanager
 def display(console: Console, watched: str, metric: Metric) -> Iterator[Display]:
     """A display that fits the console, of a metric on the watched part of the data."""
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(console, watched, metric)
         return
 

@@ -14,7 +14,7 @@ from zerotrain.cosim.build import chip_verilog
 from zerotrain.host.session import Session
 from zerotrain.host.settings import step_settings
 from zerotrain.spec.artefacts import Application, write_artefacts
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 
 __all__ = ["generate_chip"]
 
@@ -42,7 +42,7 @@ def generate_chip(console: Console, target: Target, output: Path, *, synthesis: 
         target.check()
     application = _application(session)
     verilog = chip_verilog(chip, session.plan.program, announce=console.print)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "the folder")
     complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
     texts = {
         "zerotrain.v": verilog,

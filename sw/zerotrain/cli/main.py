@@ -1,8 +1,12 @@
 """The command line: ``zerotrain``."""
 
+import errno
+import os
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import find_board
+from zerotrain.cli.display import spell_out
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
 from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder
 from zerotrain.host.session import ChipKind
+from zerotrain.spec.files import reason
 
 __all__ = ["app", "main"]
 
@@ -28,30 +34,69 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+#: Characters of a word in a message; a path may have hundreds.
+_LONGEST = 1000
+
+
+def _path(text: str | Path) -> Path:
+    """A path, where ``~`` is the user's home also if the shell has not seen it (``--data=~/x``)."""
+    return Path(os.path.expanduser(text))
+
+
+def _between(low: float, high: float) -> Callable[[float | None], float | None]:
+    """A check of an option's number, which refuses NaN too."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not low <= value <= high:
+            raise typer.BadParameter(f"expected {low:g} to {high:g}, got {value:g}")
+        return value
+
+    return check
+
+
 Preset = Annotated[str | None, typer.Option(help="A built-in configuration (see `presets`).")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A configuration file, TOML.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", parser=_path, metavar="PATH", help="A configuration file, TOML."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change an entry of the configuration."),
 ]
 BoardName = Annotated[str | None, typer.Option("--board", help="A board (see `boards`).")]
 Lanes = Annotated[int | None, typer.Option(help="Lanes of the chip.")]
-Data = Annotated[Path | None, typer.Option(help="Directory with the data set's files.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(parser=_path, metavar="PATH", help="Directory with the data set's files."),
+]
 ChipChoice = Annotated[ChipKind, typer.Option(help="The chip: its golden model, or simulated.")]
 RunFolderPath = Annotated[
-    Path | None, typer.Option(help="Where the run's files are; by default those of the latest run.")
+    Path | None,
+    typer.Option(
+        parser=_path,
+        metavar="PATH",
+        help="Where the run's files are; by default those of the latest run.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Go on although the training diverges.")
 ]
-ResultsFolder = Annotated[Path, typer.Option(help="Where results are kept.")]
+ResultsFolder = Annotated[
+    Path, typer.Option(parser=_path, metavar="PATH", help="Where results are kept.")
+]
+Timeout = Annotated[
+    float,
+    typer.Option(callback=_between(1e-3, 1e6), help="Seconds that one step of the chip may take."),
+]
 
 
 def _console() -> Console:
-    # Names of folders and networks are printed as they are.
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
+    # Names of folders and networks are printed as they are; files get no colours, whatever the
+    # environment says.
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(highlight=False, markup=False, emoji=False, force_terminal=terminal)
+    if not terminal:
         console.width = 120  # tables in files and pipes
     return console
 
@@ -84,8 +129,10 @@ def train(
     run_folder: Annotated[
         Path | None,
         typer.Option(
+            parser=_path,
+            metavar="PATH",
             help="Where the run's files are; by default a new folder runs/NAME-1, NAME-2, ..., "
-            "or with --resume that of the latest run."
+            "or with --resume that of the latest run.",
         ),
     ] = None,
     force: Force = False,
@@ -103,7 +150,7 @@ def train(
     lanes: Lanes = None,
     data: Data = None,
     changes: Overrides = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that one step may take.")] = 120.0,
+    timeout: Timeout = 120.0,
 ) -> None:
     """Train a network on a chip."""
     from zerotrain.cli.train import run_training
@@ -147,7 +194,11 @@ def train(
 def demo(
     run_folder: Annotated[
         Path | None,
-        typer.Option(help="Where the run's files are; by default runs/demo, an earlier demo's."),
+        typer.Option(
+            parser=_path,
+            metavar="PATH",
+            help="Where the run's files are; by default runs/demo, an earlier demo's.",
+        ),
     ] = None,
     force: Force = False,
 ) -> None:
@@ -165,11 +216,12 @@ def evaluate(
     run_folder: RunFolderPath = None,
     chip: ChipChoice = ChipKind.VERILATED,
     data: Data = None,
+    timeout: Timeout = 120.0,
 ) -> None:
     """Measure a run's parameters on the chip."""
     from zerotrain.cli.train import evaluate_run
 
-    evaluate_run(_console(), _folder(run_folder), chip, data)
+    evaluate_run(_console(), _folder(run_folder), chip, data, timeout=timeout)
 
 
 @app.command()
@@ -189,7 +241,8 @@ def publish(
 def results(
     results: ResultsFolder = Path("docs/results"),
     page: Annotated[
-        Path | None, typer.Option(help="Markdown page whose table is replaced.")
+        Path | None,
+        typer.Option(parser=_path, metavar="PATH", help="Markdown page whose table is replaced."),
     ] = None,
     check: Annotated[
         bool, typer.Option(help="Measure every result's parameters again (golden model).")
@@ -245,7 +298,12 @@ def generate(
     lanes: Lanes = None,
     changes: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the files; by default build/<name>[-<board>].")
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="PATH",
+            help="Folder for the files; by default build/<name>[-<board>].",
+        ),
     ] = None,
     synthesis: Annotated[
         bool, typer.Option(help="Synthesise for the board and report what it uses.")
@@ -266,17 +324,27 @@ def route(
     config: ConfigFile = None,
     lanes: Lanes = None,
     changes: Overrides = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 1, 2, ... to route with.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Seeds 1, 2, ... to route with.")] = 3,
     target_mhz: Annotated[
         float | None,
-        typer.Option(min=1.0, help="Clock that routing aims at; by default the board's target."),
+        typer.Option(
+            callback=_between(1.0, 1e4),
+            help="Clock that routing aims at; by default the board's target.",
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Seeds that are routed at the same time.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=1000, help="Seeds that are routed at the same time.")
+    ] = 1,
     options: Annotated[
         str, typer.Option("--nextpnr", metavar="OPTIONS", help="More options of nextpnr.")
     ] = "",
     output: Annotated[
-        Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="PATH",
+            help="Folder for routing.json; by default build/<name>-<board>.",
+        ),
     ] = None,
 ) -> None:
     """Place and route a chip with several seeds, and report its clock and slowest paths."""
@@ -321,15 +389,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0, 2 for a bad request, 1 for anything that failed, 3 after a training that
-        diverged, 130 after Ctrl-C.
+        diverged, 130 after Ctrl-C, 141 if nobody reads the output any more.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
+    spell_out(sys.stdout)
+    command = typer.main.get_command(app)
     try:
-        code = app(words, prog_name="zerotrain", standalone_mode=False)
+        # Not command.main(), for which Ctrl-C is an exit without a word.
+        with command.make_context("zerotrain", words) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _fail("Interrupted", 130)
+    except BrokenPipeError:
+        _give_up_output()
+        return 141
     except Exception as error:
         if traceback:
             raise
@@ -337,19 +414,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parse_error = getattr(error, "format_message", None)
         if parse_error is not None:
             return _fail(f"{parse_error()} (zerotrain --help shows what is possible)", 2)
-        if isinstance(error, OSError) and error.strerror:
-            where = f": {error.filename}" if error.filename else ""
-            return _fail(f"{error.strerror}{where}", 1)
         if isinstance(error, ValueError):
             return _fail(str(error), 2)
+        if isinstance(error, OSError):
+            return _fail(_system_error(error), 1)
         # ChipError, BuildError, SimulationError, ToolError: each is a sentence for the user.
-        ours = type(error).__module__.startswith("zerotrain.")
-        if isinstance(error, OSError) or (isinstance(error, RuntimeError) and ours):
+        if isinstance(error, RuntimeError) and type(error).__module__.startswith("zerotrain."):
             return _fail(str(error), 1)
         raise
-    return code if isinstance(code, int) else 0
+    return 0
+
+
+def _system_error(error: OSError) -> str:
+    """What the operating system refused, with the name of the file."""
+    if error.errno is None:  # a sentence already
+        return str(error)
+    if error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+        return f"Cannot open {path}: {reason(error, path)}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        _give_up_output()
+        return f"Cannot write to standard output or a temporary file: {error.strerror}"
+    return f"The operating system refuses: {error.strerror or error}"
+
+
+def _give_up_output() -> None:
+    """Let the rest of the output go nowhere: Python would try again at its end, and complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"zerotrain: {sentence}", file=sys.stderr)
+    # Nobody reads thousands of characters without a blank.
+    plain = re.sub(rf"(\S{{{_LONGEST}}})\S+", r"\1...", sentence)
+    print(f"zerotrain: {plain}", file=sys.stderr)
     return code

@@ -10,6 +10,9 @@ from zerotrain.config.config import Config, nearest, preset_names
 
 __all__ = ["ScheduleKind", "load_config", "override"]
 
+#: Characters of an option in a message.
+_SHOWN = 60
+
 
 class ScheduleKind(StrEnum):
     """Which stages of a configuration are run, and how RGE updates."""
@@ -42,6 +45,11 @@ def _value(text: str) -> Any:
         return text
 
 
+def _cut(text: str) -> str:
+    """What the user wrote, in a message."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """Change entries of a configuration, as in ``training.cge.steps=100``."""
     values: Any = config.to_dict()
@@ -49,7 +57,8 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(
-                f"An override is written key=value, e.g. training.cge.steps=100, got {assignment!r}"
+                "An override is written key=value, e.g. training.cge.steps=100, got "
+                f"{_cut(assignment)}"
             )
         *parents, name = key.strip().split(".")
         table = values
@@ -70,10 +79,10 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
                     else [str(k + 1) for k in range(len(table))]
                 )
                 raise ValueError(
-                    f"There is no table {parent!r} for {key!r}: {nearest(parent, names)}"
+                    f"There is no table {_cut(parent)} for {_cut(key)}: {nearest(parent, names)}"
                 )
         if not isinstance(table, dict):
-            raise ValueError(f"{key} does not name an entry of a table")
+            raise ValueError(f"{_cut(key)} does not name an entry of a table")
         table[name] = _value(text.strip())
     return Config.from_dict(values)
 

@@ -196,7 +196,12 @@ def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunF
 
 
 def evaluate_run(
-    console: Console, folder: RunFolder | None, kind: ChipKind, data: Path | None
+    console: Console,
+    folder: RunFolder | None,
+    kind: ChipKind,
+    data: Path | None,
+    *,
+    timeout: float,
 ) -> None:
     """Measure a run's parameters on the chip, on every part of the data."""
     folder = folder or latest_folder()
@@ -204,7 +209,8 @@ def evaluate_run(
     session = Session.of(config)
     dataset = load(session.training.dataset, data)
     dataset.check(config.network)
-    with session.trainer(kind, dataset, announce=console.print) as trainer:
+    chip = session.trainer(kind, dataset, timeout=timeout, announce=console.print)
+    with chip as trainer:
         trainer.restore(checkpoint)
         held_out = session.training.hold_out_validation
         console.print(

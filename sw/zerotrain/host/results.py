@@ -28,7 +28,7 @@ from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement, Metric, measure, metrics_of
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.trainer import Row
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 from zerotrain.spec.losses import Loss
 
 __all__ = ["MILESTONES", "Result", "load_all", "pack_parameters", "publish"]
@@ -273,7 +273,7 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool
             f"{path} is another run's result: name another folder with --results, or overwrite it "
             "with --force"
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory, "the folder of results")
     write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts, metrics[0]))
     write_atomic(path, text)
     return path
