@@ -115,7 +115,8 @@ def to_verilog(design: Elaboratable, *, announce: Announce | None = None) -> str
                 # The half of amaranth.back.verilog.convert() that takes time.
                 result = verilog._convert_rtlil_text(text)
         except verilog.YosysError as error:
-            raise BuildError(f"Yosys cannot convert the design to Verilog: {error}") from error
+            *_, told = str(error).strip().splitlines() or ["it said nothing"]
+            raise BuildError(f"Yosys cannot convert the design to Verilog: {told}") from error
         (folder / "top.v").write_text(result, encoding="utf-8")
 
     written = (cached("verilog", key, build) / "top.v").read_text(encoding="utf-8")

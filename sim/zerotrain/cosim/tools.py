@@ -13,7 +13,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from zerotrain.spec.files import cache_folder, reason
+from zerotrain.spec.files import cache_folder, reason, user_cache
 
 __all__ = [
     "BuildError", "environment", "failure", "missing_tools", "require_tools", "run_logged",
@@ -101,7 +101,22 @@ def tool_environment() -> dict[str, str]:
         # it also hides the flags of an outer `make`, whose job server we are no part of.
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
     }
-    return {k: v for k, v in os.environ.items() if not _FOREIGN.fullmatch(k)} | changes
+    kept = {k: v for k, v in os.environ.items() if not _FOREIGN.fullmatch(k)}
+    return kept | changes | _yosys_cache()
+
+
+def _yosys_cache() -> dict[str, str]:
+    """Where Yosys keeps its machine code, if that cannot be its usual place."""
+    if "YOWASP_CACHE_DIR" in os.environ:
+        return {}
+    try:
+        usual = user_cache() / "YoWASP"
+        usual.mkdir(parents=True, exist_ok=True)
+        if os.access(usual, os.W_OK):
+            return {}
+    except (OSError, ValueError):
+        pass
+    return {"YOWASP_CACHE_DIR": str(cache_folder() / "yowasp")}
 
 
 @contextmanager
