@@ -49,7 +49,7 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.registers import Baseline
 
-__all__ = ["ChipOptions", "Config", "nearest", "preset_names"]
+__all__ = ["ChipOptions", "Config", "nearest", "preset_names", "show"]
 
 #: Samples of a step where no training says how many.
 _BATCH = 32
@@ -71,7 +71,7 @@ def nearest(word: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     """A value in a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
@@ -97,11 +97,11 @@ class _Table:
 
     def __init__(self, values: Any, path: str, known: list[str]) -> None:
         if not isinstance(values, Mapping):
-            raise ValueError(f"{path} is a table, not {_show(values)}")
+            raise ValueError(f"{path} is a table, not {show(values)}")
         for key in values:
             if key not in known:
                 where = f" in [{path}]" if path else ""
-                raise ValueError(f"Unknown key {_show(key)}{where}: {nearest(key, known)}")
+                raise ValueError(f"Unknown key {show(key)}{where}: {nearest(key, known)}")
         self.values, self.path = values, path
 
     def __contains__(self, key: str) -> bool:
@@ -123,11 +123,11 @@ class _Table:
             choices = [str(member) for member in kind]
             if value not in choices:
                 raise ValueError(
-                    f"{self.name(key)} is {' or '.join(map(repr, choices))}, not {_show(value)}"
+                    f"{self.name(key)} is {' or '.join(map(repr, choices))}, not {show(value)}"
                 )
             return kind(value)
         if type(value) is not kind:
-            raise ValueError(f"{self.name(key)} is {_describe(kind)}, not {_show(value)}")
+            raise ValueError(f"{self.name(key)} is {_describe(kind)}, not {show(value)}")
         return value
 
     def require(self, kinds: Mapping[str, str]) -> None:
@@ -146,7 +146,7 @@ class _Table:
         """A list of integers."""
         value = self.values.get(key)
         if not isinstance(value, list) or any(type(v) is not int for v in value):
-            raise ValueError(f"{self.name(key)} is {_INTEGERS}, not {_show(value)}")
+            raise ValueError(f"{self.name(key)} is {_INTEGERS}, not {show(value)}")
         return tuple(value)
 
 
@@ -184,7 +184,7 @@ def _read_layer(values: Any, path: str) -> Layer:
     common = ["type", "bias", "activation"]
     own = {"tt": ["in_modes", "out_modes", "ranks"], "dense": ["inputs", "outputs"]}
     if not isinstance(kind, str) or kind not in own:
-        raise ValueError(f"{path}.type is 'tt' or 'dense', not {_show(kind)}")
+        raise ValueError(f"{path}.type is 'tt' or 'dense', not {show(kind)}")
     table = _Table(values, path, common + own[kind])
     rest: dict[str, Any] = {
         "bias": table.get("bias", bool, True),
@@ -203,7 +203,7 @@ def _read_layer(values: Any, path: str) -> Layer:
     if type(ranks) is int:
         ranks = [ranks] * (len(modes[0]) - 1)
     if not isinstance(ranks, list) or any(type(rank) is not int for rank in ranks):
-        raise ValueError(f"{path}.ranks is {_RANKS}, not {_show(ranks)}")
+        raise ValueError(f"{path}.ranks is {_RANKS}, not {show(ranks)}")
     ranks = tuple(ranks)
     return _located(path, Layer, *modes, ranks, **rest)
 
@@ -299,7 +299,7 @@ class Config:
         table = _Table(values, "", ["name", "loss", "layers", "chip", "training"])
         rows = table.values.get("layers")
         if not isinstance(rows, list) or not rows:
-            raise ValueError(f"A network has one [[layers]] table per layer, got {_show(rows)}")
+            raise ValueError(f"A network has one [[layers]] table per layer, got {show(rows)}")
         layers = tuple(_read_layer(row, f"layers.{k + 1}") for k, row in enumerate(rows))
         loss = table.get("loss", Loss, Loss.SOFTMAX_CROSS_ENTROPY)
         network = Network(layers, loss, table.get("name", str, "network"))

@@ -1,12 +1,9 @@
 """The command line: ``zerotrain``."""
 
-import errno
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +13,12 @@ from rich.table import Table
 
 from zerotrain.boards.catalogue import find_board
 from zerotrain.cli.display import spell_out
+from zerotrain.cli.errors import tell
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
 from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder
 from zerotrain.host.session import ChipKind
-from zerotrain.spec.files import reason
 
 __all__ = ["app", "main"]
 
@@ -33,9 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-#: Characters of a word in a message; a path may have hundreds.
-_LONGEST = 1000
 
 
 def _path(text: str | Path) -> Path:
@@ -258,6 +252,28 @@ def results(
 
 
 @app.command()
+def export(
+    run_folder: RunFolderPath = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="PATH",
+            help="File, *.npz or *.safetensors; by default build/NAME.npz.",
+        ),
+    ] = None,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Matrices, as PyTorch loads them, in place of TT-cores.")
+    ] = False,
+    force: Force = False,
+) -> None:
+    """Write a run's parameters for other programs: TT-cores, or dense matrices."""
+    from zerotrain.cli.export import export_run
+
+    export_run(_console(), _folder(run_folder), output, dense=dense, force=force)
+
+
+@app.command()
 def presets() -> None:
     """List the built-in configurations."""
     from zerotrain.compiler.planner import check_limits
@@ -402,50 +418,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("Interrupted", 130)
-    except BrokenPipeError:
-        _give_up_output()
-        return 141
-    except Exception as error:
-        if traceback:
+    except (Exception, KeyboardInterrupt) as error:
+        code = None if traceback and isinstance(error, Exception) else tell(error)
+        if code is None:
             raise
-        # Errors of the option parser; typer does not export their base class.
-        parse_error = getattr(error, "format_message", None)
-        if parse_error is not None:
-            return _fail(f"{parse_error()} (zerotrain --help shows what is possible)", 2)
-        if isinstance(error, ValueError):
-            return _fail(str(error), 2)
-        if isinstance(error, OSError):
-            return _fail(_system_error(error), 1)
-        # ChipError, BuildError, SimulationError, ToolError: each is a sentence for the user.
-        if isinstance(error, RuntimeError) and type(error).__module__.startswith("zerotrain."):
-            return _fail(str(error), 1)
-        raise
+        return code
     return 0
-
-
-def _system_error(error: OSError) -> str:
-    """What the operating system refused, with the name of the file."""
-    if error.errno is None:  # a sentence already
-        return str(error)
-    if error.filename is not None:
-        path = Path(os.fsdecode(error.filename))
-        return f"Cannot open {path}: {reason(error, path)}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-        _give_up_output()
-        return f"Cannot write to standard output or a temporary file: {error.strerror}"
-    return f"The operating system refuses: {error.strerror or error}"
-
-
-def _give_up_output() -> None:
-    """Let the rest of the output go nowhere: Python would try again at its end, and complain."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _fail(sentence: str, code: int) -> int:
-    # Nobody reads thousands of characters without a blank.
-    plain = re.sub(rf"(\S{{{_LONGEST}}})\S+", r"\1...", sentence)
-    print(f"zerotrain: {plain}", file=sys.stderr)
-    return code

@@ -6,12 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from zerotrain.config.config import Config, nearest, preset_names
+from zerotrain.config.changes import changed
+from zerotrain.config.config import Config, preset_names, show
 
 __all__ = ["ScheduleKind", "load_config", "override"]
-
-#: Characters of an option in a message.
-_SHOWN = 60
 
 
 class ScheduleKind(StrEnum):
@@ -45,46 +43,18 @@ def _value(text: str) -> Any:
         return text
 
 
-def _cut(text: str) -> str:
-    """What the user wrote, in a message."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
-
-
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """Change entries of a configuration, as in ``training.cge.steps=100``."""
-    values: Any = config.to_dict()
+    values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(
                 "An override is written key=value, e.g. training.cge.steps=100, got "
-                f"{_cut(assignment)}"
+                f"{show(assignment)}"
             )
-        *parents, name = key.strip().split(".")
-        table = values
-        for parent in parents:
-            if (
-                isinstance(table, list)
-                and parent.isdecimal()
-                and len(parent) < 9
-                and 1 <= int(parent) <= len(table)
-            ):
-                table = table[int(parent) - 1]
-            elif isinstance(table, dict) and isinstance(table.get(parent), dict | list):
-                table = table[parent]
-            else:
-                names = (
-                    sorted(k for k, v in table.items() if isinstance(v, dict | list))
-                    if (isinstance(table, dict))
-                    else [str(k + 1) for k in range(len(table))]
-                )
-                raise ValueError(
-                    f"There is no table {_cut(parent)} for {_cut(key)}: {nearest(parent, names)}"
-                )
-        if not isinstance(table, dict):
-            raise ValueError(f"{_cut(key)} does not name an entry of a table")
-        table[name] = _value(text.strip())
-    return Config.from_dict(values)
+        values[key] = _value(text.strip())
+    return changed(config, values)
 
 
 def select_schedule(config: Config, kind: ScheduleKind) -> Config:
