@@ -24,8 +24,8 @@ def test_folders_are_numbered(tmp_path: Path) -> None:
     [
         ("../up", "up-1"),
         ("a b/c", "a-b-c-1"),
-        ("ü", "run-1"),
-        ("", "run-1"),
+        ("ü", "network-1"),
+        ("", "network-1"),
         ("x" * 300, f"{'x' * 100}-1"),
     ],
 )

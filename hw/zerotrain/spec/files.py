@@ -3,13 +3,16 @@
 import errno
 import fcntl
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_folder", "locked", "make_folder", "reason", "user_cache", "write_atomic"]
+__all__ = [
+    "cache_folder", "file_name", "locked", "make_folder", "reason", "user_cache", "write_atomic",
+]  # fmt: skip
 
 #: What file systems say of an operation that they do not have, or have only for some users.
 _NOT_HERE = (
@@ -44,6 +47,11 @@ def user_cache() -> Path:
         raise ValueError(
             "This user has no home folder: set HOME, or XDG_CACHE_HOME to a folder for caches"
         ) from None
+
+
+def file_name(name: str) -> str:
+    """What of a network's name suits the name of a file: at most 100 letters, digits, ``_.+-``."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", name).strip("-.")[:100] or "network"
 
 
 def reason(error: OSError, path: Path) -> str:

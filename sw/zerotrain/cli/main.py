@@ -1,5 +1,6 @@
 """The command line: ``zerotrain``."""
 
+import errno
 import os
 import shlex
 import sys
@@ -85,11 +86,18 @@ Timeout = Annotated[
 ]
 
 
+class _Console(Console):
+    """Rich's, which leaves it to :func:`main` what happens when nobody reads the output."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _console() -> Console:
     # Names of folders and networks are printed as they are; files get no colours, whatever the
     # environment says.
     terminal = sys.stdout is not None and sys.stdout.isatty()
-    console = Console(highlight=False, markup=False, emoji=False, force_terminal=terminal)
+    console = _Console(highlight=False, markup=False, emoji=False, force_terminal=terminal)
     if not terminal:
         console.width = 120  # tables in files and pipes
     return console

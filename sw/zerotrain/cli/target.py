@@ -1,7 +1,6 @@
 """What ``plan``, ``generate`` and ``route`` are about: a planned chip, and its board if one is
 named."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +58,5 @@ class Target:
 
 
 def build_folder(network: str, board: Board | None) -> Path:
-    """Where generated files of a network are by default: a folder of that name in ``build``,
-    whatever characters the name has."""
-    name = re.sub(r"[^\w.+ -]", "_", network).strip(". ") or "network"
-    return Path("build") / (name[:50] + (f"-{board.name}" if board else ""))
+    """Where generated files of a network are by default: a folder of that name in ``build``."""
+    return Path("build") / (file_name(network) + (f"-{board.name}" if board else ""))

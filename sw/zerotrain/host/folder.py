@@ -22,7 +22,7 @@ from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.plots import training_curves
 from zerotrain.host.trainer import Row
-from zerotrain.spec.files import locked, make_folder, reason, write_atomic
+from zerotrain.spec.files import file_name, locked, make_folder, reason, write_atomic
 
 __all__ = ["RUNS", "RunFolder", "latest_folder", "next_folder", "point_latest"]
 
@@ -183,11 +183,8 @@ class RunFolder:
 
 
 def next_folder(name: str, runs: Path = RUNS) -> RunFolder:
-    """Make ``runs/name-1``, or with the number after the highest there is.
-
-    Of the name remains what suits a file.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:100] or "run"
+    """Make ``runs/name-1``, or with the number after the highest there is."""
+    plain = file_name(name)
     RunFolder(runs).make()
     while True:
         found = (re.fullmatch(rf"{re.escape(plain)}-(\d{{1,9}})", p.name) for p in runs.iterdir())

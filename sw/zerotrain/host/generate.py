@@ -31,8 +31,8 @@ def write_chip(
     written : list of Path
     """
     chip, application = session.chip, _application(session)
-    verilog = chip_verilog(chip, session.plan.program, announce=announce)
     make_folder(folder, "the folder")
+    verilog = chip_verilog(chip, session.plan.program, announce=announce)
     complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
     texts = {
         "zerotrain.v": verilog,

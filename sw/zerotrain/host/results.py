@@ -28,7 +28,7 @@ from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement, Metric, measure, metrics_of
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.trainer import Row
-from zerotrain.spec.files import make_folder, write_atomic
+from zerotrain.spec.files import file_name, make_folder, write_atomic
 from zerotrain.spec.losses import Loss
 
 __all__ = ["MILESTONES", "Result", "load_all", "pack_parameters", "publish"]
@@ -276,7 +276,7 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool
             f"{measured.evaluation.count} test samples, its summary says {result.main:.6g} on "
             f"{result.test_count}: it was made with other data or by another version"
         )
-    path = directory / f"{result.title}-seed{training.seed}.json"
+    path = directory / f"{file_name(result.title)}-seed{training.seed}.json"
     text = json.dumps(asdict(result), indent=1) + "\n"
     if path.exists() and not force and path.read_text("utf-8") != text:
         raise FileExistsError(
