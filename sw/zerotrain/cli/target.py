@@ -11,6 +11,7 @@ from zerotrain.boards.routed import Clock, clock_of, load_report, load_routing
 from zerotrain.boards.suit import check_suits, suited
 from zerotrain.config.config import Config
 from zerotrain.host.session import Session
+from zerotrain.spec.files import file_name
 
 __all__ = ["Target", "build_folder"]
 
