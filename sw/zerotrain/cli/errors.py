@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -10,11 +9,9 @@ from pathlib import Path
 import typer
 
 from zerotrain.spec.files import reason
+from zerotrain.spec.words import cut
 
 __all__ = ["tell"]
-
-#: Characters of a word in a message; a path may have hundreds.
-_LONGEST = 1000
 
 
 def tell(error: BaseException) -> int | None:
@@ -66,7 +63,5 @@ def _give_up_output() -> None:
 
 
 def _fail(sentence: str, code: int) -> int:
-    # Nobody reads thousands of characters without a blank.
-    plain = re.sub(rf"(\S{{{_LONGEST}}})\S+", r"\1...", sentence)
-    print(f"zerotrain: {plain}", file=sys.stderr)
+    print(f"zerotrain: {cut(sentence)}", file=sys.stderr)
     return code

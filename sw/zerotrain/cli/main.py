@@ -15,7 +15,8 @@ from rich.table import Table
 from zerotrain.boards.catalogue import find_board
 from zerotrain.cli.display import spell_out
 from zerotrain.cli.errors import tell
-from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
+from zerotrain.cli.help import Verbs
+from zerotrain.cli.options import ScheduleKind, check_stages, load_config, override, select_schedule
 from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder
@@ -25,6 +26,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="zerotrain",
+    cls=Verbs,
     help="Chips that train tensor-train networks: plan, generate, simulate, train.",
     no_args_is_help=True,
     add_completion=False,
@@ -118,7 +120,7 @@ def _target(
     assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
     assignments += changes or []
     target = find_board(board) if board else None
-    config = override(load_config(preset, path), assignments)
+    config = override(load_config(preset, path, assignments), assignments)
     asked = any(word.partition("=")[0].strip() == "chip.lanes" for word in assignments)
     return Target.of(config, target, keep_lanes=asked)
 
@@ -167,12 +169,13 @@ def train(
     }
     assignments = [f"{k}={v}" for k, v in options.items() if v is not None]
     if not resume:
-        chosen = load_config(preset, config)
+        assignments += [f"chip.lanes={lanes}"] if lanes is not None else []
+        assignments += changes or []
+        chosen = load_config(preset, config, assignments)
         if schedule is not None:
             chosen = select_schedule(chosen, schedule)
-        if lanes is not None:
-            assignments.append(f"chip.lanes={lanes}")
-        chosen = override(chosen, [*assignments, *(changes or [])])
+        check_stages(chosen, {"rge": rge_steps, "cge": cge_steps}, schedule)
+        chosen = override(chosen, assignments)
     elif preset or config or schedule or lanes or changes or assignments or force:
         raise ValueError(
             "A run is resumed with its own configuration: expected --resume with --run-folder, "
@@ -204,7 +207,7 @@ def demo(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Train the digits preset on the simulated chip and check it against the golden model."""
+    """Train digits on the simulated chip, and check every bit."""
     from zerotrain.cli.train import run_training
 
     folder, config = RunFolder(run_folder or RUNS / "demo"), Config.preset("digits")
@@ -233,7 +236,7 @@ def publish(
     force: Force = False,
     data: Data = None,
 ) -> None:
-    """Keep a finished run's configuration, curve and parameters as a small result."""
+    """Keep a finished run as a small result."""
     from zerotrain.cli.results import publish_run
 
     publish_run(_console(), _folder(run_folder), results, data, force=force)
@@ -308,7 +311,7 @@ def plan(
     changes: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what a network costs: multiply-accumulates, cycles, memories, parts of a board."""
+    """Say whether a network fits a board, how long it trains, and why."""
     from zerotrain.cli.plan import show_plan
 
     show_plan(_console(), _target(preset, config, board, lanes, changes), as_json=as_json)
@@ -371,7 +374,7 @@ def route(
         ),
     ] = None,
 ) -> None:
-    """Place and route a chip with several seeds, and report its clock and slowest paths."""
+    """Place and route a chip: its clock and slowest paths, seed by seed."""
     from zerotrain.cli.route import route_chip
 
     target = _target(preset, config, board, lanes, changes)
@@ -387,6 +390,28 @@ def route(
         options=shlex.split(options),
         jobs=jobs,
     )
+
+
+@app.command()
+def new(
+    path: Annotated[
+        Path, typer.Argument(parser=_path, metavar="FILE", help="The configuration to write.")
+    ],
+    inputs: Annotated[int, typer.Option(help="Inputs of a sample.")],
+    outputs: Annotated[int, typer.Option(help="Classes, or target values with --regression.")],
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Target values, not classes.")
+    ] = False,
+    hidden: Annotated[int, typer.Option(help="Hidden units; 0 proposes a number.")] = 0,
+    rank: Annotated[int, typer.Option(help="TT-rank; 0 proposes one.")] = 0,
+    dataset: Annotated[str, typer.Option(help="Name or file of the data.")] = "",
+    force: Force = False,
+) -> None:
+    """Write a commented configuration for a network of your own."""
+    from zerotrain.cli.new import Wanted, write_new
+
+    wanted = Wanted(path.stem, inputs, outputs, regression, hidden, rank, dataset)
+    write_new(_console(), path, wanted, force=force)
 
 
 @app.command()
@@ -417,7 +442,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in words
-    words = [word for word in words if word != "--traceback"]
+    words = [word for word in words if word != "--traceback"] or ["--help"]
     spell_out(sys.stdout)
     command = typer.main.get_command(app)
     try:

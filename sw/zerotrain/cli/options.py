@@ -1,15 +1,16 @@
 """From command-line options to a configuration."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from zerotrain.config.changes import changed
-from zerotrain.config.config import Config, preset_names, show
+from zerotrain.config.config import Config, preset_names
+from zerotrain.config.table import show
 
-__all__ = ["ScheduleKind", "load_config", "override"]
+__all__ = ["ScheduleKind", "check_stages", "load_config", "override"]
 
 
 class ScheduleKind(StrEnum):
@@ -21,8 +22,11 @@ class ScheduleKind(StrEnum):
     CGE = "cge"
 
 
-def load_config(preset: str | None, path: Path | None) -> Config:
-    """The configuration of a preset or a file."""
+def load_config(preset: str | None, path: Path | None, assignments: Sequence[str] = ()) -> Config:
+    """The configuration of a preset or a file.
+
+    What a file lacks may be among the assignments, which :func:`override` makes.
+    """
     if (preset is None) == (path is None):
         what = "neither" if preset is None else "both"
         raise ValueError(
@@ -30,7 +34,12 @@ def load_config(preset: str | None, path: Path | None) -> Config:
             f"{what}; presets are {', '.join(preset_names())}"
         )
     if path is not None:
-        return Config.load(path)
+        try:
+            return Config.load(path)
+        except ValueError:
+            if not assignments:
+                raise
+        return Config.load(path, _values(assignments))
     assert preset is not None
     return Config.preset(preset)
 
@@ -43,8 +52,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def override(config: Config, assignments: Sequence[str]) -> Config:
-    """Change entries of a configuration, as in ``training.cge.steps=100``."""
+def _values(assignments: Sequence[str]) -> dict[str, Any]:
     values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -53,8 +61,35 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
                 "An override is written key=value, e.g. training.cge.steps=100, got "
                 f"{show(assignment)}"
             )
-        values[key] = _value(text.strip())
-    return changed(config, values)
+        values[key.strip()] = _value(text.strip())
+    return values
+
+
+def check_stages(config: Config, options: Mapping[str, int | None], kind: str | None) -> None:
+    """Refuse options for a stage that is not run.
+
+    Parameters
+    ----------
+    options : dict
+        What was given as ``--rge-steps`` and ``--cge-steps``, by stage.
+    kind : str or None
+        What was given as ``--schedule``.
+    """
+    for stage, value in options.items():
+        if value is not None and config.training and getattr(config.training, stage) is None:
+            why = f"--schedule {kind} leaves out" if kind else f"{config.network.name} has not"
+            raise ValueError(
+                f"--{stage}-steps is for the stage [training.{stage}], which {why}: leave out "
+                f"--{stage}-steps" + (", or the schedule" if kind else "")
+            )
+
+
+def override(config: Config, assignments: Sequence[str]) -> Config:
+    """Change entries of a configuration, as in ``training.cge.steps=100``.
+
+    Data files that are named there are in the current folder.
+    """
+    return changed(config, _values(assignments)).anchored(Path())
 
 
 def select_schedule(config: Config, kind: ScheduleKind) -> Config:
