@@ -211,7 +211,7 @@ def test_missing_files_and_damaged_checkpoints(
 ) -> None:
     absent = tmp_path / "absent.toml"
     assert failure(capsys, ["plan", "--config", str(absent)], 1) == (
-        f"No such file or directory: {absent}"
+        f"Cannot open {absent}: there is no such file or folder"
     )
     folder = tmp_path / "run"
     assert failure(capsys, ["train", "--resume", *run], 1) == (
