@@ -242,7 +242,7 @@ def test_the_doctor_sees_it(capsys: Capture, place: Path, monkeypatch: Patch) ->
     monkeypatch.setattr("fcntl.flock", failing(errno.ENOSYS))
     assert main(["doctor"]) == 1
     printed = capsys.readouterr().out
-    simulated = "demo, train and evaluate on simulated chips"
+    simulated = "demo, waves, train and evaluate on simulated chips"
     for finding in (
         "MISSING  program g++: missing: the C++ compiler\n         -> install it, on Debian and "
         f"Ubuntu with: apt-get install g++\n         affected: {simulated}\n",

