@@ -213,7 +213,7 @@ def test_bad_requests(capsys: Capture, arguments: list[str], message: str) -> No
 def test_what_is_endless_is_cut(capsys: Capture) -> None:
     for change in (f"{'x' * 9000}.y=3", f"{'x' * 9000}", f"layers.1.in_modes={[0] * 9000}"):
         sentence = failure(capsys, ["plan", "--preset", "digits", "--set", change], 2)
-        assert len(sentence) < 820 and " ... " in sentence
+        assert len(sentence) < 820 and "..." in sentence
 
 
 def test_missing_files_and_damaged_checkpoints(
@@ -221,7 +221,7 @@ def test_missing_files_and_damaged_checkpoints(
 ) -> None:
     absent = tmp_path / "absent.toml"
     assert failure(capsys, ["plan", "--config", str(absent)], 1) == (
-        f"No such file or directory: {absent}"
+        f"Cannot open {absent}: there is no such file or folder"
     )
     folder = tmp_path / "run"
     assert failure(capsys, ["train", "--resume", *run], 1) == (

@@ -54,7 +54,7 @@ def test_a_chip_for_a_board_keeps_its_formats() -> None:
         ("training.cgee.steps",
          "There is no table 'cgee' for 'training.cgee.steps': did you mean 'cge'?"),
         ("layers.3.ranks", "There is no table '3' for 'layers.3.ranks': known are 1, 2"),
-        ("layers.1", "layers.1 does not name an entry of a table"),
+        ("layers.1", "'layers.1' does not name an entry of a table"),
         ("name.x", "There is no table 'name' for 'name.x': known are chip, layers, training"),
     ],
 )  # fmt: skip

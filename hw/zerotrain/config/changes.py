@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zerotrain.config.config import AUTO, Config, nearest
+from zerotrain.config.config import AUTO, Config
+from zerotrain.config.table import nearest, show
 
 __all__ = ["assign", "changed"]
 
@@ -61,10 +62,10 @@ def assign(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
                     else [str(k + 1) for k in range(len(table))]
                 )
                 raise ValueError(
-                    f"There is no table {parent!r} for {key!r}: {nearest(parent, names)}"
+                    f"There is no table {show(parent)} for {show(key)}: {nearest(parent, names)}"
                 )
         if not isinstance(table, dict):
-            raise ValueError(f"{key} does not name an entry of a table")
+            raise ValueError(f"{show(key)} does not name an entry of a table")
         if key.strip() == "chip" and value == AUTO:
             # Formats decide what is computed; the rest of the table, how fast.
             before = tree.get("chip", {})

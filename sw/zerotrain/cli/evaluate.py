@@ -13,22 +13,35 @@ __all__ = ["evaluate_runs"]
 
 
 def evaluate_runs(
-    console: Console, folder: RunFolder | None, kind: ChipKind, data: Path | None, *, best: bool
+    console: Console,
+    folder: RunFolder | None,
+    kind: ChipKind,
+    data: Path | None,
+    *,
+    best: bool,
+    timeout: float,
 ) -> None:
     """Measure a run's parameters on the chip, on every part of the data: the last ones, or those
     that were best on the validation part. A folder of several seeds stands for its runs."""
     for run in runs_in(folder or latest_folder()):
-        _evaluate(console, run, kind, data, best=best)
+        _evaluate(console, run, kind, data, best=best, timeout=timeout)
 
 
 def _evaluate(
-    console: Console, folder: RunFolder, kind: ChipKind, data: Path | None, *, best: bool
+    console: Console,
+    folder: RunFolder,
+    kind: ChipKind,
+    data: Path | None,
+    *,
+    best: bool,
+    timeout: float,
 ) -> None:
     config, checkpoint = folder.best() if best else folder.state()
     session = Session.of(config)
     dataset = load_for(config, data)
     dataset.check(config.network)
-    with session.trainer(kind, dataset, announce=console.print) as trainer:
+    chip = session.trainer(kind, dataset, timeout=timeout, announce=console.print)
+    with chip as trainer:
         trainer.restore(checkpoint)
         held_out = session.training.hold_out_validation
         chosen = ", the best on the validation part" if best else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from zerotrain.config.changes import assign, changed
 from zerotrain.config.config import Config, preset_names
+from zerotrain.config.table import show
 
 __all__ = ["ScheduleKind", "check_stages", "load_config", "override", "select_schedule"]
 
@@ -78,7 +79,8 @@ def _values(assignments: Sequence[str]) -> dict[str, Any]:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(
-                f"An override is written key=value, e.g. training.cge.steps=100, got {assignment!r}"
+                "An override is written key=value, e.g. training.cge.steps=100, got "
+                f"{show(assignment)}"
             )
         try:
             values[key] = tomllib.loads(f"value = {text.strip()}")["value"]

@@ -23,7 +23,7 @@ from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.paths import RunPaths
 from zerotrain.host.plots import can_draw, training_curves
 from zerotrain.host.trainer import Row
-from zerotrain.spec.files import locked, write_atomic
+from zerotrain.spec.files import file_name, locked, make_folder, reason, write_atomic
 
 __all__ = ["RUNS", "RunFolder", "latest_folder", "next_folder", "point_latest"]
 
@@ -70,12 +70,7 @@ class RunFolder(RunPaths):
 
     def make(self) -> None:
         """Make the folder, if it is not there."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise type(error)(
-                f"Cannot make the run's folder {self.path} ({error.strerror}): name another one"
-            ) from error
+        make_folder(self.path, "the run's folder")
 
     def locked(self) -> AbstractContextManager[None]:
         """Be the only process that trains in the folder, which is there."""
@@ -231,11 +226,8 @@ class RunFolder(RunPaths):
 
 
 def next_folder(name: str, runs: Path = RUNS) -> RunFolder:
-    """Make ``runs/name-1``, or with the number after the highest there is.
-
-    Of the name remains what suits a file.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:100] or "run"
+    """Make ``runs/name-1``, or with the number after the highest there is."""
+    plain = file_name(name)
     RunFolder(runs).make()
     while True:
         found = (re.fullmatch(rf"{re.escape(plain)}-(\d{{1,9}})", p.name) for p in runs.iterdir())
@@ -248,7 +240,7 @@ def next_folder(name: str, runs: Path = RUNS) -> RunFolder:
             continue
         except OSError as error:
             raise type(error)(
-                f"Cannot make the run's folder {path} ({error.strerror}): name another one"
+                f"Cannot make the run's folder {path}: {reason(error, path)}; name another one"
             ) from error
 
 
@@ -258,7 +250,7 @@ def point_latest(folder: RunFolder) -> str:
     if folder.path == link:
         return ""
     fresh = link.with_name(f".latest-{os.getpid()}")
-    reason = "there is something else of that name"
+    why = "there is something else of that name"
     if link.is_symlink() or not link.exists():
         try:
             fresh.unlink(missing_ok=True)
@@ -266,8 +258,8 @@ def point_latest(folder: RunFolder) -> str:
             fresh.replace(link)
             return ""
         except OSError as error:
-            reason = str(error.strerror)
-    return f"{link} does not lead to this run ({reason}): name its folder in later commands."
+            why = reason(error, link)
+    return f"{link} does not lead to this run ({why}): name its folder in later commands."
 
 
 def latest_folder(runs: Path = RUNS) -> RunFolder:

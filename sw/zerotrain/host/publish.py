@@ -15,7 +15,7 @@ from zerotrain.host.log import loss_counts
 from zerotrain.host.metric import Metric, metrics_of
 from zerotrain.host.results import MILESTONES, Result, pack_parameters
 from zerotrain.host.trainer import Row
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import file_name, make_folder, write_atomic
 
 __all__ = ["publish"]
 
@@ -87,14 +87,14 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool
             f"{measured.evaluation.count} test samples, its summary says {result.main:.6g} on "
             f"{result.test_count}: it was made with other data or by another version"
         )
-    path = directory / f"{result.title}-seed{training.seed}.json"
+    path = directory / f"{file_name(result.title)}-seed{training.seed}.json"
     text = json.dumps(asdict(result), indent=1) + "\n"
     if path.exists() and not force and path.read_text("utf-8") != text:
         raise FileExistsError(
             f"{path} is another run's result: name another folder with --results, or overwrite it "
             "with --force"
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory, "the folder of results")
     write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts, metrics[0]))
     write_atomic(path, text)
     return path
