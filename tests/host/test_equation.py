@@ -44,7 +44,9 @@ def test_a_step_is_what_the_model_says() -> None:
         state = State(theta, np.zeros_like(theta), lfsr_state)
         copies = query_copies(model, settings, state, Flags())
         vectors = READABLE.residuals(model, copies, x, data, Flags())
-        found = coefficients(vectors, damping=0.003, step=0.3 * settings.mu)
+        found = coefficients(
+            vectors, damping=0.003, step=0.3 * settings.mu, limit=4.0 * settings.mu
+        )
         signs = np.sign(copies[1:] - theta)
         moved = (np.array(found.values) @ signs + (1 << found.shift >> 1)) >> found.shift
         assert driver.parameters.tolist() == (theta - moved).tolist()
@@ -84,10 +86,10 @@ gradient_limit = 4096.0
 """)  # fmt: skip
     with trainer(sign) as made:
         start = made.begin()
+        assert start.loss is None
         while (row := made.advance()) is not None:
             last = row
-        assert start.loss is not None and last.loss is not None
-        assert last.loss < start.loss
+        assert last.loss is not None
         assert start.metric is not None and last.metric is not None
         assert last.metric < start.metric
 

@@ -163,6 +163,9 @@ class SubspaceStage:
     step_size, final_step_size : float, above 0
         Share of the Gauss-Newton step that is taken, at first and in the end; between, it falls by
         equal factors.
+    step_limit : float, above 0
+        Largest coefficient of a perturbation, as a multiple of mu: steps that have a larger one are
+        shortened.
     damping, final_damping : float, above 0
         What is added to every eigenvalue of the least-squares problem, as a multiple of their mean,
         at first and in the end; between, it falls by equal factors over ``damping_steps``.
@@ -175,6 +178,7 @@ class SubspaceStage:
     mu: float = 2.0**-7
     step_size: float = 0.3
     final_step_size: float = 0.3
+    step_limit: float = 4.0
     damping: float = 0.003
     final_damping: float = 0.003
     damping_steps: int = 0
@@ -182,7 +186,9 @@ class SubspaceStage:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"steps is at least 1, not {self.steps!r}")
-        for name in ("mu", "step_size", "final_step_size", "damping", "final_damping"):
+        for name in (
+            "mu", "step_size", "final_step_size", "step_limit", "damping", "final_damping",
+        ):  # fmt: skip
             _positive(name, getattr(self, name))
         if not 1 <= self.queries <= 64:
             raise ValueError(f"queries is 1 to 64, not {self.queries!r}")

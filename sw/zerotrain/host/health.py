@@ -109,6 +109,7 @@ class Health:
             self._first = row.loss or 0.0
             return []
         self.steps += 1
+        self._first = self._first or row.loss or 0.0  # of an equation, the first step's
         flags = Saturation(0)
         for kind in _KINDS:
             if str(kind.name).lower() in row.saturation.split("+"):

@@ -30,11 +30,13 @@ __all__ = ["PlannedStep", "Schedule", "ScheduleState"]
 
 @dataclass(frozen=True, slots=True)
 class Solve:
-    """A step in the subspace: its stage, damping, and step size times mu in units of ``weight``."""
+    """A step in the subspace: its stage and damping; in units of ``weight`` step size times mu, and
+    the largest coefficient."""
 
     stage: SubspaceStage
     damping: float
     step: float
+    limit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,8 @@ class Schedule:
     def _subspace(self, stage: SubspaceStage, index: int, size: float) -> PlannedStep:
         """Step ``index`` of the stage in the subspace."""
         settings = subspace_settings(stage, self.formats, 0)
-        solve = Solve(stage, stage.damping_at(index), size * settings.mu)
+        mu, damping = settings.mu, stage.damping_at(index)
+        solve = Solve(stage, damping, size * mu, stage.step_limit * mu)
         return PlannedStep(Command.LOSSES, settings, "subspace", size, index == 0, 0, solve)
 
     def record(self, losses: NDArray[np.int64], planned: PlannedStep) -> None:

@@ -59,7 +59,9 @@ def solve(matrix: Sequence[Sequence[int]], right: Sequence[int]) -> list[Fractio
     return found
 
 
-def coefficients(residuals: NDArray[np.int64], *, damping: float, step: float) -> Coefficients:
+def coefficients(
+    residuals: NDArray[np.int64], *, damping: float, step: float, limit: float
+) -> Coefficients:
     """Coefficients of a step from the residuals of its evaluations.
 
     Parameters
@@ -68,8 +70,9 @@ def coefficients(residuals: NDArray[np.int64], *, damping: float, step: float) -
         At theta first.
     damping : float
         lambda; rounded to 24 fraction bits, and not to 0.
-    step : float
-        Step size times mu, in units of ``weight``; rounded to 16 fraction bits.
+    step, limit : float
+        Step size times mu, and the largest coefficient, in units of ``weight``; rounded to 16
+        fraction bits. A step with a larger coefficient is shortened.
     """
     vectors = residuals.astype(object)
     moved = vectors[1:] - vectors[0]
@@ -86,6 +89,9 @@ def coefficients(residuals: NDArray[np.int64], *, damping: float, step: float) -
     found = solve(matrix, [scale * int(v) for v in right])
     size = Fraction(round(step * 2**_SIZE_BITS), 2**_SIZE_BITS)
     real = [size * c for c in found]
+    most, largest = Fraction(round(limit * 2**_SIZE_BITS), 2**_SIZE_BITS), max(map(abs, real))
+    if largest > most:
+        real = [v * most / largest for v in real]
     top = (1 << (COEFFICIENT_WIDTH - 1)) - 1
     for shift in range(_MOST_SHIFT, -1, -1):
         values = tuple(floor(v * 2**shift + Fraction(1, 2)) for v in real)

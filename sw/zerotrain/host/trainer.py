@@ -179,7 +179,8 @@ class Trainer:
         driver.lfsr_state = mix_seed(seed, driver.chip.lfsr_degree)
         self._hash_state()
         found = self._evaluate()
-        loss = found.evaluation.mean_loss
+        # What is measured of an equation is its solution's error, not the loss of its residuals.
+        loss = None if self.dataset.points is not None else found.evaluation.mean_loss
         phase = "start" if self.start is None else "warm start"
         return Row(0, phase, loss, None, found.main, "", 0, 0, 0, self.hash.value)
 
@@ -257,7 +258,7 @@ class Trainer:
         """The update of a step in the subspace, from the residuals of its losses."""
         driver = self.driver
         vectors = driver.residuals(len(first.losses))
-        found = coefficients(vectors, damping=solve.damping, step=solve.step)
+        found = coefficients(vectors, damping=solve.damping, step=solve.step, limit=solve.limit)
         driver.write_coefficients(list(found.values))
         settings = subspace_settings(solve.stage, driver.chip.formats, found.shift)
         second = driver.step(Command.UPDATE, settings, bank=step % len(self._banked))
