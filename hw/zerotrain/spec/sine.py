@@ -3,11 +3,20 @@
 An argument is cut to ``|z| < 4``. Between multiples of 1/128 the sine is a straight line.
 """
 
+from itertools import pairwise
 from math import sin
 
 from zerotrain.spec.formats import QFormat
 
-__all__ = ["INTERVAL_BITS", "LEAST_FRAC_BITS", "argument", "check_preact", "sine_table", "value"]
+__all__ = [
+    "INTERVAL_BITS",
+    "LEAST_FRAC_BITS",
+    "argument",
+    "check_preact",
+    "sine_lines",
+    "sine_table",
+    "value",
+]
 
 #: Intervals have a length of ``2**-INTERVAL_BITS``.
 INTERVAL_BITS = 7
@@ -36,6 +45,12 @@ def sine_table(preact: QFormat) -> list[int]:
     fine = argument(preact).width - 1 - (preact.frac_bits - INTERVAL_BITS)
     one = 1 << value(preact).frac_bits
     return [round(sin(k / (1 << INTERVAL_BITS)) * one) for k in range((1 << fine) + 1)]
+
+
+def sine_lines(preact: QFormat) -> tuple[list[int], list[int]]:
+    """The sine at the beginning of every interval, and by how much it grows there."""
+    table = sine_table(preact)
+    return table[:-1], [after - before for before, after in pairwise(table)]
 
 
 def check_preact(preact: QFormat) -> None:

@@ -15,6 +15,7 @@ from zerotrain.gateware.arithmetic import add_or_subtract, pipe, saturation_part
 from zerotrain.gateware.engine.activation import CODE_BITS, activated, difference
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
+from zerotrain.spec.sine import argument
 
 __all__ = ["FIRST_STAGE", "TAKES", "WEIGHT_STAGE", "Lane", "lane_control", "step_masks", "takes"]
 
@@ -39,6 +40,7 @@ def lane_control(chip: Chip) -> data.StructLayout:
             "round": chip.acc_width,
             "steps": len(shift_steps(chip.shifts)),
             "result": Result,
+            **({"sine": 1} if chip.sine else {}),
         }
     )
 
@@ -100,10 +102,11 @@ class Lane(wiring.Component):
     7. whether that is too wide;
     8. saturation.
 
-    ``activation``, ``round`` (the rounding constant), ``steps`` (see :func:`shift_steps`) and
-    ``result`` hold still from the stage before the words to the one before saturation. A lane has
-    registers of its own for what it is told: most of these bits feed a whole word. They are marked
-    ``keep``, as in :class:`~zerotrain.gateware.engine.lane_group.LaneGroup`.
+    ``activation``, ``round`` (the rounding constant), ``steps`` (see :func:`shift_steps`),
+    ``result`` and ``sine`` (results are cut to what the sine is wanted of) hold still from the
+    stage before the words to the one before saturation. A lane has registers of its own for what it
+    is told: most of these bits feed a whole word. They are marked ``keep``, as in
+    :class:`~zerotrain.gateware.engine.lane_group.LaneGroup`.
 
     There is a register before and behind the multiplier and nothing else. The accumulator is exact
     as long as the planner keeps sums within ``acc_width``.
@@ -214,6 +217,10 @@ class Lane(wiring.Component):
                     m.d.comb += saturation_parts(p5_shifted, size, extreme, clamped)
             with m.Default():
                 m.d.comb += saturation_parts(p5_shifted, width, extreme, clamped)
+        if self._chip.sine:
+            with m.If(own.sine):
+                size = argument(f.preact).width
+                m.d.comb += saturation_parts(p5_shifted, size, extreme, clamped)
         value, extreme = late(p5_shifted, "p6_shifted"), late(extreme, "p6_extreme")
         clamped = late(clamped, "p6_clamped")
         result = Signal.like(self.result, reset_less=True)
