@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ from zerotrain.gateware.variants import lane_array
 from zerotrain.golden.cge import cge_forward, output_differences
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.tt import forward
-from zerotrain.spec.chip import Chip, Core
+from zerotrain.spec.chip import Cge, Chip, Core
+from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Network
 
 
@@ -165,19 +166,37 @@ def networks(rng: random.Random) -> Iterator[Network]:
             yield network
 
 
+def with_sines(found: Iterator[Network]) -> Iterator[Network]:
+    """Those with hidden layers, which have sines where they had no activation."""
+    for network in found:
+        *hidden, last = network.layers
+        layers = [
+            replace(layer, activation=Activation.SINE)
+            if layer.activation == Activation.NONE
+            else layer
+            for layer in hidden
+        ]
+        changed = replace(network, layers=(*layers, last))
+        if changed.sines:
+            yield changed
+
+
 def draw(
-    seed: int, *, unit: bool = False, compact: bool = False
+    seed: int, *, unit: bool = False, compact: bool = False, sine: bool = False
 ) -> tuple[Plan, np.ndarray, np.ndarray]:
     """A drawn plan; with a merge ``unit``, one in which there is nothing to merge."""
     rng = random.Random(seed)
-    network = next(networks(rng))
-    lanes = rng.randint(1, 4)
+    network = next(with_sines(networks(rng)) if sine else networks(rng))
+    lanes = rng.randint(1, 8 if sine else 4)
     groups = tuple(
         rng.choice([(1,) * d] + [(d,), (1, d - 1) if d > 1 else (1,)] * (not unit))
         for d in (layer.n_tt_cores for layer in network.layers)
     )
     core = Core.COMPACT if compact else Core.PIPELINED
     depths: dict[str, Any] = {"program_depth": 1000, "merge_depth": 0, "core": core}
+    if sine:
+        preact = QFormat(16, rng.choice([9, 12, 13, 14]))
+        depths |= {"cge": Cge.FORWARD, "formats": Formats(preact=preact)}
     if unit:
         depths |= {"merge_depth": 1000, "weight_depth": 2000}
     chip = chip_for(network, lanes=lanes, batch=lanes, groups=groups, **depths)
@@ -203,7 +222,11 @@ def draw(
 def test_forward(seed: int, kind: str) -> None:
     """With a merge unit, weights take longer to arrive; compact lanes take turns to round."""
     random.seed(seed)
-    found, theta, x = draw(seed, unit=kind == "unit", compact=kind == "compact")
+    check_forward(*draw(seed, unit=kind == "unit", compact=kind == "compact"))
+
+
+def check_forward(found: Plan, theta: np.ndarray, x: np.ndarray) -> None:
+    """Logits and flags of an evaluation."""
     evaluations, flags = run(found, theta, x, [found.program.merge, found.program.forward])
     golden_flags = Flags()
     expected = forward(found.network, found.chip.formats, found.groups, theta, x, golden_flags)
@@ -211,6 +234,15 @@ def test_forward(seed: int, kind: str) -> None:
     got = np.array([evaluations[0].values[c] for c in range(found.network.n_outputs)]).T
     assert np.array_equal(got, expected)
     assert flags == int(golden_flags.value)
+
+
+@pytest.mark.parametrize("kind", ["", "unit", "compact"])
+@pytest.mark.parametrize("seed", range(300, 312))
+def test_forward_with_sines(seed: int, kind: str) -> None:
+    """Sums of one product and more, for lanes that fill a unit's turns, and several units."""
+    random.seed(seed)
+    found, theta, x = draw(seed, unit=kind == "unit", compact=kind == "compact", sine=True)
+    check_forward(found, theta, x)
 
 
 @pytest.mark.parametrize("compact", [False, True])

@@ -71,8 +71,3 @@ def test_lanes_take_turns(lanes: int, served: int) -> None:
     for start, given in words.items():
         wanted = activate(given, Activation.SINE, chip.formats).tolist()
         assert found[start + timing.sine_cycles] == wanted
-
-
-def test_too_many_lanes() -> None:
-    with pytest.raises(ValueError, match=r"^A unit serves 1 to 5 lanes, not 6$"):
-        SharedSine(chip_of(Core.PIPELINED, QFormat(18, 15), 8), 6)

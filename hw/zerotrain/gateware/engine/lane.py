@@ -17,11 +17,23 @@ from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
 from zerotrain.spec.sine import argument
 
-__all__ = ["FIRST_STAGE", "TAKES", "WEIGHT_STAGE", "Lane", "lane_control", "step_masks", "takes"]
+__all__ = [
+    "FIRST_STAGE",
+    "NOTHING",
+    "TAKES",
+    "WEIGHT_STAGE",
+    "Lane",
+    "lane_control",
+    "step_masks",
+    "takes",
+]
 
 #: What the operand is made of, besides a constant; ``delta``: it is the difference of a
 #: pre-activation.
 TAKES = data.StructLayout({"input": 1, "scratch": 1, "preact": 1, "delta": 1})
+
+#: No :class:`~zerotrain.spec.program.Source`: the operand is zero.
+NOTHING = 7
 
 #: When the weight and ``first`` are at the ports of a lane, in cycles after the memory words of
 #: their product.
@@ -88,7 +100,8 @@ def step_masks(shifts: tuple[int, ...]) -> list[int]:
 class Lane(wiring.Component):
     """Select, multiply, accumulate, requantise.
 
-    One product per cycle; those of a sum follow one another without a pause. The result of a sum is
+    One product per cycle. Those of a sum follow one another without a pause, or with products of
+    :data:`NOTHING` in between. The result of a sum is
     in ``result`` ``timing.lane_latency`` = 9 cycles after the words of its last product were
     presented. Stages:
 

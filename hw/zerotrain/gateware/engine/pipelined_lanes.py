@@ -7,7 +7,7 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.engine.lane import FIRST_STAGE, WEIGHT_STAGE
+from zerotrain.gateware.engine.lane import FIRST_STAGE, NOTHING, WEIGHT_STAGE
 from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.gateware.engine.lane_group import WORD_STAGE, LaneGroup, broadcast
 from zerotrain.gateware.engine.sequencer import Pace, writes_sine
@@ -96,7 +96,10 @@ class PipelinedLanes(LaneArray):
         told = Signal(broadcast(chip))
         for name, row in self.own_rows(m, host).items():
             m.d.comb += told[f"{name}_row"].eq(row)
-        source = Signal(Source, reset_less=True)
+        source, taken = Signal(Source, reset_less=True), control.source
+        if chip.sine:
+            # The last beat of a sum may wait for sines: what comes instead adds nothing.
+            taken = Mux(self.beats[2].valid, taken, NOTHING)
         sent = Signal.like(told.weight, reset_less=True)
         fetched = pipe(m, self.weight, WEIGHT_STAGE, "fetched", reset_less=True)
         one = Const(1 << weight.frac_bits, weight.width)
@@ -117,7 +120,7 @@ class PipelinedLanes(LaneArray):
         write_scratch, write_preact = Signal(), Signal()
         m.d.sync += [
             sent.eq(Mux(control.unit_weight, one, fetched)),
-            source.eq(Mux(self.beats[2].bias, Source.CONSTANT, control.source)),
+            source.eq(Mux(self.beats[2].bias, Source.CONSTANT, taken)),
             write_scratch.eq(write & (control.result == Result.SCRATCH)),
             write_preact.eq(write_preact_now),
         ]

@@ -129,10 +129,9 @@ class SharedSine(wiring.Component):
     values: data.View
 
     def __init__(self, chip: Chip, lanes: int) -> None:
-        self._unit = SineUnit(chip)
+        self._chip = chip
         self._turns, self._lanes = chip.timing.sine_apart, lanes
-        if not 1 <= lanes <= self._turns:
-            raise ValueError(f"A unit serves 1 to {self._turns} lanes, not {lanes!r}")
+        assert 1 <= lanes <= self._turns
         preact = chip.formats.preact
         super().__init__(
             {
@@ -144,7 +143,7 @@ class SharedSine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.unit = unit = self._unit
+        m.submodules.unit = unit = SineUnit(self._chip)
         waiting = Signal.like(self.arguments.as_value(), reset_less=True)
         width = len(unit.argument)
         m.d.sync += waiting.eq(Mux(self.take, self.arguments.as_value(), waiting >> width))
