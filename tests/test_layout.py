@@ -19,10 +19,23 @@ MAY_IMPORT = {
     "golden": {"spec"},
     "cosim": {"spec", "gateware", "golden"},
     "data": {"spec", "config"},
-    "host": {"spec", "compiler", "config", "gateware", "golden", "cosim", "data"},
+    "exchange": {"spec"},
+    "host": {"spec", "compiler", "config", "gateware", "golden", "cosim", "data", "exchange"},
     "boards": {"spec", "compiler", "config", "gateware", "cosim"},
     "bench": {"spec", "compiler", "config", "golden", "cosim", "host", "data", "boards"},
-    "cli": {"spec", "compiler", "config", "gateware", "golden", "cosim", "host", "data", "boards"},
+    "api": {"spec", "compiler", "config", "golden", "cosim", "data", "exchange", "host"},
+    "cli": {
+        "spec",
+        "compiler",
+        "config",
+        "gateware",
+        "golden",
+        "cosim",
+        "host",
+        "data",
+        "boards",
+        "exchange",
+    },
 }
 #: What the folders of the gateware, blocks of its diagram, may import from one another.
 GATEWARE_MAY_IMPORT = {

@@ -8,9 +8,9 @@ import pytest
 
 from zerotrain.boards.catalogue import find_board
 from zerotrain.cli.main import main
-from zerotrain.cli.schedule_cost import ScheduleCost
 from zerotrain.cli.target import build_folder
 from zerotrain.config.config import Config
+from zerotrain.host.cost import ScheduleCost
 from zerotrain.host.session import Session
 from zerotrain.spec.registers import Baseline
 

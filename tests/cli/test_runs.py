@@ -205,14 +205,14 @@ def test_ctrl_c_says_how_to_go_on(
         os.kill(os.getpid(), signal.SIGINT)
         return honest(*arguments, **options)
 
-    monkeypatch.setattr("zerotrain.cli.train.train", interrupted)
+    monkeypatch.setattr("zerotrain.host.run.train", interrupted)
     assert main([*SHORT, "--run-folder", "a b", "--data", "my data"]) == 130
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == (
         "Interrupted after step 0; continue with: zerotrain train --resume --chip golden "
         "--run-folder 'a b' --data 'my data'"
     )
-    monkeypatch.setattr("zerotrain.cli.train.train", honest)
+    monkeypatch.setattr("zerotrain.host.run.train", honest)
     assert main(shlex.split(last.partition("zerotrain ")[2])) == 0
 
 

@@ -161,6 +161,9 @@ class Training:
     hold_out_validation : bool
         Train without the validation part of the data and watch the metric on it, as one does to
         choose hyper-parameters; otherwise train with it and watch the metric on the test part.
+    initial : str
+        A file of weights, or a run's folder, to begin with (docs/exchange.md) in place of random
+        parameters.
     rge, cge : RgeStage, CgeStage or None
         The stages, in this order; at least one.
     """
@@ -170,6 +173,7 @@ class Training:
     batch: int = 32
     evaluate_every: int = 50
     hold_out_validation: bool = False
+    initial: str = ""
     rge: RgeStage | None = None
     cge: CgeStage | None = None
 
@@ -196,5 +200,5 @@ class Training:
         return {
             k: v.to_dict() if isinstance(v, _Stage) else v
             for k, v in values.items()
-            if v is not None
+            if v not in (None, "")
         }

@@ -61,7 +61,7 @@ _GENERATOR = (
 #: What runs every cycle is optimised; what runs once, at power-on, compiles quickly. With -O2,
 #: 8 lanes compile for half as long again and run no faster; 64 lanes compile for 37 s instead of
 #: 10 s and run a tenth faster, which only minutes of simulation pay back.
-_FAST, _SLOW = "-O1", "-O0"
+_FAST, _SLOW = "-O1", '#pragma GCC optimize("O0")'
 #: Verilator's own sources that every simulation links.
 _RUNTIME = ("verilated", "verilated_threads")
 
@@ -158,16 +158,16 @@ def build_library(verilog_text: str, *, announce: Announce | None = None) -> Pat
             (work / name).write_text(text, encoding="utf-8")
         verilator = str(verilator_root() / "bin" / "verilator")
         _run([[verilator, *_VERILATOR, "wrapper.v", "../top.v"]], work, key)
-        # Every file of Verilator's reads the same large headers: two files are faster than many,
-        # and its makefile is not needed for two.
+        # Every file of Verilator's reads the same large headers, which take longer than most files'
+        # own code: one file is faster than many, and needs no makefile.
         sources = sorted(path.name for path in (work / "obj").glob("*.cpp"))
         slow = [name for name in sources if name.endswith("__Slow.cpp")]
         fast = [name for name in sources if name not in slow] + ["../harness.cpp"]
-        for part, names in (("slow", slow), ("fast", fast)):
-            lines = "".join(f'#include "{name}"\n' for name in names)
-            (work / "obj" / f"{part}.cpp").write_text(lines, encoding="utf-8")
-        _run([_compile("obj/fast", _FAST), _compile("obj/slow", _SLOW)], work, key)
-        objects = ["obj/fast.o", "obj/slow.o", *(str(runtime / f"{r}.o") for r in _RUNTIME)]
+        lines = [*(f'#include "{name}"' for name in fast), _SLOW]
+        lines += [f'#include "{name}"' for name in slow]
+        (work / "obj" / "chip.cpp").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _run([_compile("obj/chip", _FAST)], work, key)
+        objects = ["obj/chip.o", *(str(runtime / f"{r}.o") for r in _RUNTIME)]
         link = ["g++", "-shared", "-o", "../chip.so", *objects, "-lpthread", "-latomic"]
         _run([link], work, key)
         shutil.rmtree(work)

@@ -9,11 +9,7 @@ from rich.table import Table
 from zerotrain.boards.synthesis import synthesise
 from zerotrain.cli.plan import plan_report
 from zerotrain.cli.target import Target
-from zerotrain.config.config import ChipOptions, Config
-from zerotrain.cosim.build import chip_verilog
-from zerotrain.host.session import Session
-from zerotrain.host.settings import step_settings
-from zerotrain.spec.artefacts import Application, write_artefacts
+from zerotrain.host.generate import write_chip
 from zerotrain.spec.files import write_atomic
 
 __all__ = ["generate_chip"]
@@ -37,22 +33,9 @@ def generate_chip(console: Console, target: Target, output: Path, *, synthesis: 
     if synthesis and board is None:
         raise ValueError("Synthesis needs a board to synthesise for: expected --board, got none")
     target.announce(console)
-    chip = session.chip
     if not synthesis:
         target.check()
-    application = _application(session)
-    verilog = chip_verilog(chip, session.plan.program, announce=console.print)
-    output.mkdir(parents=True, exist_ok=True)
-    complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
-    texts = {
-        "zerotrain.v": verilog,
-        "plan.json": json.dumps(plan_report(target), indent=2) + "\n",
-        "config.toml": complete.to_toml(),
-    }
-    for name, text in texts.items():
-        write_atomic(output / name, text)
-    written = [output / name for name in texts]
-    written += write_artefacts(chip, output, application)
+    verilog, written = write_chip(session, plan_report(target), output, announce=console.print)
     if synthesis and board is not None:
         console.print(f"Synthesising for {board.name} ({board.part}) with Yosys ...")
         # tests/cosim/test_collisions.py shows that the chip copes.
@@ -66,16 +49,3 @@ def generate_chip(console: Console, target: Target, output: Path, *, synthesis: 
         console.print(table)
         report.check()
     console.print(f"Wrote {', '.join(path.name for path in written)} to {output}", soft_wrap=True)
-
-
-def _application(session: Session) -> Application:
-    """The network on its chip, and the settings of the first step of each stage of training."""
-    config = session.config
-    training = config.training
-    stages = {"rge": training.rge, "cge": training.cge} if training else {}
-    steps = {
-        name: step_settings(stage, session.chip.formats, config.batch, stage.size_at(0))
-        for name, stage in stages.items()
-        if stage is not None
-    }
-    return Application(config.network, session.plan.program, config.batch, steps)

@@ -205,6 +205,24 @@ def results(
 
 
 @app.command()
+def export(
+    run_folder: RunFolderPath = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="File, *.npz or *.safetensors; by default build/NAME.npz."),
+    ] = None,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Matrices, as PyTorch loads them, in place of TT-cores.")
+    ] = False,
+    force: Force = False,
+) -> None:
+    """Write a run's parameters for other programs: TT-cores, or dense matrices."""
+    from zerotrain.cli.export import export_run
+
+    export_run(_console(), _folder(run_folder), output, dense=dense, force=force)
+
+
+@app.command()
 def presets() -> None:
     """List the built-in configurations."""
     from zerotrain.compiler.planner import check_limits

@@ -6,7 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from zerotrain.config.config import Config, nearest, preset_names
+from zerotrain.config.changes import changed
+from zerotrain.config.config import Config, preset_names
 
 __all__ = ["ScheduleKind", "load_config", "override"]
 
@@ -44,38 +45,15 @@ def _value(text: str) -> Any:
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """Change entries of a configuration, as in ``training.cge.steps=100``."""
-    values: Any = config.to_dict()
+    values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(
                 f"An override is written key=value, e.g. training.cge.steps=100, got {assignment!r}"
             )
-        *parents, name = key.strip().split(".")
-        table = values
-        for parent in parents:
-            if (
-                isinstance(table, list)
-                and parent.isdecimal()
-                and len(parent) < 9
-                and 1 <= int(parent) <= len(table)
-            ):
-                table = table[int(parent) - 1]
-            elif isinstance(table, dict) and isinstance(table.get(parent), dict | list):
-                table = table[parent]
-            else:
-                names = (
-                    sorted(k for k, v in table.items() if isinstance(v, dict | list))
-                    if (isinstance(table, dict))
-                    else [str(k + 1) for k in range(len(table))]
-                )
-                raise ValueError(
-                    f"There is no table {parent!r} for {key!r}: {nearest(parent, names)}"
-                )
-        if not isinstance(table, dict):
-            raise ValueError(f"{key} does not name an entry of a table")
-        table[name] = _value(text.strip())
-    return Config.from_dict(values)
+        values[key] = _value(text.strip())
+    return changed(config, values)
 
 
 def select_schedule(config: Config, kind: ScheduleKind) -> Config:

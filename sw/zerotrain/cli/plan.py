@@ -12,8 +12,8 @@ from zerotrain.boards.estimate import least_resources
 from zerotrain.boards.family import Resource
 from zerotrain.boards.routed import Clock
 from zerotrain.cli.display import duration
-from zerotrain.cli.schedule_cost import ScheduleCost
 from zerotrain.cli.target import Target
+from zerotrain.host.cost import cost_report
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
 
@@ -21,14 +21,7 @@ __all__ = ["plan_report", "show_boards", "show_plan"]
 def plan_report(target: Target) -> dict[str, Any]:
     """Plan, chip, and what the chip needs of a board at least, as plain values."""
     session, board, clock = target.session, target.board, target.clock
-    chip, config = session.chip, session.config
-    report = session.plan.report(queries=config.queries, baseline=config.baseline) | {
-        "chip": chip.to_dict(),
-        "config_hash": f"{chip.config_hash:#010x}",
-    }
-    schedule = ScheduleCost.of(config, session.plan)
-    if schedule is not None:
-        report["schedule"] = schedule.to_dict()
+    chip, report = session.chip, cost_report(session)
     if board is not None and clock is not None:
         report["board"] = {
             "name": board.name,

@@ -3,8 +3,9 @@
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,10 +17,10 @@ from zerotrain.data import load
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
-from zerotrain.host.health import Health
 from zerotrain.host.metric import Measurement
-from zerotrain.host.session import ChipKind, Progress, Session, summary, train
-from zerotrain.host.settings import rounding
+from zerotrain.host.run import beginning, conclude, conduct, remarks
+from zerotrain.host.session import ChipKind, Session
+from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
 
@@ -98,64 +99,50 @@ def run_training(
             f"{session.training.batch} samples",
             soft_wrap=True,
         )
-        for sentence in (
-            *dataset.clipping(session.chip.formats),
-            *rounding(session.training, session.chip.formats),
-        ):
+        # A run that goes on needs its given weights only to be repeated: then, before it does.
+        start = load_start(config, session.chip.formats) if check or not checkpoint else None
+        for sentence in remarks(session, dataset, None if checkpoint else start):
             console.print(sentence, soft_wrap=True)
-        chip = session.trainer(kind, dataset, timeout=timeout, announce=console.print)
+        chip = session.trainer(kind, dataset, start=start, timeout=timeout, announce=console.print)
         trainer = stack.enter_context(chip)
         if checkpoint is None:
             # All that can be checked has been: only now an earlier run in the folder may go.
             folder = folder or next_folder(config.network.name)
-            folder.make()
-            stack.enter_context(folder.locked())
-            folder.begin(config, force=force)
+            stack.enter_context(beginning(folder, config, force=force))
         else:
             trainer.restore(checkpoint)
         assert folder is not None
         _begun(console, folder, trainer, resumed=checkpoint is not None)
-        health = Health.of(trainer)
-        for row in folder.rows:
-            health.see(row)
 
-        def diverged() -> bool:
-            return bool(health.divergence) and not keep_going
+        def say(sentence: str) -> None:
+            console.print(sentence, soft_wrap=True)
 
         with _interruptible() as stop, display(console, trainer.watched, trainer.metric) as show:
-
-            def observe(progress: Progress) -> None:
-                show(progress)
-                for sentence in health.see(progress.row):
-                    console.print(sentence, soft_wrap=True)
-
-            complete = train(
+            complete, health = conduct(
                 session, trainer, folder,
-                stop=lambda: stop.is_set() or diverged(), observe=observe,
+                stop=stop.is_set, observe=show, say=say, keep_going=keep_going,
             )  # fmt: skip
+        diverged = bool(health.divergence) and not keep_going
         if not complete:
             command = ["zerotrain", "train", "--resume", "--chip", str(kind)]
             command += ["--run-folder", str(folder.path), *(["--data", str(data)] if data else [])]
-            command += ["--keep-going"] if diverged() else []
+            command += ["--keep-going"] if diverged else []
             console.print(
-                f"{'Stopped' if diverged() else 'Interrupted'} after step {trainer.step}; continue "
+                f"{'Stopped' if diverged else 'Interrupted'} after step {trainer.step}; continue "
                 f"with: {shlex.join(command)}",
                 soft_wrap=True,
             )
-            return DIVERGED if diverged() else INTERRUPTED
-        found = trainer.measure(getattr(dataset, trainer.watched))
-        verification = _verify(console, session, trainer, folder) if check else None
-        values = summary(
-            session, trainer, kind, found=found, health=health, verification=verification
-        )
-        title = f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip"
-        folder.finish(values, title, trainer.watched, trainer.metric)
+            return DIVERGED if diverged else INTERRUPTED
+        found, verification = conclude(
+            session, trainer, folder, kind,
+            health=health, verify=partial(_verify, console, session, trainer) if check else None,
+        )  # fmt: skip
         for sentence in health.summary():
-            console.print(sentence, soft_wrap=True)
+            say(sentence)
         _report(console, trainer, found, folder)
     if verification is not None:
         console.print(str(verification), soft_wrap=True)
-    if diverged():
+    if diverged:
         console.print(health.divergence, soft_wrap=True)
         return DIVERGED
     return 0 if verification is None or verification.equal else 1
@@ -174,12 +161,12 @@ def _begun(console: Console, folder: RunFolder, trainer: Trainer, *, resumed: bo
 
 
 def _verify(
-    console: Console, session: Session, trainer: Trainer, folder: RunFolder
+    console: Console, session: Session, trainer: Trainer, digests: Sequence[str]
 ) -> Verification:
     console.print("Repeating the run on the golden model ...")
-    with session.trainer(ChipKind.GOLDEN, trainer.dataset) as golden:
+    with session.trainer(ChipKind.GOLDEN, trainer.dataset, start=trainer.start) as golden:
         golden.hash = RunningHash(state_every=trainer.hash.state_every)
-        return verify(golden, [row.digest for row in folder.rows])
+        return verify(golden, digests)
 
 
 def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunFolder) -> None:

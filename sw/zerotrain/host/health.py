@@ -103,7 +103,7 @@ class Health:
 
     def see(self, row: Row) -> list[str]:
         """Take note of a row, and say in sentences what is new."""
-        if row.phase == "start":
+        if row.step == 0:
             self._first = row.loss or 0.0
             return []
         self.steps += 1

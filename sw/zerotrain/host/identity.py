@@ -14,6 +14,7 @@ import numpy as np
 from zerotrain.compiler.lowering import Groups
 from zerotrain.config.config import Config
 from zerotrain.data.dataset import Dataset
+from zerotrain.exchange.fit import Start
 
 __all__ = ["check_same", "data_identity", "identity"]
 
@@ -39,9 +40,12 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def identity(config: Config, groups: Groups, dataset: Dataset) -> dict[str, Any]:
-    """Configuration, TT-core groups and data of a run."""
-    return {
+def identity(
+    config: Config, groups: Groups, dataset: Dataset, start: Start | None = None
+) -> dict[str, Any]:
+    """Configuration, TT-core groups and data of a run, and the given weights that it began with."""
+    began = {} if start is None else {"initial_weights": f"hash {start.fingerprint}"}
+    return began | {
         "config": config.to_dict(),
         "groups": [list(sizes) for sizes in groups],
         "data": data_identity(dataset),

@@ -76,6 +76,8 @@ class Result:
         than accuracy have none.
     test_metrics : dict or None
         What the network is judged by, by the names of the metrics; likewise.
+    initial_weights : str or None
+        Hash of the given weights that the run began with, None for random ones.
     """
 
     config: dict[str, Any]
@@ -93,6 +95,7 @@ class Result:
     theta: str
     test_loss: int | None = None
     test_metrics: dict[str, float] | None = None
+    initial_weights: str | None = None
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -119,11 +122,14 @@ class Result:
 
     @property
     def title(self) -> str:
-        """The network's name, and the stage if the run had only one of the two."""
+        """The network's name, the stage if the run had only one of the two, and whether it began
+        with given weights."""
         training = self.config["training"]
         alone = {"rge": "coarse", "cge": "fine"}
         stages = [name for name in alone if name in training]
-        return "-".join([self.config["name"], *(alone[s] for s in stages if len(stages) == 1)])
+        words = [alone[s] for s in stages if len(stages) == 1]
+        words += ["warm"] if self.initial_weights else []
+        return "-".join([self.config["name"], *words])
 
     @property
     def name(self) -> str:
@@ -168,6 +174,9 @@ class Result:
             raise ValueError
         config, values = Config.from_dict(self.config), cast(Any, self.test_metrics)
         names = [m.key for m in metrics_of(config.network.loss)]
+        warm = config.training is not None and bool(config.training.initial)
+        if isinstance(self.initial_weights, str) != warm:
+            raise ValueError
         named = {"name", "loss", "training"} <= set(self.config)
         if config.training is None or not named or "seed" not in self.config["training"]:
             raise ValueError
@@ -254,6 +263,7 @@ def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool
         state_every=checkpoint.state_every, theta=pack_parameters(checkpoint.theta),
         test_loss=summary["test_loss"],
         test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics},
+        initial_weights=checkpoint.identity.get("initial_weights"),
     )  # fmt: skip
     try:
         result.check()
@@ -285,7 +295,7 @@ def _evaluations(rows: Iterable[Row], training: Training, n_parameters: int) -> 
     for row in rows:
         if row.phase == "cge":
             total += n_parameters + 1
-        elif row.phase != "start" and rge is not None:
+        elif row.step and rge is not None:
             total += rge.queries + (rge.baseline == "base")
         yield total
 

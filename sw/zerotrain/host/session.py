@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.plan import Plan
@@ -13,9 +13,10 @@ from zerotrain.compiler.planner import plan
 from zerotrain.config.config import Config
 from zerotrain.config.training import Training
 from zerotrain.data.dataset import Dataset
+from zerotrain.exchange.fit import Start
 from zerotrain.golden.chip import GoldenChip
+from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.driver import Driver
-from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
 from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement
@@ -26,7 +27,7 @@ from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, Saturation
 
-__all__ = ["ChipKind", "Progress", "Session", "summary", "train"]
+__all__ = ["ChipKind", "Log", "Progress", "Session", "summary", "train"]
 
 
 class ChipKind(StrEnum):
@@ -83,17 +84,23 @@ class Session:
         kind: ChipKind,
         dataset: Dataset,
         *,
+        start: Start | None = None,
         timeout: float = 60.0,
         announce: Callable[[str], None] | None = None,
     ) -> Iterator[Trainer]:
-        """A trainer on a chip with the program loaded; the chip is released afterwards."""
+        """A trainer on a chip with the program loaded; the chip is released afterwards.
+
+        ``start`` is what :func:`~zerotrain.host.start.load_start` found, for a run that begins.
+        """
         training = self.training
         bus = self.open_bus(kind, announce=announce)
         try:
             network, program = self.config.network, self.plan.program
             driver = Driver.loaded(bus, self.chip, network, program, timeout=timeout)
-            run = identity(self.config, self.plan.groups, dataset)
-            yield Trainer(driver, training, dataset, step_macs=self.plan.step_macs, identity=run)
+            run = identity(self.config, self.plan.groups, dataset, start)
+            yield Trainer(
+                driver, training, dataset, step_macs=self.plan.step_macs, identity=run, start=start
+            )
         finally:
             bus.close()
 
@@ -159,10 +166,20 @@ class _Clock:
         return self._seconds / self._worked * self._work_left()
 
 
+class Log(Protocol):
+    """Where a run's rows and checkpoints go: a folder, or memory."""
+
+    rows: list[Row]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep the rows so far, then the checkpoint."""
+        ...
+
+
 def train(
     session: Session,
     trainer: Trainer,
-    folder: RunFolder,
+    folder: Log,
     *,
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[Progress], None] = lambda progress: None,
@@ -231,6 +248,8 @@ def summary(
         f"{part}_samples": found.evaluation.count,
         f"{part}_correct": found.evaluation.correct,
         f"{part}_loss": found.evaluation.loss,
+        "initial": session.training.initial or None,
+        "initial_weights": trainer.identity.get("initial_weights"),
         "steps": trainer.step,
         "chip_values": chip_values(session.training, session.chip.formats),
         "rge_steps": counters.rge_steps,

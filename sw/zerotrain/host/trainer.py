@@ -12,6 +12,7 @@ from zerotrain.config.training import Training
 from zerotrain.data.augment import shift_images
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.data.mixing import permutation
+from zerotrain.exchange.fit import Start
 from zerotrain.host.checkpoint import Checkpoint, Counters
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.driver import Driver, StepResult
@@ -63,6 +64,8 @@ class Trainer:
         ``(kind, batch, losses) -> MACs``, :meth:`zerotrain.compiler.plan.Plan.step_macs`.
     identity : dict, optional
         :func:`~zerotrain.host.identity.identity` of the run, for its checkpoints.
+    start : Start, optional
+        The parameters to begin with; by default random ones.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Trainer:
         *,
         step_macs: Callable[[Any, int, int], int] | None = None,
         identity: dict[str, Any] | None = None,
+        start: Start | None = None,
     ) -> None:
         dataset.check(driver.network)
         if training.cge is not None and driver.chip.cge == Cge.NONE:
@@ -89,7 +93,7 @@ class Trainer:
         self.driver, self.training, self.dataset = driver, training, dataset
         self.metric = metrics_of(driver.network.loss, dataset.scale.unit)[0]
         self.schedule = Schedule(training, driver.chip.formats)
-        self.identity = identity or {}
+        self.identity, self.start = identity or {}, start
         self._step_macs = step_macs or (lambda kind, batch, losses: 0)
         held_out = training.hold_out_validation
         learned = dataset.training if held_out else dataset.training.join(dataset.validation)
@@ -154,14 +158,24 @@ class Trainer:
         """Put the chip into the initial state of the run and measure it."""
         seed, driver = self.training.seed, self.driver
         formats = driver.chip.formats
-        theta = initial_parameters(driver.network, formats, seed, _PARAMETER_STREAM)
+        if self.training.initial and self.start is None:
+            raise ValueError(
+                f"The training begins with the weights of {self.training.initial}: expected them, "
+                "got none (zerotrain.host.start loads them)"
+            )
+        theta = (
+            initial_parameters(driver.network, formats, seed, _PARAMETER_STREAM)
+            if self.start is None
+            else self.start.theta
+        )
         driver.parameters = theta
         driver.momentum = np.zeros_like(theta)
         driver.lfsr_state = mix_seed(seed, driver.chip.lfsr_degree)
         self._hash_state()
         found = self._evaluate()
         loss = found.evaluation.mean_loss
-        return Row(0, "start", loss, None, found.main, "", 0, 0, 0, self.hash.value)
+        phase = "start" if self.start is None else "warm start"
+        return Row(0, phase, loss, None, found.main, "", 0, 0, 0, self.hash.value)
 
     def checkpoint(self) -> Checkpoint:
         """Everything that :meth:`restore` needs."""
@@ -176,6 +190,7 @@ class Trainer:
         """Put chip and schedule into a checkpoint's state, which must be of this run."""
         driver = self.driver
         checkpoint.check(self.identity, driver.chip)
+        self.identity = checkpoint.identity  # with what the run began with, too
         self.schedule.restore(checkpoint.schedule)
         driver.parameters = checkpoint.theta
         driver.momentum = checkpoint.momentum

@@ -1,12 +1,13 @@
-"""What a whole training costs: every step of the schedule, in the plan's estimated cycles."""
+"""What a network and its whole training cost, in the plan's estimated cycles."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from zerotrain.compiler.plan import Plan
 from zerotrain.config.config import Config
+from zerotrain.host.session import Session
 
-__all__ = ["ScheduleCost"]
+__all__ = ["ScheduleCost", "cost_report"]
 
 #: Measurements of the metric are priced by so many samples: data sets need not be there.
 _MEASURED = 1000
@@ -66,3 +67,14 @@ class ScheduleCost:
             "measurements": self.measurements,
             "measurement_cycles_per_1000_samples": self.measurement_cycles,
         }
+
+
+def cost_report(session: Session) -> dict[str, Any]:
+    """Plan, chip and schedule as plain values: ``plan.json`` without what is a board's."""
+    chip, config = session.chip, session.config
+    report = session.plan.report(queries=config.queries, baseline=config.baseline) | {
+        "chip": chip.to_dict(),
+        "config_hash": f"{chip.config_hash:#010x}",
+    }
+    schedule = ScheduleCost.of(config, session.plan)
+    return report | ({"schedule": schedule.to_dict()} if schedule is not None else {})
