@@ -96,7 +96,8 @@ class PipelinedLanes(LaneArray):
         told = Signal(broadcast(chip))
         for name, row in self.own_rows(m, host).items():
             m.d.comb += told[f"{name}_row"].eq(row)
-        source, taken = Signal(Source, reset_less=True), control.source
+        source = Signal(Source, reset_less=True)
+        taken: Value = control.source
         if chip.sine:
             # The last beat of a sum may wait for sines: what comes instead adds nothing.
             taken = Mux(self.beats[2].valid, taken, NOTHING)
