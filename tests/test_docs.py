@@ -6,6 +6,7 @@ pattern here; where the code has changed its number, mend the text.
 
 import inspect
 import re
+import shlex
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ import typer
 from zerotrain.bench import __main__ as bench
 from zerotrain.boards.catalogue import BOARDS
 from zerotrain.boards.family import Resource
-from zerotrain.cli.main import app
+from zerotrain.cli.main import app, main
 from zerotrain.config.config import Config, preset_names
 from zerotrain.gateware.registers import READ_LATENCY
 from zerotrain.host.session import Session
@@ -31,7 +32,10 @@ from zerotrain.spec.registers import Baseline, Saturation, UpdateRule, register
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS, ARCHITECTURE, README = "docs/numerics.md", "docs/architecture.md", "README.md"
 SMALL = "docs/small-chips.md"
-DOCUMENTS = (README, *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+DOCUMENTS = (
+    README,
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
+)
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -160,9 +164,11 @@ def test_names_in_the_code(name: str) -> None:
         assert hasattr(PIPELINED, match[1]), line(name, match)
     for match in found(name, r"`(zerotrain(?:\.\w+)+)`"):
         owner, _, last = match[1].rpartition(".")
-        assert find_spec(match[1]) or last in vars(__import__(owner, fromlist=[last])), (
-            f"{line(name, match)}: there is no {match[1]}"
-        )
+        assert (
+            match[1] in GENERATED
+            or find_spec(match[1])
+            or last in vars(__import__(owner, fromlist=[last]))
+        ), f"{line(name, match)}: there is no {match[1]}"
     if name == ARCHITECTURE:
         for match in found(name, r"\(`([a-z_]+)`\)"):
             there = [*gateware.rglob(f"{match[1]}.py"), *gateware.glob(match[1])]
@@ -176,6 +182,7 @@ FOLDERS = (
 )  # fmt: skip
 #: What commands make.
 MADE = (".venv", "build", "runs")
+GENERATED = ("plan.json", "config.toml", "zerotrain.v", "zerotrain.h")
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -184,7 +191,7 @@ def test_files_exist(name: str) -> None:
     for match in (*found(name, quoted), *found(name, r"\]\(([^)#:]+)\)")):
         path = match[1].rstrip("/")
         beside = (ROOT / name).parent / path
-        if path.split("/")[0] not in MADE and path not in ("plan.json", "config.toml"):
+        if path.split("/")[0] not in MADE and path not in GENERATED:
             assert beside.exists() or any((ROOT / folder / path).exists() for folder in FOLDERS), (
                 f"{line(name, match)}: there is no {path}"
             )
@@ -226,6 +233,42 @@ def test_make_targets(name: str) -> None:
     targets = re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE)
     for match in found(name, r"(?:`|\n    )make ([a-z-]+)"):
         assert match[1] in targets, f"{line(name, match)}: the Makefile has no {match[1]}"
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = set(re.findall(r"\]\(([\w/.-]+\.md)\)", text("docs/README.md")))
+    pages = {name.removeprefix("docs/") for name in DOCUMENTS if name.startswith("docs/")}
+    assert pages - index == {"README.md"}
+
+
+#: Pages of the guide whose commands are run, and what is left out: minutes.
+REPLAYED = {"docs/guide/first-network.md": (), "docs/guide/my-board.md": ("--synthesis",)}
+
+
+@pytest.mark.parametrize("name", REPLAYED)
+def test_the_guide_as_typed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands, in an empty folder and in their order; output that it quotes comes true."""
+    monkeypatch.chdir(tmp_path)
+    quoted, printed = [], ""
+    for part in text(name).splitlines():
+        words = part.strip()
+        if not part.startswith("    ") or any(skip in words for skip in REPLAYED[name]):
+            continue
+        if not words.startswith("zerotrain "):
+            quoted.append(words)
+            continue
+        code = main(shlex.split(words)[1:])
+        out = capsys.readouterr()
+        printed += out.out
+        assert code == 0 or (code == 2 and "does not fit" in out.err), out.err
+        for end in re.findall(r'ends with "(what fits.*?)"', text(name)):
+            assert code != 2 or out.err.rstrip().endswith(end)
+    assert quoted
+    for line_ in quoted:
+        known = line_.removesuffix(" ...").partition("  0:00 left")[0]
+        assert known in printed, f"{name} quotes {line_!r}"
 
 
 def toml_blocks() -> list[str]:

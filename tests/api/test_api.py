@@ -209,17 +209,15 @@ def test_designs() -> None:
         (lambda: design().train(small.dataset(), initial={"0.weight": np.ones((2, 2))}),
          "arrays holds 1 layers (0), network small has 2"),
         (lambda: arrays(np.ones((4, 2)), np.ones(3)),
-         "Data are x [samples, inputs] and targets [samples] or [samples, outputs], got shapes "
-         "(4, 2) and (3,)"),
-        (lambda: arrays(np.ones((4, 2)), np.array([0, 1, -1, 0])),
-         "Integers as targets are labels 0, 1, ... in an array [samples], got shape (4,) and least "
-         "value -1: values are floating-point numbers"),
-        (lambda: arrays(np.full((4, 2), np.inf), np.ones(4)), "x has values that are not finite"),
+         "arrays: the training part has 4 rows of inputs and 3 targets: expected as many"),
+        (lambda: arrays(np.full((4, 2), np.inf), np.ones(4)),
+         "arrays: inputs of the training part, sample 1, number 1, is inf: expected finite "
+         "numbers; fill missing values in, or drop the sample"),
         (lambda: arrays(np.ones((4, 2)), np.array(["a"] * 4)),
-         "targets is an array of numbers, not of <U1"),
+         "arrays: all labels are 'a': expected at least two classes"),
         (lambda: arrays(np.ones((4, 2)), np.ones(4), test=4),
-         "test is a number of samples, or a share as a decimal fraction, of 4 samples: expected at "
-         "least one and not all, got 4"),
+         "arrays has 4 samples, of which 4 are for the test and 1 for validation: expected some "
+         "for training; give more samples, or smaller parts"),
     ],
 )  # fmt: skip
 def test_mistakes_are_a_sentence(attempt: Any, sentence: str) -> None:

@@ -19,6 +19,7 @@ from zerotrain.boards.family import Resource
 from zerotrain.boards.suit import with_board, with_fitting_banks
 from zerotrain.cli.display import display, duration
 from zerotrain.cli.doctor import examine
+from zerotrain.cli.help import GROUPS
 from zerotrain.cli.main import main
 from zerotrain.cli.options import override, select_schedule
 from zerotrain.config.config import Config
@@ -199,6 +200,12 @@ def test_bad_requests(capsys: Capture, arguments: list[str], message: str) -> No
     assert failure(capsys, arguments, 2).startswith(message)
 
 
+def test_what_is_endless_is_cut(capsys: Capture) -> None:
+    for change in (f"{'x' * 9000}.y=3", f"{'x' * 9000}", f"layers.1.in_modes={[0] * 9000}"):
+        sentence = failure(capsys, ["plan", "--preset", "digits", "--set", change], 2)
+        assert len(sentence) < 820 and " ... " in sentence
+
+
 def test_missing_files_and_damaged_checkpoints(
     capsys: Capture, tmp_path: Path, run: list[str]
 ) -> None:
@@ -310,7 +317,8 @@ def test_a_network_too_large_for_the_board(capsys: Capture, tmp_path: Path) -> N
         assert re.match(
             r"zerotrain: A chip of 64 lanes does not fit icebreaker: the iCE40UP5K-SG48 has 8 "
             r"multipliers, the chip needs 64, 56 too many; and 30 block RAMs, the chip needs .*; "
-            r"what fits: --preset mnist-small or --board ulx3s-85f$",
+            r"what fits: --set chip=auto \(without CGE\) or --preset mnist-small or --board "
+            r"ulx3s-45f$",
             message,
         )
     assert not (tmp_path / "out").exists()
@@ -356,6 +364,21 @@ def test_help(capsys: Capture) -> None:
     printed = capsys.readouterr().out
     for verb in ("train", "generate", "plan", "boards", "doctor", "evaluate", "presets", "demo"):
         assert re.search(rf"^ +{verb} ", printed, re.M)
+
+
+def test_the_first_screen(capsys: Capture) -> None:
+    """Verbs in the order of their use, a line each, and how to begin; also without arguments."""
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == printed
+    assert [line for line in printed.splitlines() if re.match(r"\w.*:$", line)][1:6] == [
+        "Begin:", "Plan:", "Train:", "Make a chip:", "Keep results:",
+    ]  # fmt: skip
+    known = {name for names in GROUPS.values() for name in names}
+    for verb in (line.split()[0] for line in printed.splitlines() if re.match(r"  [a-z]", line)):
+        assert verb in known | {"zerotrain"}, f"{verb}: its help takes two lines, or has no group"
+    assert "  zerotrain new my.toml --inputs 64 --outputs 10\n" in printed
 
 
 def test_schedule_selection() -> None:

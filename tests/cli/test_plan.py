@@ -93,7 +93,7 @@ def test_the_clock_is_that_of_the_routed_chip_or_the_target(
     printed = capsys.readouterr().out
     assert "Clock: 100 MHz, target clock of ulx3s-85f, not routed" in printed
     seconds = sum(other["schedule"]["estimated_cycles"].values()) / 100e6
-    assert f"cycles, {seconds:.2g} s; " in printed
+    assert f"Whole training: {seconds:.2g} s, " in printed
     # What `route` wrote here counts, too.
     monkeypatch.chdir(tmp_path)
     folder = build_folder("digits", find_board("ulx3s-85f"))
@@ -110,7 +110,62 @@ def test_the_lanes_of_a_preset_stay(capsys: Capture) -> None:
     assert (found["chip"]["lanes"], found["board"]["changes"]) == (64, [])
     assert found["board"]["clock_hz"] == 102.29e6
     assert main(["plan", "--preset", "mnist-3962", "--board", "ulx3s-45f"]) == 0
-    assert " lanes instead of 64: the LFE5U-45F-6BG381C has " in capsys.readouterr().out
+    assert "16 lanes instead of 64, with merge_depth = 0, " in capsys.readouterr().out
+
+
+def test_the_answer_comes_first(capsys: Capture) -> None:
+    assert main(["plan", "--preset", "digits-small", "--board", "icebreaker"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "digits-small, 8 lanes, on icebreaker: fits, as it was routed.",
+        "Clock: 28.38 MHz, this chip routed, median of 3 seeds.",
+        "Whole training: 1:53, 3,215,761,900 cycles, for 300 steps of rge and 500 steps of cge at "
+        "most.",
+    ]
+    assert lines[4] == (
+        "It takes about 8 of 8 multipliers, 29 of 30 block RAMs, 4 of 4 SPRAMs, 4,666 of 5,280 "
+        "logic cells."
+    )
+    assert main(["plan", "--preset", "digits"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "digits, 8 lanes: whether it fits, --board says (icebreaker, ulx3s-25f, "
+    )
+    assert main(["plan", "--preset", "digits", "--board", "icebreaker"]) == 2
+    printed = capsys.readouterr()
+    first = printed.out.splitlines()[0]
+    assert first.startswith("Does not fit. A chip of 8 lanes does not fit icebreaker: the ")
+    assert first.endswith(
+        "; what fits: --set chip=auto or --preset digits-small or --board ulx3s-25f"
+    )
+    assert printed.err == f"zerotrain: {first.removeprefix('Does not fit. ')}\n"
+
+
+def test_a_chip_that_only_the_estimate_refuses(capsys: Capture) -> None:
+    # A square of 21 bits takes four of the part's multipliers.
+    options = ["--preset", "diabetes", "--board", "icebreaker", "--lanes", "5"]
+    for key in ("core=compact", "cge=forward", "sample_banks=1"):
+        options += ["--set", f"chip.{key}"]
+    found = report(capsys, *options)["board"]
+    assert found["verdict"] == "may not fit"
+    assert found["resources_expected"]["multiplier"] == 9
+    assert main(["plan", *options]) == 0
+    assert capsys.readouterr().out.startswith(
+        "diabetes, 5 lanes, on icebreaker: may not fit by estimate; generate --synthesis makes "
+        "sure, --set chip=auto looks for one that does.\n"
+    )
+
+
+def test_the_chip_that_is_chosen_is_said(capsys: Capture) -> None:
+    options = ["--preset", "digits", "--set", "chip=auto"]
+    assert main(["plan", *options, "--board", "icebreaker"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("digits, 8 lanes, on icebreaker: fits by estimate; ")
+    assert lines[1].startswith("Chosen for icebreaker: lanes = 8, ")
+    assert main(["plan", *options]) == 2
+    assert capsys.readouterr().err == (
+        'zerotrain: chip = "auto" is a chip for a board: expected --board with plan, generate or '
+        "route; what generate writes as config.toml trains on that chip\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", "", "\x00", "x" * 300, "名" * 300])

@@ -11,7 +11,7 @@ __all__ = ["mutant"]
 _WORDS = (
     "", "relu", "none", "forward", "environments", "compact", "common", "spram", "mean", "Q2.13",
     "Q60.2", "Q-3.2", "Q0.0", "名前", "a\nb", "../x", "x" * 300, "\u202e", "true", "mse",
-    "mean_squared_error", "digits", "linear", "nan",
+    "mean_squared_error", "digits", "linear", "nan", "auto",
 )  # fmt: skip
 _INTEGERS = (
     0, 1, -1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100, 255, 257, 1000, 4096, 65535,
@@ -30,7 +30,7 @@ _KEYS = (
     "evaluation_depth", "query_depth", "loss_ways", "lfsr_degree", "acc_width", "count_width",
     "weight", "input", "tt", "preact", "delta", "logit", "dlogit", "momentum", "cge_mu_shift",
     "rge", "steps", "step_size", "batch", "seed", "queries", "baseline", "mu", "rule", "dataset",
-    "plateau_window", "evaluate_every", "unknown", "", "名",
+    "plateau_window", "evaluate_every", "auto", "unknown", "", "名",
 )  # fmt: skip
 
 

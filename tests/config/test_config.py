@@ -98,6 +98,23 @@ def test_chip_is_sized_for_the_training_and_written_exactly() -> None:
     assert again.config_hash == chip.config_hash
 
 
+def test_a_chip_to_be_searched_for() -> None:
+    """Keys beside ``auto`` are kept; without a board there is no such chip."""
+    short = Config.parse('chip = "auto"\n' + NETWORK)
+    assert short.chip == ChipOptions(0, Formats(), {}, auto=True)
+    assert Config.parse(NETWORK + "[chip]\nauto = true\n") == short
+    own = Config.parse(NETWORK + "[chip]\nauto = true\nlanes = 4\nlfsr_degree = 32\n")
+    assert own.chip == ChipOptions(4, Formats(), {"lfsr_degree": 32}, auto=True)
+    for config in (short, own):
+        assert Config.parse(config.to_toml()) == config
+        with pytest.raises(ValueError) as caught:
+            config.build_chip()
+        assert str(caught.value) == (
+            'chip = "auto" is a chip for a board: expected --board with plan, generate or route; '
+            "what generate writes as config.toml trains on that chip"
+        )
+
+
 def test_names_with_odd_characters_survive() -> None:
     config = Config.parse('name = "a\\"b\\\\c\\n·"' + NETWORK.replace('name = "small"', ""))
     assert config.network.name == 'a"b\\c\n·'
@@ -123,7 +140,7 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
         (NETWORK.replace("[2]", "[0]"), "[layers.1] ranks are positive integers, got (0,)"),
         (
             NETWORK.replace("[2]", "[2, 2]"),
-            "[layers.1] A TT layer of 2 TT-cores has 1 inner ranks, one per bond, got 2: (2, 2)",
+            "[layers.1] A TT layer of 2 TT-cores has one inner rank, one per bond, got 2: (2, 2)",
         ),
         (
             NETWORK.replace("[2, 3]", "[2, 'a']"),
@@ -183,6 +200,7 @@ TRAINING = LAYER + "[training]\ndataset = 'digits'\n"
         (LAYER + "[chip]\nlane = 3", "Unknown key 'lane' in [chip]: did you mean 'lanes'?"),
         (LAYER + "[chip]\nlanes = 2.5", "chip.lanes is an integer, not 2.5"),
         ("chip = 3\n" + LAYER, "chip is a table, not 3"),
+        ("chip = 'small'\n" + LAYER, "chip is a table or \"auto\", not 'small'"),
         (
             LAYER + "[chip.formats]\nweight = 'Q2'",
             "[chip.formats.weight] A number format is written "

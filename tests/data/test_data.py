@@ -75,7 +75,8 @@ def test_check() -> None:
     data = Dataset("toy", split, split, split, 2, (1, 3))
     data.check(Network((dense(3, 2),)))
     with pytest.raises(ValueError, match=r"^Data set toy has 3 inputs and 2 classes, network "
-                       r"network has 4 inputs and 2 outputs$"):  # fmt: skip
+                       r"network has 4 inputs and 2 outputs: "
+                       r"let inputs of layer 1 be 3$"):  # fmt: skip
         data.check(Network((dense(4, 2),)))
     labels = (
         "Data set toy has labels, which need the loss softmax_cross_entropy, network network has "

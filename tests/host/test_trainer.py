@@ -483,7 +483,8 @@ def test_unsuitable_data_are_refused() -> None:
         assert training is not None
         dataset = small.dataset()
         with pytest.raises(ValueError, match=r"^Data set small has 6 inputs and 4 classes, network "
-                           r"small has 6 inputs and 3 outputs$"):  # fmt: skip
+                           r"small has 6 inputs and 3 outputs: "
+                       r"let outputs of layer 2 be 4$"):  # fmt: skip
             Trainer(driver, training, replace(dataset, n_outputs=4))
         with pytest.raises(ValueError, match=r"^The batch has at most the 77 training samples of "
                            r"small, not 78$"):  # fmt: skip

@@ -36,7 +36,7 @@ def test_natural_order() -> None:
     ("make", "message"),
     [
         (lambda: Layer((2, 2), (2,), (1,)), r"one output mode per TT-core, got 2 input modes"),
-        (lambda: Layer((2, 2), (2, 2), ()), r"^A TT layer of 2 TT-cores has 1 inner ranks"),
+        (lambda: Layer((2, 2), (2, 2), ()), r"^A TT layer of 2 TT-cores has one inner rank"),
         (lambda: Layer((2, 0), (2, 2), (1,)), r"^in_modes are positive integers, got \(2, 0\)$"),
         (lambda: Network(()), r"^A network has at least one layer, got none$"),
         (

@@ -7,11 +7,28 @@ from zerotrain.boards.catalogue import Board
 from zerotrain.boards.family import Family, Resource
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.memories import Kind, Memory, memories
+from zerotrain.spec.words import counted
 
-__all__ = ["block_rams", "check_fits", "fits", "least_resources", "memory_blocks", "misfit"]
+__all__ = [
+    "block_rams", "check_fits", "expected_resources", "fits", "least_resources", "may_fit",
+    "memory_blocks", "misfit", "shortage",
+]  # fmt: skip
 
 #: Words of one SPRAM, and bits of a word.
 _SPRAM = 16384, 16
+#: Logic of a chip without lanes, and of each lane, of straight lines through chips that were
+#: synthesised: LUTs of pipelined chips; logic cells of compact ones, by whether they have
+#: environments and a serial loss unit.
+_PIPELINED_LOGIC = 8000, 530
+_COMPACT_LOGIC = {
+    (False, True): (4010, 82), (True, True): (4850, 162),
+    (False, False): (4430, 82), (True, False): (4540, 162),
+}  # fmt: skip
+#: What loops add to a compact chip without environments.
+_LOOPS_LOGIC = 200
+#: Block RAMs that synthesis made of pipelined chips besides those of the large memories; and more
+#: that it made of some, whose samples are in memories of more than ten thousand words.
+_SMALL_MEMORIES, _SPARE = 1, 2
 
 
 def block_rams(family: Family, depth: int, width: int, part: int | None = None) -> int:
@@ -67,6 +84,40 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     return least | _blocks(memories(chip), board.family)
 
 
+def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
+    """What synthesis will about make of a chip: besides :func:`least_resources`, the multipliers of
+    its loss and merge units, and its logic, to a tenth or so."""
+    expected, record = dict(least_resources(chip, board)), chip.loss.record
+    if not chip.serial_loss:
+        # An interpolator per way and one for the logarithm, or a square per way.
+        square = (-(-(chip.formats.logit.width + 1) // board.family.operand_bits)) ** 2
+        ways = chip.loss_ways
+        expected[Resource.MULTIPLIER] += ways + (ways > 1) if record.exponentials else ways * square
+    expected[Resource.MULTIPLIER] += chip.has_merge_unit
+    if chip.compact:
+        base, lane = _COMPACT_LOGIC[chip.has_environments, chip.serial_loss]
+        base += _LOOPS_LOGIC * (chip.loops and not chip.has_environments)
+    else:
+        base, lane = _PIPELINED_LOGIC
+        expected[Resource.BLOCK_RAM] += _SMALL_MEMORIES
+    cells = Resource.LOGIC if Resource.LOGIC in board.resources else Resource.LUT
+    return expected | {cells: base + lane * chip.lanes}
+
+
+def shortage(chip: Chip, board: Board) -> dict[Resource, tuple[int, int]]:
+    """What a part probably has too little of for a chip: what that takes, and what there is."""
+    expected = expected_resources(chip, board)
+    if not chip.compact:
+        expected[Resource.BLOCK_RAM] += _SPARE
+    found = {r: (n, board.resources.get(r, 0)) for r, n in expected.items()}
+    return {resource: pair for resource, pair in found.items() if pair[0] > pair[1]}
+
+
+def may_fit(chip: Chip, board: Board) -> bool:
+    """Whether a chip probably fits a board; only synthesis knows that it does."""
+    return not shortage(chip, board)
+
+
 def fits(chip: Chip, board: Board) -> bool:
     """Whether a chip may fit a board; only synthesis knows that it does."""
     needed = least_resources(chip, board)
@@ -100,7 +151,8 @@ def check_fits(
     problem = misfit(chip, board)
     if problem:
         raise ValueError(
-            f"A chip of {chip.lanes} lanes does not fit {board.name}: the {problem}; {advice}"
+            f"A chip of {counted(chip.lanes, 'lane')} does not fit {board.name}: the {problem}; "
+            f"{advice}"
         )
 
 

@@ -61,10 +61,12 @@ def load_report(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock that times of a chip are given at, and where it is from, in words."""
+    """The clock that times of a chip are given at, where it is from, in words, and whether this
+    chip reached it."""
 
     hz: float
     source: str
+    routed: bool = True
 
     def __str__(self) -> str:
         return f"{self.hz / 1e6:g} MHz"
@@ -75,7 +77,7 @@ def clock_of(rows: Sequence[Mapping[str, Any]], board: Board, config_hash: str) 
     was routed, of the last such report, otherwise the board's target clock."""
     found = [r for r in rows if (r["board"], r["config_hash"]) == (board.name, config_hash)]
     if not found:
-        return Clock(float(board.target_hz), f"target clock of {board.name}, not routed")
+        return Clock(float(board.target_hz), f"target clock of {board.name}, not routed", False)
     seeds = len(found[-1]["seeds"])
     return Clock(
         1e6 * found[-1]["median_mhz"],

@@ -268,14 +268,18 @@ def check_limits(network: Network) -> None:
     ValueError
         Naming what it has too many of, and the most that a chip has.
     """
-    for what, count, most in (
-        ("parameters", network.n_parameters, _MOST_WORDS),
-        ("inputs", network.n_inputs, _MOST_WORDS),
-        ("outputs", network.n_outputs, _MOST_OUTPUTS),
-    ):
+    for what, count, most, remedy in (
+        ("parameters", network.n_parameters, _MOST_WORDS, "more TT-cores or lower ranks have less"),
+        ("inputs", network.n_inputs, _MOST_WORDS, "leave out or average some"),
+        (
+            "outputs", network.n_outputs, _MOST_OUTPUTS,
+            "leave out classes or target values, or train several networks",
+        ),
+    ):  # fmt: skip
         if count > most:
             raise ValueError(
-                f"Network {network.name} has {count:,} {what}, a chip has at most {most:,}"
+                f"Network {network.name} has {count:,} {what}, a chip has at most {most:,}: "
+                f"{remedy}"
             )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from zerotrain.config.config import Config, nearest
+from zerotrain.config.config import AUTO, Config, nearest
 
 __all__ = ["changed"]
 
@@ -15,6 +15,7 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
     ----------
     values : dict
         By names as in ``training.cge.steps`` or ``layers.1.ranks``; layers count from 1.
+        ``chip = "auto"`` keeps the formats.
 
     Raises
     ------
@@ -47,4 +48,7 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
         if not isinstance(table, dict):
             raise ValueError(f"{key} does not name an entry of a table")
         table[name] = value
+        if key.strip() == "chip" and value == AUTO:
+            # Formats decide what is computed; the rest of the table, how fast.
+            table[name] = {AUTO: True, "formats": config.chip.formats.to_dict()}
     return Config.from_dict(tree)

@@ -34,139 +34,43 @@ Whatever is left out has the default of the class it describes. Unknown keys are
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
-from enum import StrEnum
+from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast, get_type_hints
+from typing import Any, Self, TypeVar, get_type_hints
 
 from zerotrain.compiler.lowering import Groups
 from zerotrain.compiler.planner import chip_for
+from zerotrain.config.data import DataOptions
+from zerotrain.config.table import INTEGERS, Table, check_integers, describe, nearest, show
+from zerotrain.config.toml import to_toml
 from zerotrain.config.training import CgeStage, RgeStage, Training
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
 from zerotrain.spec.registers import Baseline
 
-__all__ = ["ChipOptions", "Config", "nearest", "preset_names"]
+__all__ = ["AUTO", "ChipOptions", "Config", "nearest", "preset_names"]
 
 #: Samples of a step where no training says how many.
 _BATCH = 32
 #: RGE queries where no stage says how many.
 _QUERIES = 16
-
-#: TOML's integers have 64 bits.
-_INTEGER_BITS = 64
-#: Characters of a value or a word in a message.
-_SHOWN = 60
-
-_T = TypeVar("_T")
-_TYPE_NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """``"; did you mean 'x'?"`` for a word that is none of ``known``, or the known words."""
-    close = get_close_matches(word[:_SHOWN], known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-
-
-def _show(value: Any) -> str:
-    """A value in a message, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _check_integers(value: Any, path: str = "") -> None:
-    """Refuse integers that TOML does not have, wherever they are."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_integers(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for k, item in enumerate(value):
-            _check_integers(item, f"{path}.{k + 1}")
-    elif type(value) is int and value.bit_length() >= _INTEGER_BITS:
-        raise ValueError(
-            f"{path} is an integer of {_INTEGER_BITS} bits at most, not one of "
-            f"{value.bit_length() + 1} bits"
-        )
-
-
-class _Table:
-    """A TOML table that knows its place in the file and which keys it may have."""
-
-    def __init__(self, values: Any, path: str, known: list[str]) -> None:
-        if not isinstance(values, Mapping):
-            raise ValueError(f"{path} is a table, not {_show(values)}")
-        for key in values:
-            if key not in known:
-                where = f" in [{path}]" if path else ""
-                raise ValueError(f"Unknown key {_show(key)}{where}: {nearest(key, known)}")
-        self.values, self.path = values, path
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.values
-
-    def name(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
-
-    def get(self, key: str, kind: type[_T], default: Any = MISSING) -> _T:
-        """The value of a key, checked to be of a type."""
-        if key not in self.values:
-            if default is MISSING:
-                self.require({key: _describe(kind)})
-            return cast(_T, default)
-        value: Any = self.values[key]
-        if kind is float and type(value) is int:
-            value = float(value)
-        if issubclass(kind, StrEnum):
-            choices = [str(member) for member in kind]
-            if value not in choices:
-                raise ValueError(
-                    f"{self.name(key)} is {' or '.join(map(repr, choices))}, not {_show(value)}"
-                )
-            return kind(value)
-        if type(value) is not kind:
-            raise ValueError(f"{self.name(key)} is {_describe(kind)}, not {_show(value)}")
-        return value
-
-    def require(self, kinds: Mapping[str, str]) -> None:
-        """Refuse a table without these keys, whose values are described: all that are missing, in
-        one sentence."""
-        missing = {key: kind for key, kind in kinds.items() if key not in self.values}
-        if len(missing) == 1:
-            ((key, kind),) = missing.items()
-            raise ValueError(f"{self.name(key)} is missing: expected {kind}")
-        if missing:
-            named = ", ".join(f"{key} ({kind})" for key, kind in missing.items())
-            where = f"[{self.path}] " if self.path else ""
-            raise ValueError(f"{where}{len(missing)} keys are missing: expected {named}")
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        """A list of integers."""
-        value = self.values.get(key)
-        if not isinstance(value, list) or any(type(v) is not int for v in value):
-            raise ValueError(f"{self.name(key)} is {_INTEGERS}, not {_show(value)}")
-        return tuple(value)
-
-
-#: What modes are.
-_INTEGERS = "a list of integers"
 #: What ranks are.
 _RANKS = "an integer or a list of integers"
+#: The chip that is looked for: ``chip = "auto"``, or ``auto = true`` in its table.
+AUTO = "auto"
 
-
-def _describe(kind: type) -> str:
-    return _TYPE_NAMES.get(kind, kind.__name__)
+_T = TypeVar("_T")
 
 
 def _read(cls: type[_T], values: Any, path: str, skip: tuple[str, ...] = ()) -> _T:
     """Build a dataclass from a table whose keys are its field names."""
     members = [f for f in fields(cls) if f.name not in skip]  # type: ignore[arg-type]
     hints = get_type_hints(cls)
-    table = _Table(values, path, [f.name for f in members])
+    table = Table(values, path, [f.name for f in members])
     needed = [f for f in members if f.default is MISSING and f.default_factory is MISSING]
-    table.require({f.name: _describe(hints[f.name]) for f in needed})
+    table.require({f.name: describe(hints[f.name]) for f in needed})
     arguments = {f.name: table.get(f.name, hints[f.name]) for f in members if f.name in table}
     return _located(path, cls, **arguments)
 
@@ -184,17 +88,17 @@ def _read_layer(values: Any, path: str) -> Layer:
     common = ["type", "bias", "activation"]
     own = {"tt": ["in_modes", "out_modes", "ranks"], "dense": ["inputs", "outputs"]}
     if not isinstance(kind, str) or kind not in own:
-        raise ValueError(f"{path}.type is 'tt' or 'dense', not {_show(kind)}")
-    table = _Table(values, path, common + own[kind])
+        raise ValueError(f"{path}.type is 'tt' or 'dense', not {show(kind)}")
+    table = Table(values, path, common + own[kind])
     rest: dict[str, Any] = {
         "bias": table.get("bias", bool, True),
         "activation": table.get("activation", Activation, Activation.NONE),
     }
     if kind == "dense":
-        table.require(dict.fromkeys(own["dense"], _describe(int)))
+        table.require(dict.fromkeys(own["dense"], describe(int)))
         sizes = table.get("inputs", int), table.get("outputs", int)
         return _located(path, dense, *sizes, **rest)
-    needed = {"in_modes": _INTEGERS, "out_modes": _INTEGERS}
+    needed = {"in_modes": INTEGERS, "out_modes": INTEGERS}
     if table.values.get("in_modes") is None or len(table.integers("in_modes")) > 1:
         needed["ranks"] = _RANKS
     table.require(needed)
@@ -203,13 +107,13 @@ def _read_layer(values: Any, path: str) -> Layer:
     if type(ranks) is int:
         ranks = [ranks] * (len(modes[0]) - 1)
     if not isinstance(ranks, list) or any(type(rank) is not int for rank in ranks):
-        raise ValueError(f"{path}.ranks is {_RANKS}, not {_show(ranks)}")
+        raise ValueError(f"{path}.ranks is {_RANKS}, not {show(ranks)}")
     ranks = tuple(ranks)
     return _located(path, Layer, *modes, ranks, **rest)
 
 
 def _read_formats(values: Any, path: str) -> Formats:
-    table = _Table(values, path, [f.name for f in fields(Formats)])
+    table = Table(values, path, [f.name for f in fields(Formats)])
     arguments: dict[str, Any] = {}
     for key in table.values:
         if key == "cge_mu_shift":
@@ -226,26 +130,34 @@ class ChipOptions:
     Parameters
     ----------
     lanes : int
-        Multipliers of the chip.
+        Multipliers of the chip; 0 where the search chooses.
     formats : Formats
         Number formats.
     fixed : dict
         Other fields of :class:`~zerotrain.spec.chip.Chip`, by name.
+    auto : bool
+        Whether the best chip for a board is looked for; keys given besides are kept.
     """
 
     lanes: int = 8
     formats: Formats = field(default_factory=Formats)
     fixed: dict[str, Any] = field(default_factory=dict)
+    auto: bool = False
 
     @classmethod
     def from_dict(cls, values: Any, path: str = "chip") -> Self:
-        """Read the ``[chip]`` table."""
-        known = [f.name for f in fields(Chip) if f.name != "loss"]
-        table = _Table(values, path, known)
+        """Read the ``[chip]`` table, or ``"auto"`` in its place."""
+        if values == AUTO:
+            values = {AUTO: True}
+        elif isinstance(values, str):
+            raise ValueError(f'{path} is a table or "{AUTO}", not {show(values)}')
+        known = [AUTO, *(f.name for f in fields(Chip) if f.name != "loss")]
+        table = Table(values, path, known)
         formats = _read_formats(table.values.get("formats", {}), f"{path}.formats")
-        hints = get_type_hints(Chip)
-        fixed = {k: table.get(k, hints[k]) for k in table.values if k not in ("lanes", "formats")}
-        return cls(table.get("lanes", int, 8), formats, fixed)
+        hints, own = get_type_hints(Chip), (AUTO, "lanes", "formats")
+        fixed = {k: table.get(k, hints[k]) for k in table.values if k not in own}
+        auto = table.get(AUTO, bool, False)
+        return cls(table.get("lanes", int, 0 if auto else 8), formats, fixed, auto)
 
     @classmethod
     def from_chip(cls, chip: Chip) -> Self:
@@ -256,7 +168,18 @@ class ChipOptions:
     def build(
         self, network: Network, *, batch: int, queries: int, groups: Groups | None = None
     ) -> Chip:
-        """The chip for a network: memories of the planner's sizes unless fixed."""
+        """The chip for a network: memories of the planner's sizes unless fixed.
+
+        Raises
+        ------
+        ValueError
+            As the planner does; or where the chip has not been searched for yet.
+        """
+        if self.auto:
+            raise ValueError(
+                f'chip = "{AUTO}" is a chip for a board: expected --board with plan, generate or '
+                "route; what generate writes as config.toml trains on that chip"
+            )
         if set(self.fixed) >= {f.name for f in fields(Chip)} - {"lanes", "formats", "loss"}:
             return Chip(self.lanes, self.formats, network.loss, **self.fixed)
         fixed: dict[str, Any] = dict(self.fixed)
@@ -272,7 +195,10 @@ class ChipOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for TOML."""
-        return {"lanes": self.lanes, **self.fixed, "formats": self.formats.to_dict()}
+        own: dict[str, Any] = {"lanes": self.lanes}
+        if self.auto:
+            own = {AUTO: True} | (own if self.lanes else {})
+        return own | {**self.fixed, "formats": self.formats.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,23 +221,28 @@ class Config:
         ValueError
             With one sentence: where, what was expected and what came.
         """
-        _check_integers(values)
-        table = _Table(values, "", ["name", "loss", "layers", "chip", "training"])
+        check_integers(values)
+        table = Table(values, "", ["name", "loss", "layers", "chip", "training"])
         rows = table.values.get("layers")
         if not isinstance(rows, list) or not rows:
-            raise ValueError(f"A network has one [[layers]] table per layer, got {_show(rows)}")
+            raise ValueError(f"A network has one [[layers]] table per layer, got {show(rows)}")
         layers = tuple(_read_layer(row, f"layers.{k + 1}") for k, row in enumerate(rows))
         loss = table.get("loss", Loss, Loss.SOFTMAX_CROSS_ENTROPY)
         network = Network(layers, loss, table.get("name", str, "network"))
         training = None
         if "training" in table:
-            tree = _Table(table.values["training"], "training", [f.name for f in fields(Training)])
-            plain = {k: v for k, v in tree.values.items() if k not in ("rge", "cge")}
-            stages = {
+            tree = Table(table.values["training"], "training", [f.name for f in fields(Training)])
+            plain = {k: v for k, v in tree.values.items() if k not in ("rge", "cge", "data")}
+            stages: dict[str, Any] = {
                 k: _read(stage, tree.values[k], f"training.{k}")
                 for k, stage in (("rge", RgeStage), ("cge", CgeStage))
                 if k in tree
             }
+            if "data" in tree:
+                given = Table(
+                    tree.values["data"], "training.data", [f.name for f in fields(DataOptions)]
+                )
+                stages["data"] = _located("training.data", DataOptions, **given.values)
             hints = get_type_hints(Training)
             head = {k: tree.get(k, hints[k]) for k in plain}
             tree.require({"dataset": "a text"})
@@ -334,12 +265,12 @@ class Config:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a TOML file."""
+        """Read a TOML file. Data files that it names are in its folder, or absolute."""
         try:
             text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no text
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not a text file in UTF-8") from None
-        return cls.parse(text, str(path))
+        return cls.parse(text, str(path)).anchored(path.parent)
 
     @classmethod
     def preset(cls, name: str) -> Self:
@@ -349,6 +280,10 @@ class Config:
             raise ValueError(f"There is no preset {name!r}: {nearest(name, names)}")
         entry = resources.files("zerotrain.config.presets") / f"{name}.toml"
         return cls.parse(entry.read_text(encoding="utf-8"), f"preset {name}")
+
+    def anchored(self, folder: Path) -> Self:
+        """The same with absolute paths of data files, relative ones being in a folder."""
+        return replace(self, training=self.training and self.training.anchored(folder))
 
     @property
     def batch(self) -> int:
@@ -378,40 +313,10 @@ class Config:
 
     def to_toml(self) -> str:
         """TOML text; :meth:`parse` reads it back to an equal configuration."""
-        return _to_toml(self.to_dict())
+        return to_toml(self.to_dict())
 
 
 def preset_names() -> list[str]:
     """Names of the built-in configurations."""
     entries = resources.files("zerotrain.config.presets").iterdir()
     return sorted(e.name.removesuffix(".toml") for e in entries if e.name.endswith(".toml"))
-
-
-def _to_toml(values: Mapping[str, Any], path: str = "") -> str:
-    """Write texts, numbers, lists of integers, tables, and lists of tables."""
-    plain, nested = [], []
-    for key, value in values.items():
-        name = f"{path}.{key}" if path else key
-        if isinstance(value, Mapping):
-            nested.append(f"\n[{name}]\n{_to_toml(value, name)}")
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            nested += [f"\n[[{name}]]\n{_to_toml(row, name)}" for row in value]
-        else:
-            plain.append(f"{key} = {_scalar(value)}\n")
-    return "".join(plain + nested)
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        # Control characters are not allowed raw in TOML.
-        return (
-            '"'
-            + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped)
-            + '"'
-        )
-    if isinstance(value, list):
-        return f"[{', '.join(map(_scalar, value))}]"
-    return repr(value)

@@ -5,10 +5,13 @@ longer falls, the fine CGE stage. :mod:`zerotrain.host.settings` turns the real 
 integers of the chip's registers.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from math import isfinite
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+
+from zerotrain.config.data import DataOptions, anchored, is_file
 
 __all__ = ["CgeStage", "Decay", "RgeStage", "Rule", "Training"]
 
@@ -39,20 +42,20 @@ class _Stage:
 
     Parameters
     ----------
-    steps : int
+    steps : int, at least 1
         Steps at most.
-    step_size : float
+    step_size : float, above 0
         Step size (learning rate) of the first step.
-    final_step_size : float
+    final_step_size : float, above 0
         Step size of the last step, if all ``steps`` are taken.
     decay : Decay
         Course between the two.
-    momentum : float
-        Momentum factor below 1, rounded to sixteenths on the chip; 0 is none.
-    gradient_limit : float
+    momentum : float, 0 to below 1
+        Momentum factor, rounded to sixteenths on the chip; 0 is none.
+    gradient_limit : float, above 0
         Gradient, averaged over the batch, that the momentum word must hold. It sets the unit of
         the word: a larger limit saturates later and resolves less.
-    shift : int
+    shift : int, 0 to 8
         Augmentation: every image of a batch is moved by up to so many pixels in each direction,
         drawn anew each time it is used; 0 for none.
     """
@@ -101,15 +104,15 @@ class RgeStage(_Stage):
     ----------
     rule : Rule
         Sign (signRGE) or linear (RGE) update.
-    queries : int
-        Queries N per step.
-    baseline : str
+    queries : int, 1 to 64
+        Queries N per step; at least 2 with the baseline ``"mean"``.
+    baseline : "mean" or "base"
         ``"mean"``: differences to the mean of the N losses; ``"base"``: to the loss at theta.
-    mu : float
+    mu : float, above 0
         Smoothing radius.
-    plateau_window : int
+    plateau_window : int, at least 0
         Steps over which losses are averaged to find a plateau; 0 takes all ``steps``.
-    plateau_tolerance : float
+    plateau_tolerance : float, 0 to below 1
         A plateau is a window whose mean loss is not below ``1 - tolerance`` times the mean of the
         window before.
     """
@@ -151,12 +154,12 @@ class Training:
     Parameters
     ----------
     dataset : str
-        Name of a data set of :mod:`zerotrain.data`.
-    seed : int
+        Name of a data set, ``"digits"``, ``"diabetes"`` or ``"mnist"``, or a file: CSV or NPZ.
+    seed : int, 0 to 4294967295
         Seed of the initial parameters, the perturbations and the order of the samples.
-    batch : int
+    batch : int, 1 to 65536
         Samples per step. What is left of an epoch after whole batches is dropped.
-    evaluate_every : int
+    evaluate_every : int, at least 1
         Steps between two measurements of the metric.
     hold_out_validation : bool
         Train without the validation part of the data and watch the metric on it, as one does to
@@ -166,6 +169,8 @@ class Training:
         parameters.
     rge, cge : RgeStage, CgeStage or None
         The stages, in this order; at least one.
+    data : DataOptions or None
+        How the file becomes a data set; None for data sets with a name.
     """
 
     dataset: str
@@ -176,8 +181,16 @@ class Training:
     initial: str = ""
     rge: RgeStage | None = None
     cge: CgeStage | None = None
+    data: DataOptions | None = None
 
     def __post_init__(self) -> None:
+        if is_file(self.dataset):
+            object.__setattr__(self, "data", self.data or DataOptions())
+        elif self.data is not None:
+            raise ValueError(
+                f"data says how a file becomes a data set, and {self.dataset!r} is the name of one:"
+                " leave the table [training.data] out, or name a file"
+            )
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed is 0 to 2**32 - 1, not {self.seed!r}")
         if not 1 <= self.batch <= 1 << 16:
@@ -194,11 +207,19 @@ class Training:
         """Steps taken if no plateau ends the RGE stage early."""
         return sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
 
+    def anchored(self, folder: Path) -> Self:
+        """The same with absolute paths of data files, relative ones being in a folder."""
+        if self.data is None:
+            return self
+        return replace(
+            self, dataset=anchored(self.dataset, folder), data=self.data.anchored(folder)
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for TOML and JSON."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
-            k: v.to_dict() if isinstance(v, _Stage) else v
+            k: v.to_dict() if isinstance(v, _Stage | DataOptions) else v
             for k, v in values.items()
             if v not in (None, "")
         }

@@ -48,8 +48,8 @@ class Chip:
 
     Parameters
     ----------
-    lanes : int
-        Multipliers, one sample of the minibatch each (1 to 64).
+    lanes : int, 1 to 64
+        Multipliers, one sample of the minibatch each; 8 at most on a compact chip.
     formats : Formats
         Number formats.
     loss : Loss
@@ -70,40 +70,41 @@ class Chip:
         parts, on 1 to 8 lanes: results leave the lanes one after the other through one requantiser,
         few registers are on any way, the lanes merge, and a softmax loss of one way takes its
         outputs one after the other.
-    parameter_depth : int
+    parameter_depth : int, 2 to 65536
         Words of the parameter and momentum memories.
-    weight_depth : int
+    weight_depth : int, 2 to 65536
         Words of the weight memory: the perturbed parameters, then merged TT-cores; of both banks.
-    merge_depth : int
+    merge_depth : int, 0 or parameter_depth to half of weight_depth
         Words of the merge unit's copy of the weights: parameters, then merged TT-cores of which
         others are made. With a merge unit, the weight memory is two banks for RGE, one is prepared
         while the lanes work with the other. 0: no such unit, the lanes merge.
     store : Store
-        Where samples, pre-activations and the state of the training are.
-    sample_banks : int
+        Where samples, pre-activations and the state of the training are: in block RAM, or much of
+        it in SPRAM of the iCE40UP5K (docs/small-chips.md).
+    sample_banks : int, 1 to 2
         2: samples and targets of one step are loaded while another works on those of the step
         before. 1: half the memory; a batch is loaded between two steps.
-    sample_depth : int
+    sample_depth : int, 2 to 65536
         Input words per lane and bank.
-    target_depth : int
+    target_depth : int, 2 to 65536
         Target words per loss way and bank.
-    scratch_depth, preact_depth : int
+    scratch_depth, preact_depth : int, 2 to 65536
         Words per lane of intermediates and of pre-activations.
-    program_depth : int
+    program_depth : int, 2 to 65536
         64-bit rows of the program memory.
-    output_depth : int
+    output_depth : int, a power of two, 2 to 64
         Largest number of network outputs.
-    evaluation_depth : int
+    evaluation_depth : int, 2 to 65536
         Losses that one step can hold: ``d + 1`` for CGE, ``N + 1`` for RGE.
-    query_depth : int
+    query_depth : int, 2 to 64
         Largest number N of RGE queries.
-    loss_ways : int
+    loss_ways : int, 1 to lanes
         Lanes whose losses are computed side by side.
-    lfsr_degree : int
+    lfsr_degree : int, one of 32, 33, 40, 48, 64
         Degree of the perturbation generator.
-    acc_width : int
+    acc_width : int, 32 to 48
         Accumulator width in bits.
-    count_width : int
+    count_width : int, 2 to 16
         Bits of the counters of a contraction, at most those of an address.
     """
 

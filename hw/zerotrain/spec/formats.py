@@ -71,25 +71,25 @@ class Formats:
 
     Parameters
     ----------
-    weight : QFormat
+    weight : QFormat, 4 bits to the width of tt, holds 1.0
         Parameters and merged TT-cores.
-    input : QFormat
+    input : QFormat, at most as wide as tt
         Network input.
-    tt : QFormat
+    tt : QFormat, 4 to 24 bits
         Intermediates inside a TT layer.
-    preact : QFormat
+    preact : QFormat, at most as wide as tt
         Pre-activations, and hidden activations read from them.
-    delta : QFormat
+    delta : QFormat, as wide as tt, with at least its fraction bits
         Perturbation-scaled environments ``mu * E`` and pre-activation differences of CGE.
-    logit : QFormat
+    logit : QFormat, 8 to 24 bits, at most 20 of them fraction bits
         Network output.
-    dlogit : QFormat
+    dlogit : QFormat, as wide as logit
         Output differences of CGE.
-    loss : QFormat
-        Loss summed over the batch; always 20 fraction bits.
-    momentum : QFormat
+    loss : QFormat, 24 to 32 bits, 20 of them fraction bits
+        Loss summed over the batch.
+    momentum : QFormat, 8 to 32 bits
         Momentum word of one parameter. Its unit is set by the gradient shift at run time.
-    cge_mu_shift : int
+    cge_mu_shift : int, 1 to 12
         Smoothing radius of CGE, ``mu = 2**-cge_mu_shift``.
     """
 

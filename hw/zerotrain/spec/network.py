@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zerotrain.spec.activations import ACTIVATIONS, Activation
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.losses import Loss
+from zerotrain.spec.words import counted
 
 __all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
 
@@ -28,9 +29,9 @@ class Layer:
 
     Parameters
     ----------
-    in_modes, out_modes : tuple of int
+    in_modes, out_modes : tuple of int, each at least 1
         Input modes ``n_1..n_d`` and output modes ``m_1..m_d``.
-    ranks : tuple of int
+    ranks : tuple of int, each at least 1
         Inner TT-ranks ``r_1..r_{d-1}``. A rank may exceed what its bond can use (the smaller side
         of the unfolding); such layers are redundant, not wrong.
     bias : bool
@@ -58,8 +59,9 @@ class Layer:
             )
         if len(self.ranks) != len(self.in_modes) - 1:
             raise ValueError(
-                f"A TT layer of {len(self.in_modes)} TT-cores has {len(self.in_modes) - 1} inner "
-                f"ranks, one per bond, got {len(self.ranks)}: {self.ranks}"
+                f"A TT layer of {counted(self.n_tt_cores, 'TT-core')} has "
+                f"{counted(self.n_tt_cores - 1, 'inner rank')}, one per bond, got "
+                f"{len(self.ranks)}: {self.ranks}"
             )
 
     @property
@@ -166,6 +168,15 @@ class Network:
 
     The parameter order is fixed (docs/numerics.md, section 2): layer by layer, in each layer
     TT-core by TT-core from the left, then the bias.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        From the inputs to the outputs; at most 65,536 parameters and 64 outputs fit a chip.
+    loss : Loss
+        Of labels: ``softmax_cross_entropy``. Of target values: ``mean_squared_error``.
+    name : str
+        Runs and generated files are called after it.
     """
 
     layers: tuple[Layer, ...]

@@ -2,44 +2,37 @@
 
 from typing import Any
 
-import numpy as np
+from numpy.typing import ArrayLike
 
 from zerotrain.data.dataset import Dataset
-from zerotrain.data.tabular import tabular
+from zerotrain.data.tabular import from_arrays
 
 __all__ = ["arrays"]
 
 
-def _count(name: str, part: float | int, total: int) -> int:
-    count = round(part * total) if isinstance(part, float) else part
-    if not 1 <= count < total:
-        raise ValueError(
-            f"{name} is a number of samples, or a share as a decimal fraction, of {total} samples: "
-            f"expected at least one and not all, got {part!r}"
-        )
-    return count
-
-
 def arrays(
-    x: Any,
-    targets: Any,
+    x: ArrayLike,
+    targets: ArrayLike,
     *,
-    test: float | int = 0.2,
-    validation: float | int = 0.1,
+    test: float | int | tuple[Any, Any] = 0.2,
+    validation: float | int | tuple[Any, Any] = 0.1,
     seed: int = 1,
+    scaling: str = "standard",
     name: str = "arrays",
     unit: str = "",
 ) -> Dataset:
-    """A data set of arrays, split by a seed and standardised by its training part.
+    """A data set of arrays, split by a seed and scaled by its training part.
 
     Parameters
     ----------
-    x : array [n, n_inputs]
+    x : array [n, n_inputs] or [n, height, width]
         Numbers.
-    targets : array [n], [n, 1] or [n, n_outputs]
-        Integers 0, 1, ... are labels of classes; floating-point numbers are values.
-    test, validation : float or int
-        Shares or numbers of samples of these parts.
+    targets : array [n], or [n, n_outputs]
+        Integers and texts are labels of classes; floating-point numbers are values.
+    test, validation : float, int or (x, targets)
+        Shares or numbers of samples of these parts, or parts of their own.
+    scaling : str
+        Of the inputs, a :class:`~zerotrain.config.data.Scaling`.
     name : str
         What messages and files call the data.
     unit : str
@@ -50,28 +43,7 @@ def arrays(
     ValueError
         If the arrays do not fit one another, or hold what are no finite numbers.
     """
-    inputs, wanted = np.asarray(x), np.asarray(targets)
-    for what, values in (("x", inputs), ("targets", wanted)):
-        if values.dtype.kind not in "fiub":
-            raise ValueError(f"{what} is an array of numbers, not of {values.dtype}")
-        if not np.isfinite(values).all():
-            raise ValueError(f"{what} has values that are not finite")
-    if inputs.ndim != 2 or wanted.ndim not in (1, 2) or len(inputs) != len(wanted):
-        raise ValueError(
-            "Data are x [samples, inputs] and targets [samples] or [samples, outputs], got shapes "
-            f"{inputs.shape} and {wanted.shape}"
-        )
-    if wanted.dtype.kind == "f":
-        wanted = wanted.reshape(len(wanted), -1).astype(np.float64)
-    else:
-        wanted = wanted.astype(np.int64)
-        if wanted.ndim == 2 or wanted.min() < 0:
-            raise ValueError(
-                "Integers as targets are labels 0, 1, ... in an array [samples], got shape "
-                f"{wanted.shape} and least value {wanted.min()}: values are floating-point numbers"
-            )
-    total = len(inputs)
-    tests = _count("test", test, total)
-    validations = _count("validation", validation, total - tests)
-    reals = inputs.astype(np.float64)
-    return tabular(name, reals, wanted, test=tests, validation=validations, seed=seed, unit=unit)
+    return from_arrays(
+        name, x, targets, test=test, validation=validation, seed=seed,
+        scaling=scaling, unit=unit,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from zerotrain.api.run import Each, Run, begin
 from zerotrain.compiler.plan import Plan
 from zerotrain.config.changes import changed
 from zerotrain.config.config import Config
-from zerotrain.data import load
+from zerotrain.data import load_for
 from zerotrain.data.dataset import Dataset
 from zerotrain.exchange.fit import Start
 from zerotrain.host.cost import cost_report
@@ -134,9 +134,9 @@ class Design:
         training = self.session.training
         changes: dict[str, Any] = {}
         if data is None:
-            data = load(training.dataset)
+            data = load_for(self.config)
         else:
-            changes["dataset"] = data.name
+            changes |= {"dataset": data.name, "data": None}
         if initial is not None:
             changes["initial"] = _ARRAYS if isinstance(initial, Mapping) else str(initial)
         config = replace(self.config, training=replace(training, **changes))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zerotrain.api.prediction import Prediction, predict
 from zerotrain.config.config import Config
-from zerotrain.data import load
+from zerotrain.data import load_for
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.exchange.export import export_parameters
 from zerotrain.exchange.fit import Start
@@ -72,7 +72,7 @@ class Run:
         log = RunFolder(Path(folder))
         config, checkpoint = log.resume()
         session = Session.of(config)
-        found = data or load(session.training.dataset)
+        found = data or load_for(session.config)
         with session.trainer(ChipKind.GOLDEN, found) as trainer:
             trainer.restore(checkpoint)
             health = Health.of(trainer)

@@ -11,16 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import find_board
+from zerotrain.cli.help import Verbs
 from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
 from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
 from zerotrain.host.folder import RUNS, RunFolder
 from zerotrain.host.session import ChipKind
+from zerotrain.spec.words import cut
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="zerotrain",
+    cls=Verbs,
     help="Chips that train tensor-train networks: plan, generate, simulate, train.",
     no_args_is_help=True,
     add_completion=False,
@@ -151,7 +154,7 @@ def demo(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Train the digits preset on the simulated chip and check it against the golden model."""
+    """Train digits on the simulated chip, and check every bit."""
     from zerotrain.cli.train import run_training
 
     folder, config = RunFolder(run_folder or RUNS / "demo"), Config.preset("digits")
@@ -179,7 +182,7 @@ def publish(
     force: Force = False,
     data: Data = None,
 ) -> None:
-    """Keep a finished run's configuration, curve and parameters as a small result."""
+    """Keep a finished run as a small result."""
     from zerotrain.cli.results import publish_run
 
     publish_run(_console(), _folder(run_folder), results, data, force=force)
@@ -249,7 +252,7 @@ def plan(
     changes: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what a network costs: multiply-accumulates, cycles, memories, parts of a board."""
+    """Say whether a network fits a board, how long it trains, and why."""
     from zerotrain.cli.plan import show_plan
 
     show_plan(_console(), _target(preset, config, board, lanes, changes), as_json=as_json)
@@ -297,7 +300,7 @@ def route(
         Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
     ] = None,
 ) -> None:
-    """Place and route a chip with several seeds, and report its clock and slowest paths."""
+    """Place and route a chip: its clock and slowest paths, seed by seed."""
     from zerotrain.cli.route import route_chip
 
     target = _target(preset, config, board, lanes, changes)
@@ -313,6 +316,26 @@ def route(
         options=shlex.split(options),
         jobs=jobs,
     )
+
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration to write.")],
+    inputs: Annotated[int, typer.Option(help="Inputs of a sample.")],
+    outputs: Annotated[int, typer.Option(help="Classes, or target values with --regression.")],
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Target values, not classes.")
+    ] = False,
+    hidden: Annotated[int, typer.Option(help="Hidden units; 0 proposes a number.")] = 0,
+    rank: Annotated[int, typer.Option(help="TT-rank; 0 proposes one.")] = 0,
+    dataset: Annotated[str, typer.Option(help="Name or file of the data.")] = "",
+    force: Force = False,
+) -> None:
+    """Write a commented configuration for a network of your own."""
+    from zerotrain.cli.new import Wanted, write_new
+
+    wanted = Wanted(path.stem, inputs, outputs, regression, hidden, rank, dataset)
+    write_new(_console(), path, wanted, force=force)
 
 
 @app.command()
@@ -343,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in words
-    words = [word for word in words if word != "--traceback"]
+    words = [word for word in words if word != "--traceback"] or ["--help"]
     try:
         code = app(words, prog_name="zerotrain", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -369,5 +392,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"zerotrain: {sentence}", file=sys.stderr)
+    print(f"zerotrain: {cut(sentence)}", file=sys.stderr)
     return code

@@ -44,7 +44,10 @@ def _value(text: str) -> Any:
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
-    """Change entries of a configuration, as in ``training.cge.steps=100``."""
+    """Change entries of a configuration, as in ``training.cge.steps=100``.
+
+    Data files that are named there are in the current folder.
+    """
     values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -53,7 +56,7 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
                 f"An override is written key=value, e.g. training.cge.steps=100, got {assignment!r}"
             )
         values[key] = _value(text.strip())
-    return changed(config, values)
+    return changed(config, values).anchored(Path())
 
 
 def select_schedule(config: Config, kind: ScheduleKind) -> Config:

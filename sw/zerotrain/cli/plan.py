@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import BOARDS
-from zerotrain.boards.estimate import least_resources
+from zerotrain.boards.estimate import expected_resources, least_resources
 from zerotrain.boards.family import Resource
-from zerotrain.boards.routed import Clock
-from zerotrain.cli.display import duration
+from zerotrain.cli.answer import answer, verdict
 from zerotrain.cli.target import Target
 from zerotrain.host.cost import cost_report
+from zerotrain.spec.words import counted
 
 __all__ = ["plan_report", "show_boards", "show_plan"]
 
@@ -29,6 +29,10 @@ def plan_report(target: Target) -> dict[str, Any]:
             "clock_hz": clock.hz,
             "clock_source": clock.source,
             "changes": list(target.changes),
+            "verdict": verdict(target),
+            "resources_expected": {
+                str(resource): count for resource, count in expected_resources(chip, board).items()
+            },
             "resources_at_least": {
                 str(resource): {"needed": need, "available": board.resources.get(resource, 0)}
                 for resource, need in least_resources(chip, board).items()
@@ -41,7 +45,7 @@ def plan_report(target: Target) -> dict[str, Any]:
 
 
 def show_plan(console: Console, target: Target, *, as_json: bool) -> None:
-    """Print a plan.
+    """Print a plan: whether it fits and how long it trains, then what that is made of.
 
     Raises
     ------
@@ -52,7 +56,9 @@ def show_plan(console: Console, target: Target, *, as_json: bool) -> None:
     if as_json:
         console.print_json(json.dumps(report))
     else:
-        target.announce(console)
+        for line in answer(target, report):
+            console.print(line, soft_wrap=True)
+        console.print()
         _print(console, target, report)
     target.check()
 
@@ -61,8 +67,8 @@ def _print(console: Console, target: Target, report: dict[str, Any]) -> None:
     session, board, clock = target.session, target.board, target.clock
     chip, network, macs = session.chip, session.config.network, report["macs_per_sample"]
     console.print(
-        f"{network.name}: {network.n_parameters} parameters, {chip.lanes} lanes, batches of "
-        f"{session.plan.batch}",
+        f"{network.name}: {network.n_parameters} parameters, {counted(chip.lanes, 'lane')}, "
+        f"batches of {session.plan.batch}",
         soft_wrap=True,
     )
     for index, layer in enumerate(network.layers):
@@ -89,10 +95,6 @@ def _print(console: Console, target: Target, report: dict[str, Any]) -> None:
             row.append(f"{1e3 * cost['estimated_cycles'] / clock.hz:.2f} ms")
         steps.add_row(*row)
     console.print(steps)
-    if clock is not None:
-        console.print(f"Clock: {clock}, {clock.source}", soft_wrap=True)
-    if "schedule" in report:
-        _print_schedule(console, report["schedule"], clock)
     parts = Table("estimated cycles", *(name.replace("_", " ") for name in _parts(report)))
     for name, cost in report["steps"].items():
         shares = (f"{n / cost['estimated_cycles']:.1%}" for n in cost["estimated_parts"].values())
@@ -111,9 +113,11 @@ def _print(console: Console, target: Target, report: dict[str, Any]) -> None:
         memory.add_row(name.removesuffix("_depth"), str(words["needed"]), str(words["available"]))
     console.print(memory)
     if board is not None:
-        resources = Table(f"{board.part}", "needed at least", "available")
-        for resource, count in report["board"]["resources_at_least"].items():
-            resources.add_row(resource, str(count["needed"]), str(count["available"]))
+        resources = Table(f"{board.part}", "needed at least", "expected", "available")
+        for resource, expected in expected_resources(chip, board).items():
+            count = report["board"]["resources_at_least"].get(str(resource), {"needed": ""})
+            there = board.resources.get(resource, 0)
+            resources.add_row(str(resource), str(count["needed"]), str(expected), str(there))
         console.print(resources)
         two = report["board"].get("block_rams_with_two_sample_banks")
         if two is not None:
@@ -122,25 +126,6 @@ def _print(console: Console, target: Target, report: dict[str, Any]) -> None:
                 f"Two banks would take {two} block RAMs.",
                 soft_wrap=True,
             )
-
-
-def _print_schedule(console: Console, schedule: dict[str, Any], clock: Clock | None) -> None:
-    """The whole training in a line or two."""
-
-    def took(cycles: int) -> str:
-        if clock is None:
-            return f"{cycles:,} cycles"
-        seconds = cycles / clock.hz
-        return f"{cycles:,} cycles, " + (f"{seconds:.2g} s" if seconds < 60 else duration(seconds))
-
-    parts = [f"{count:,} steps of {kind}" for kind, count in schedule["steps_at_most"].items()]
-    total = took(sum(schedule["estimated_cycles"].values()))
-    count, cycles = schedule["measurements"], schedule["measurement_cycles_per_1000_samples"]
-    console.print(
-        f"Whole schedule, at most {' and '.join(parts)}: {total}; {count:,} measurements of the "
-        f"metric take {took(cycles)} more for every 1,000 samples that they are of",
-        soft_wrap=True,
-    )
 
 
 def _compared(title: str, candidates: list[dict[str, Any]]) -> Table:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from zerotrain.data import load
+from zerotrain.config.config import Config
+from zerotrain.data import load_for
 from zerotrain.host.folder import RunFolder, latest_folder
 from zerotrain.host.results import Result, load_all, publish
 from zerotrain.host.table import insert_table, table
@@ -22,7 +23,7 @@ def publish_run(
     config, _ = folder.state()
     if config.training is None:
         raise ValueError(f"{folder.config_path} has no [training] section: that is no run")
-    path = publish(folder, load(config.training.dataset, data), directory, force=force)
+    path = publish(folder, load_for(config, data), directory, force=force)
     result = Result.load(path)
     console.print(
         f"{folder.path}, {result.name}: test {_figures(result)}, measured again. Result: {path}",
@@ -41,7 +42,7 @@ def show_results(console: Console, directory: Path, page: Path | None) -> None:
 def check_results(console: Console, directory: Path, data: Path | None) -> None:
     """Measure the parameters of every result; raise ``ValueError`` if one gives another figure."""
     for result in _load(directory):
-        found = result.measure(load(result.config["training"]["dataset"], data))
+        found = result.measure(load_for(Config.from_dict(result.config), data))
         if not result.agrees(found):
             raise ValueError(
                 f"{result.name}: expected {_figures(result)} of {result.test_count} test samples, "

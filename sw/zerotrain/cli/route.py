@@ -15,6 +15,7 @@ from zerotrain.cli.target import Target
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
 from zerotrain.spec.files import write_atomic
+from zerotrain.spec.words import counted
 
 __all__ = ["route_chip"]
 
@@ -54,7 +55,7 @@ def route_chip(
         verilog + wrapper, HARNESS, board, ignore_collisions=True, timeout=_PATIENCE
     )
     report.check()
-    count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    count = counted(len(seeds), "seed")
     console.print(f"Routing with {count} at {target_hz / 1e6:g} MHz ...")
     routed = place_and_route(
         report,

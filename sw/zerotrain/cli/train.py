@@ -13,7 +13,7 @@ from rich.console import Console
 
 from zerotrain.cli.display import display
 from zerotrain.config.config import Config
-from zerotrain.data import load
+from zerotrain.data import load_for
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
@@ -91,7 +91,7 @@ def run_training(
         elif folder is not None and not force:
             folder.check_free()
         session = Session.of(config)
-        dataset = load(session.training.dataset, data)
+        dataset = load_for(session.config, data)
         dataset.check(config.network)
         console.print(
             f"{config.network.name}: {config.network.n_parameters} parameters, {kind} chip with "
@@ -189,7 +189,7 @@ def evaluate_run(
     folder = folder or latest_folder()
     config, checkpoint = folder.state()
     session = Session.of(config)
-    dataset = load(session.training.dataset, data)
+    dataset = load_for(session.config, data)
     dataset.check(config.network)
     with session.trainer(kind, dataset, announce=console.print) as trainer:
         trainer.restore(checkpoint)
@@ -199,6 +199,8 @@ def evaluate_run(
             f"{trainer.step}; trained on the training {'' if held_out else 'and validation '}part",
             soft_wrap=True,
         )
+        if dataset.legend:
+            console.print(f"classes: {dataset.legend}", soft_wrap=True)
         for name in ("training", "validation", "test"):
             found = trainer.measure(getattr(dataset, name))
             result = found.evaluation

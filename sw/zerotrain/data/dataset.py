@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.data.mixing import permutation
+from zerotrain.data.scaling import InputScale
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Network
 
@@ -15,6 +16,8 @@ __all__ = ["Dataset", "Samples", "Split", "TargetScale", "quantize"]
 
 #: Outliers are clipped; where more than this share of the values is, the format is the wrong one.
 _MOST_CLIPPED = 0.05
+#: Rows that are quantised at a time.
+_ROWS = 1 << 14
 
 
 def _clipped(values: NDArray[np.float64], fmt: QFormat) -> int:
@@ -45,8 +48,23 @@ def quantize(values: NDArray[np.float64], fmt: QFormat) -> NDArray[np.int64]:
             f"{fmt.raw_max * fmt.resolution:g}, the data reach from {values.min():g} to "
             f"{values.max():g}: give the format more integer bits"
         )
-    raw = np.rint(np.ldexp(values, fmt.frac_bits)).astype(np.int64)
-    return np.clip(raw, fmt.raw_min, fmt.raw_max)
+    raw = np.empty(values.shape, np.int64)
+    for start in range(0, len(values), _ROWS):  # no copies of large data in float64
+        rows = np.rint(np.ldexp(values[start : start + _ROWS], fmt.frac_bits))
+        raw[start : start + _ROWS] = np.clip(rows, fmt.raw_min, fmt.raw_max)
+    return raw
+
+
+def _modes(side: str, layer: int, count: int, size: int) -> str:
+    """How to let a layer have so many inputs or outputs."""
+    if count == 1:
+        return f"let {side}puts of layer {layer} be {size}"
+    modes, rest = [1] * count, size
+    for prime in range(2, size + 1):  # large primes last, each to the smallest mode
+        while rest % prime == 0:
+            modes[modes.index(min(modes))] *= prime
+            rest //= prime
+    return f"let {side}_modes of layer {layer} multiply to {size}, as {modes} do"
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,10 @@ class Split:
         """The samples of these indices, in this order."""
         return Split(self.x[index], self.targets[index])
 
+    def copy(self) -> "Split":
+        """The same samples in arrays of their own."""
+        return Split(self.x.copy(), self.targets.copy())
+
     def join(self, other: "Split") -> "Split":
         """These samples, then the other ones."""
         targets = np.concatenate([self.targets, other.targets])
@@ -130,6 +152,12 @@ class Dataset:
         Height and width where samples are images, row by row.
     scale : TargetScale
         Of target values; labels have none.
+    inputs : InputScale
+        What was done to the inputs of a table.
+    classes : tuple of str or int
+        The labels of a table by the number of their class; empty where they are these numbers.
+    remarks : tuple of str
+        Sentences on what is odd about the data.
     """
 
     name: str
@@ -139,6 +167,9 @@ class Dataset:
     n_outputs: int
     image_shape: tuple[int, int] | None = None
     scale: TargetScale = TargetScale()
+    inputs: InputScale = field(default_factory=InputScale)
+    classes: tuple[str | int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def split(
@@ -167,14 +198,27 @@ class Dataset:
         """Whether the targets are labels."""
         return self.training.labelled
 
+    @property
+    def legend(self) -> str:
+        """Which output stands for which label, where that is not its own number."""
+        if self.classes == tuple(range(len(self.classes))):
+            return ""
+        return ", ".join(f"{k} {name}" for k, name in enumerate(self.classes))
+
     def check(self, network: Network) -> None:
         """Raise ``ValueError`` if a network cannot be trained on this data set."""
         outputs = "classes" if self.labelled else "target values"
         if (network.n_inputs, network.n_outputs) != (self.n_inputs, self.n_outputs):
+            ways = []
+            if network.n_inputs != self.n_inputs:
+                ways.append(_modes("in", 1, network.layers[0].n_tt_cores, self.n_inputs))
+            if network.n_outputs != self.n_outputs:
+                last = len(network.layers)
+                ways.append(_modes("out", last, network.layers[-1].n_tt_cores, self.n_outputs))
             raise ValueError(
                 f"Data set {self.name} has {self.n_inputs} inputs and {self.n_outputs} {outputs}, "
                 f"network {network.name} has {network.n_inputs} inputs and {network.n_outputs} "
-                "outputs"
+                f"outputs: {' and '.join(ways)}"
             )
         if network.loss.record.labels != self.labelled:
             suitable = [k for k in type(network.loss) if k.record.labels == self.labelled]
@@ -182,6 +226,19 @@ class Dataset:
                 f"Data set {self.name} has {'labels' if self.labelled else 'target values'}, which "
                 f"need the loss {' or '.join(suitable)}, network {network.name} has {network.loss}"
             )
+
+    def exact_input(self) -> QFormat | None:
+        """The narrowest format that holds every input without rounding; None if it would have more
+        than 16 bits."""
+        parts = [part.x for part in (self.training, self.validation, self.test)]
+        for frac_bits in range(16):
+            raw = [np.ldexp(x, frac_bits) for x in parts]
+            if all(bool((x == np.rint(x)).all()) for x in raw):
+                low, high = min(x.min() for x in raw), max(x.max() for x in raw)
+                most = int(max(high, -low - 1, 1))
+                width = max(most.bit_length(), frac_bits) + 1
+                return QFormat(width, frac_bits) if width <= 16 else None
+        return None
 
     def clipping(self, formats: Formats) -> Iterator[str]:
         """A sentence for each kind of values that a chip's formats do not hold all of."""

@@ -4,7 +4,7 @@ how far the disease had progressed a year later (Efron, Hastie, Johnstone, Tibsh
 import numpy as np
 
 from zerotrain.data.dataset import Dataset
-from zerotrain.data.tabular import tabular
+from zerotrain.data.tabular import from_arrays
 
 __all__ = ["load_diabetes"]
 
@@ -20,4 +20,4 @@ def load_diabetes() -> Dataset:
     # scikit-learn's own scaling would be that of all samples, the test part included.
     bunch = datasets.load_diabetes(scaled=False)
     x, y = bunch.data.astype(np.float64), bunch.target.astype(np.float64)[:, None]
-    return tabular("diabetes", x, y, test=_TEST, validation=_VALIDATION, seed=_SEED)
+    return from_arrays("diabetes", x, y, test=_TEST, validation=_VALIDATION, seed=_SEED)

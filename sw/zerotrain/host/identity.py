@@ -37,6 +37,8 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
         "outputs": dataset.n_outputs,
         "image_shape": list(dataset.image_shape or ()),
         "scale": {"factor": scale.factor, "offset": list(scale.offset), "unit": scale.unit},
+        # The meaning of the outputs; data sets whose labels are these numbers have none.
+        **({"classes": list(dataset.classes)} if dataset.classes else {}),
     }
 
 

@@ -40,8 +40,9 @@ class Unsaved:
 
 
 def remarks(session: Session, dataset: Dataset, start: Start | None) -> Iterator[str]:
-    """What a user must know before a run: what is clipped and rounded, what it begins with."""
+    """What a user must know before a run: of its data, what is clipped and rounded, its start."""
     formats = session.chip.formats
+    yield from dataset.remarks
     yield from dataset.clipping(formats)
     yield from rounding(session.training, formats)
     if start is not None:
