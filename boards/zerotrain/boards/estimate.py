@@ -86,14 +86,14 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
 
 def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     """What synthesis will about make of a chip: besides :func:`least_resources`, the multipliers of
-    its loss and merge units, and its logic, to a tenth or so."""
+    its loss, merge and sine units, and its logic, to a tenth or so."""
     expected, record = dict(least_resources(chip, board)), chip.loss.record
     if not chip.serial_loss:
         # An interpolator per way and one for the logarithm, or a square per way.
         square = (-(-(chip.formats.logit.width + 1) // board.family.operand_bits)) ** 2
         ways = chip.loss_ways
         expected[Resource.MULTIPLIER] += ways + (ways > 1) if record.exponentials else ways * square
-    expected[Resource.MULTIPLIER] += chip.has_merge_unit
+    expected[Resource.MULTIPLIER] += chip.has_merge_unit + chip.sine_units
     if chip.compact:
         base, lane = _COMPACT_LOGIC[chip.has_environments, chip.serial_loss]
         base += _LOOPS_LOGIC * (chip.loops and not chip.has_environments)

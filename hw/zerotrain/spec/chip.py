@@ -287,6 +287,15 @@ class Chip:
         return (ACTIVATIONS[Activation.SINE].value(self.formats.preact),) if self.sine else ()
 
     @property
+    def sine_units(self) -> int:
+        """Units of a chip with sines. Lanes of a group share them; results that leave one after the
+        other go through one."""
+        if not self.sine:
+            return 0
+        each = self.timing.sine_apart
+        return sum(-(-len(g) // each) for g in self.lane_groups) if each else 1
+
+    @property
     def shifts(self) -> tuple[int, ...]:
         """Every right shift that a program for this chip can ask for, ascending."""
         if self.has_environments:

@@ -3,6 +3,7 @@
 An argument is cut to ``|z| < 4``. Between multiples of 1/128 the sine is a straight line.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import sin
 
@@ -13,6 +14,7 @@ __all__ = [
     "LEAST_FRAC_BITS",
     "argument",
     "check_preact",
+    "signed_bits",
     "sine_lines",
     "sine_table",
     "value",
@@ -51,6 +53,11 @@ def sine_lines(preact: QFormat) -> tuple[list[int], list[int]]:
     """The sine at the beginning of every interval, and by how much it grows there."""
     table = sine_table(preact)
     return table[:-1], [after - before for before, after in pairwise(table)]
+
+
+def signed_bits(words: Sequence[int]) -> int:
+    """Bits of a signed word that holds any of these."""
+    return 1 + max(max(words).bit_length(), (~min(words)).bit_length())
 
 
 def check_preact(preact: QFormat) -> None:

@@ -42,7 +42,8 @@ FIRST_STAGE = 4
 
 
 def lane_control(chip: Chip) -> data.StructLayout:
-    """What all lanes are told (see :class:`Lane`)."""
+    """What all lanes are told (see :class:`Lane`). Every bit has a register in every lane, used or
+    not: they are marked ``keep``. So ``sine`` is there where sines are."""
     return data.StructLayout(
         {
             "takes": TAKES,
@@ -101,9 +102,8 @@ class Lane(wiring.Component):
     """Select, multiply, accumulate, requantise.
 
     One product per cycle. Those of a sum follow one another without a pause, or with products of
-    :data:`NOTHING` in between. The result of a sum is
-    in ``result`` ``timing.lane_latency`` = 9 cycles after the words of its last product were
-    presented. Stages:
+    :data:`NOTHING` in between. The result of a sum is in ``result`` ``timing.lane_latency`` = 9
+    cycles after the words of its last product were presented. Stages:
 
     0. words arrive; ``takes``, ``constant`` (zero where the operand has none);
     1. which of them; with environments, the two sums that differences may need;

@@ -34,7 +34,7 @@ class Requantiser(wiring.Component):
     shift : In
         Which of the chip's shifts.
     sine : In(1)
-        On a chip with sines: that of the word is wanted, which is cut to the sine's arguments.
+        The sine of the word is wanted: it is cut to what that takes. Idle without a sine unit.
     result : In(Result)
         What the word is: logits, merged TT-cores and pre-activations may have another width than
         lane words.
@@ -61,7 +61,7 @@ class Requantiser(wiring.Component):
                 "sum": In(signed(chip.acc_width)),
                 "shift": In(range(len(chip.shifts))),
                 "result": In(Result),
-                **({"sine": In(1)} if chip.sine else {}),
+                "sine": In(1),
                 "word": Out(signed(max(f.lane_width, f.logit.width))),
                 "clamped": Out(1),
             }

@@ -3,8 +3,6 @@
 Golden model: :func:`zerotrain.golden.activations.activate` (bit-exact).
 """
 
-from collections.abc import Sequence
-
 from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -12,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from zerotrain.gateware.arithmetic import pipe, sum_with_carry
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.sine import INTERVAL_BITS, argument, sine_lines, value
+from zerotrain.spec.sine import INTERVAL_BITS, argument, signed_bits, sine_lines, value
 
 __all__ = ["SharedSine", "SineUnit"]
 
@@ -43,7 +41,8 @@ class SineUnit(wiring.Component):
 
     def __init__(self, chip: Chip) -> None:
         self._preact = chip.formats.preact
-        self._registers = 0 if chip.compact else 1
+        # Three places, besides the table and the product.
+        self._registers = (chip.timing.sine_latency - 2) // 3
         super().__init__(
             {
                 "argument": In(signed(argument(self._preact).width)),
@@ -84,7 +83,7 @@ class SineUnit(wiring.Component):
         """An interval's line, a cycle later."""
         begins, growths = sine_lines(self._preact)
         fields = {"begin": begins, "growth": growths}
-        shapes = {name: signed(_bits(words)) for name, words in fields.items()}
+        shapes = {name: signed(signed_bits(words)) for name, words in fields.items()}
         layout = data.StructLayout(shapes)
         words = [
             layout.const({"begin": b, "growth": g}).as_bits()
@@ -96,11 +95,6 @@ class SineUnit(wiring.Component):
         port = made.read_port()
         m.d.comb += port.addr.eq(interval)
         return data.View(layout, port.data)
-
-
-def _bits(words: Sequence[int]) -> int:
-    """Bits of a signed word that holds any of these."""
-    return 1 + max(max(words).bit_length(), (~min(words)).bit_length())
 
 
 class SharedSine(wiring.Component):
