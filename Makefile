@@ -13,6 +13,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PINS   := .ci/constraints.txt
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# What installing costs, from the table of docs/install.md.
+COST   := $(shell sed -n 's/^| all | \([0-9]*\) | \([0-9]*\) |$$/downloads \1 MB, takes \2 MB on disk/p' \
+            docs/install.md)
 # One test process per processor; `make test PYTEST="-n 0 -k lfsr"` for a closer look.
 PYTEST ?= -n auto --dist worksteal
 
@@ -43,6 +46,7 @@ clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find hw sw sim boards tests -name __pycache__ -type d -exec rm -rf {} +
 
+# Bytecode is written when a module is first imported: of all that is installed, little ever is.
 # The stamps say which pins are installed. A stamp is written last, so an interrupted set-up repeats.
 $(VENV)/.installed: pyproject.toml $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -51,12 +55,14 @@ $(VENV)/.installed: pyproject.toml $(PINS)
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu install" \
 	    "python3-venv" >&2; exit 1; }
-	@echo "Setting up $(VENV) ..."
+	@echo "Setting up $(VENV): $(COST), and half a minute besides the download (docs/install.md" \
+	  "says what for). 'make demo' then trains for two to three minutes ..."
 	@test -x $(BIN)/python || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
-	@$(PIP) install --quiet --constraint $(PINS) --editable .
+	@$(PIP) install --quiet --no-compile --constraint $(PINS) --editable '.[simulation,curves]'
+	@$(BIN)/python -m zerotrain.data.fetch --constraint $(PINS)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing test tools ..."
-	@$(PIP) install --quiet --constraint $(PINS) --editable '.[dev]'
+	@$(PIP) install --quiet --no-compile --constraint $(PINS) --editable '.[dev]'
 	@touch $@

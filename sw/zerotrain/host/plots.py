@@ -2,11 +2,17 @@
 
 import io
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from zerotrain.host.metric import Metric
 from zerotrain.host.trainer import Row
 
-__all__ = ["training_curves"]
+__all__ = ["can_draw", "training_curves"]
+
+
+def can_draw() -> bool:
+    """Whether the extra ``curves`` is installed."""
+    return find_spec("matplotlib") is not None
 
 
 def training_curves(rows: Sequence[Row], title: str, watched: str, metric: Metric) -> bytes:
