@@ -61,7 +61,8 @@ class Chip:
         the loss unit keeps no logits, and a CGE step takes ``d + 1`` forward passes. ``none``: the
         chip does not know the command.
     sine : bool
-        Whether there is a unit for the sine of pre-activations. Such a chip has no environments.
+        Whether there are units for the sine of pre-activations, as a network with sines needs. Such
+        a chip has no environments.
     loops : bool
         Whether programs may have loops, which tile forward passes and make up those of
         environments.
@@ -192,7 +193,7 @@ class Chip:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
 
     def _check_sine(self) -> None:
-        if self.has_environments:
+        if self.cge.kind.environments:
             check_differences(Activation.SINE)
         check_preact(self.formats.preact)
         if self.shifts[0] < 0:
