@@ -262,6 +262,11 @@ class Network:
         """Whether any layer needs the chip's sine unit."""
         return any(ACTIVATIONS[layer.activation].on_write for layer in self.layers)
 
+    @property
+    def has_differences(self) -> bool:
+        """Whether every activation has the differences that CGE by environments needs."""
+        return all(ACTIVATIONS[layer.activation].shrinks for layer in self.layers)
+
     def source(self, layer: int, formats: Formats) -> QFormat:
         """Format of a layer's input: of samples, or of the activations below."""
         if layer == 0:
