@@ -96,12 +96,13 @@ def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
         square = (-(-(chip.formats.logit.width + 1) // board.family.operand_bits)) ** 2
         ways = chip.loss_ways
         expected[Resource.MULTIPLIER] += ways + (ways > 1) if record.exponentials else ways * square
-    expected[Resource.MULTIPLIER] += chip.has_merge_unit + chip.sine_units
+    expected[Resource.MULTIPLIER] += chip.has_merge_unit
     if chip.compact:
         base, lane = _COMPACT_LOGIC[chip.has_environments, chip.serial_loss]
         base += _LOOPS_LOGIC * (chip.loops and not chip.has_environments)
     else:
         base, lane = _PIPELINED_LOGIC
+        expected[Resource.MULTIPLIER] += chip.sine_units
         expected[Resource.BLOCK_RAM] += _SMALL_MEMORIES
     cells = Resource.LOGIC if Resource.LOGIC in board.resources else Resource.LUT
     return expected | {cells: base + lane * chip.lanes}

@@ -265,7 +265,7 @@ class CompactLanes(LaneArray):
         if not self._chip.sine:
             return leaving
         latency, row = self._chip.timing.sine_latency, Signal.like(leaving.row, reset_less=True)
-        m.submodules.sine = unit = SineUnit(self._chip)
+        m.submodules.sine = unit = SineUnit(self._chip, len(leaving.word))
         m.d.comb += [
             unit.argument.eq(leaving.word),
             self._requantiser.sine.eq(writes_sine(self.control)),

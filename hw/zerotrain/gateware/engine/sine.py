@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from zerotrain.gateware.arithmetic import pipe, sum_with_carry
+from zerotrain.gateware.arithmetic import fabric_product, pipe, sum_with_carry
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.sine import INTERVAL_BITS, argument, signed_bits, sine_lines, value
 
@@ -21,12 +21,16 @@ class SineUnit(wiring.Component):
     Throughput: 1 sine/cycle. Latency: ``timing.sine_latency``. Of these cycles the table takes one
     and its product one; on a pipelined chip, registers stand before the table, before the
     multiplier and behind the sum. Cost: a block RAM with both words of up to 512 intervals, and a
-    multiplier of their growth by the way through them: 10 by 8 bits of words of 18.
+    multiplier of their growth by the way through them, of 10 by 8 bits for words of 18; on a
+    compact chip it is made of logic.
 
     Parameters
     ----------
     chip : Chip
         One with ``sine``.
+    width : int, optional
+        Bits of the port, of which the low ones are the argument, by default only those. Yosys stops
+        where a port is given some bits of a signed word.
 
     Members
     -------
@@ -39,13 +43,13 @@ class SineUnit(wiring.Component):
     argument: Signal
     value: Signal
 
-    def __init__(self, chip: Chip) -> None:
+    def __init__(self, chip: Chip, width: int | None = None) -> None:
         self._preact = chip.formats.preact
         # Three places, besides the table and the product.
         self._registers = (chip.timing.sine_latency - 2) // 3
         super().__init__(
             {
-                "argument": In(signed(argument(self._preact).width)),
+                "argument": In(signed(width or argument(self._preact).width)),
                 "value": Out(signed(value(self._preact).width)),
             }
         )
@@ -60,7 +64,7 @@ class SineUnit(wiring.Component):
         def late(word: Value, name: str) -> Value:
             return pipe(m, word, 1, name, reset_less=True)
 
-        y = self.argument
+        y = self.argument[: argument(self._preact).width].as_signed()
         magnitude = Mux(y < 0, -y, y)[: len(y)]
         # The lowest argument has a magnitude of one bit more.
         a = registered(magnitude[:-1] | magnitude[-1].replicate(len(y) - 1), "p1_magnitude")
@@ -71,7 +75,9 @@ class SineUnit(wiring.Component):
         begin, growth = registered(line.begin, "p3_begin"), registered(line.growth, "p3_growth")
         way, negative = registered(way, "p3_way"), registered(negative, "p3_negative")
 
-        prod = late(growth * way, "p4_prod")
+        # The lanes of a compact chip may take all multiplier blocks of a small part.
+        times = (lambda a, b: a * b) if self._registers else fabric_product
+        prod = late(times(growth, way), "p4_prod")
         begin, negative = late(begin, "p4_begin"), late(negative, "p4_negative")
         # Half of the last place that is kept is the bit below it.
         line_value = sum_with_carry(begin, prod >> fine, prod[fine - 1])
