@@ -9,6 +9,7 @@ import pytest
 from zerotrain.cli.main import main
 from zerotrain.cli.new import Wanted, modes, starting_text
 from zerotrain.config.config import Config
+from zerotrain.data import load_for
 from zerotrain.host.session import Session
 
 Capture = pytest.CaptureFixture[str]
@@ -49,8 +50,14 @@ def test_every_size_plans_or_names_one_that_does(inputs: int) -> None:
         (["--inputs", "8", "--outputs", "3", "--hidden", "19"],
          "19 hidden units have the prime factor 19: modes are to be 16 at most; 18 or 20 hidden "
          "units can be split: leave some out, or add some that are 0"),
-        (["--inputs", "0", "--outputs", "3"], "A network has 1 to 65,536 inputs, not 0"),
-        (["--inputs", "8", "--outputs", "0"], "A network has 1 output at least, not 0"),
+        (["--inputs", "-1", "--outputs", "3"], "A network has 1 to 65,536 inputs, not -1"),
+        (["--inputs", "8", "--outputs", "-1"], "A network has 1 output at least, not -1"),
+        (["--inputs", "8"],
+         "The sizes of the network are missing: expected --inputs and --outputs, or --dataset with "
+         "a file that has them"),
+        (["--dataset", "/nowhere/own.csv"],
+         "There is no file /nowhere/own.csv: expected the data set there; name another, or give "
+         "its sizes with --inputs and --outputs"),
         (["--inputs", "8", "--outputs", "1"],
          "Softmax cross-entropy needs at least 2 outputs, got 1; with --regression, outputs are "
          "target values"),
@@ -91,3 +98,24 @@ def test_own_data_are_called_after_the_file() -> None:
     assert training is not None and training.dataset == "iris.csv"
     training = Config.parse(starting_text(Wanted("iris", 4, 3, dataset="x.npz"))).training
     assert training is not None and training.dataset == "x.npz"
+
+
+def test_sizes_of_a_file(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is named from where one types, and found from where the configuration is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    rows = [f"{k},{k * k % 7},{k % 5},{'abc'[k % 3]}" for k in range(30)]
+    (tmp_path / "data" / "own.csv").write_text("\n".join(["x,y,z,kind", *rows]) + "\n")
+    (tmp_path / "nets").mkdir()
+    assert main(["new", "nets/own.toml", "--dataset", "data/own.csv"]) == 0
+    assert "nets/own.toml: 3 -> " in capsys.readouterr().out
+    config = Config.load(tmp_path / "nets" / "own.toml")
+    assert (config.network.n_inputs, config.network.n_outputs) == (3, 3)
+    assert config.training is not None and config.training.batch == 16  # of 21 training samples
+    assert load_for(config).classes == ("a", "b", "c")
+    assert main(["new", "values.toml", "--dataset", "data/own.csv", "--regression"]) == 2
+    assert capsys.readouterr().err == (
+        f"zerotrain: {tmp_path}/data/own.csv: line 2, column kind, is 'a': expected a target "
+        'value; for labels take loss = "softmax_cross_entropy", or name another column with '
+        "targets\n"
+    )

@@ -88,7 +88,7 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
          "or drop the row"),
         (GOOD.replace("blue", "2.5"), True, {}, "{}: line 3, column kind, is '2.5': expected a "
          "label, a text or a whole number; for values to be predicted take loss = "
-         '"mean_squared_error"'),
+         '"mean_squared_error", as new --regression does'),
         (GOOD.replace("4.5", "1e999"), True, {}, "{}: line 3, column b, is '1e999': expected a "
          "finite number"),
         (GOOD.replace(",", ";").replace("4.5", "4,5"), True, {}, "{}: line 3, column b, is '4,5': "
@@ -131,7 +131,7 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
          "characters: expected a label, up to 100"),
         ("a,b\n" + "".join(f"{k},{k}\n" for k in range(1001)), True, {}, "{}: column b has more "
          "than 1000 different labels: expected a few classes; for values to be predicted take "
-         'loss = "mean_squared_error"'),
+         'loss = "mean_squared_error", as new --regression does'),
         ("a,b\n" + (1 << 20) * "1", True, {}, "{}: line 2 has more than 1,048,576 characters"),
     ],
 )  # fmt: skip

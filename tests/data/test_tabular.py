@@ -171,7 +171,7 @@ def test_remarks() -> None:
          "expected one label for every sample; of one-hot rows take argmax(axis=1)"),
         (np.eye(9), np.arange(9) / 2, {"labels": True}, "t: y of the training part, sample 2, is "
          "0.5: expected a label, a text or a whole number; for values to be predicted take loss = "
-         '"mean_squared_error"'),
+         '"mean_squared_error", as new --regression does'),
         (np.eye(9), np.array(list("abcabcabc")), {"labels": False}, "t: y of the training part has "
          'elements of type <U1: expected numbers; for labels take loss = "softmax_cross_entropy"'),
         (np.eye(9), np.full(9, np.nan), {}, "t: targets of the training part, sample 1, number 1, "

@@ -321,8 +321,13 @@ def route(
 @app.command()
 def new(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration to write.")],
-    inputs: Annotated[int, typer.Option(help="Inputs of a sample.")],
-    outputs: Annotated[int, typer.Option(help="Classes, or target values with --regression.")],
+    inputs: Annotated[
+        int, typer.Option(help="Inputs of a sample; left out, those of --dataset's file.")
+    ] = 0,
+    outputs: Annotated[
+        int,
+        typer.Option(help="Classes, or target values with --regression; left out, as the file's."),
+    ] = 0,
     regression: Annotated[
         bool, typer.Option("--regression", help="Target values, not classes.")
     ] = False,

@@ -1,15 +1,18 @@
 """``zerotrain new``: a commented configuration to start from."""
 
+import os
 import shlex
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 from rich.console import Console
 
 from zerotrain.config.config import Config
+from zerotrain.config.data import DataOptions, is_file
 from zerotrain.config.toml import scalar
+from zerotrain.data.files import load_file
 from zerotrain.host.session import Session
 from zerotrain.spec.files import write_atomic
 
@@ -19,6 +22,8 @@ __all__ = ["Wanted", "modes", "starting_text", "write_new"]
 _LARGEST_MODE = 16
 #: Most hidden units that are proposed.
 _MOST_HIDDEN = 256
+#: Samples of a step, where there are so many.
+_BATCH = 32
 #: Built-in data sets, by inputs, outputs and whether they have target values.
 _DATASETS = {(64, 10, False): "digits", (784, 10, False): "mnist", (10, 1, True): "diabetes"}
 
@@ -56,7 +61,7 @@ cge_mu_shift = 7
 
 [training]
 dataset = {dataset}
-batch = 32
+batch = {batch}
 seed = 1
 
 # First the coarse stage: all parameters are perturbed at once.
@@ -87,22 +92,25 @@ class Wanted:
     ----------
     name : str
     inputs, outputs : int
-        Of a sample; outputs are classes, or target values.
+        Of a sample; outputs are classes, or target values. 0 for those of the data set's file.
     regression : bool
         Whether there are target values.
     hidden, rank : int
         Hidden units and TT-rank; 0 proposes one.
     dataset : str
         Name or file; empty for a built-in one of these sizes, or a file called after the network.
+    batch : int
+        Samples of a step.
     """
 
     name: str
-    inputs: int
-    outputs: int
+    inputs: int = 0
+    outputs: int = 0
     regression: bool = False
     hidden: int = 0
     rank: int = 0
     dataset: str = ""
+    batch: int = _BATCH
 
 
 def modes(n: int, count: int) -> list[int]:
@@ -179,6 +187,7 @@ def starting_text(wanted: Wanted) -> str:
         out_modes=modes(wanted.outputs, count),
         rank=wanted.rank or (3 if wanted.inputs <= _MOST_HIDDEN else 6),
         dataset=scalar(wanted.dataset or _dataset(wanted)),
+        batch=wanted.batch,
         rge_steps=100 if wanted.regression else 300,
         cge_steps=200 if wanted.regression else 500,
         limit=16.0 if wanted.regression else 8.0,
@@ -193,19 +202,51 @@ def _dataset(wanted: Wanted) -> str:
     return _DATASETS.get(sizes, f"{wanted.name}.csv")
 
 
+def _of_data(wanted: Wanted, folder: Path) -> Wanted:
+    """The same with what the data set's file says: its sizes, and its name as the configuration
+    needs it, which looks for it in its own folder."""
+    if not is_file(wanted.dataset):
+        if not (wanted.inputs and wanted.outputs):
+            raise ValueError(
+                "The sizes of the network are missing: expected --inputs and --outputs, or "
+                "--dataset with a file that has them"
+            )
+        return wanted
+    path = Path(wanted.dataset).expanduser()
+    name = str(path) if path.is_absolute() else os.path.relpath(path, folder)
+    wanted = replace(wanted, dataset=name)
+    if wanted.inputs and wanted.outputs:
+        return wanted
+    if not path.is_file():
+        raise ValueError(
+            f"There is no file {path}: expected the data set there; name another, or give its "
+            "sizes with --inputs and --outputs"
+        )
+    data = load_file(str(path.absolute()), DataOptions(), labels=not wanted.regression)
+    n_samples, batch = len(data.training), _BATCH
+    while batch > n_samples:
+        batch //= 2
+    return replace(
+        wanted,
+        inputs=wanted.inputs or data.n_inputs,
+        outputs=wanted.outputs or data.n_outputs,
+        batch=batch,
+    )
+
+
 def write_new(console: Console, path: Path, wanted: Wanted, *, force: bool) -> None:
     """Write the configuration, and say how to go on.
 
     Raises
     ------
     ValueError
-        If the file is there already, or as :func:`starting_text` does.
+        If the file is there already, the data set's file is none, or as :func:`starting_text` does.
     """
     if path.exists() and not force:
         raise ValueError(
             f"{path} is there already: name another file, or overwrite it with --force"
         )
-    text = starting_text(wanted)
+    text = starting_text(_of_data(wanted, path.parent))
     write_atomic(path, text)
     config = Config.parse(text)
     layers = ", ".join(

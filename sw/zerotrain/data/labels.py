@@ -17,7 +17,7 @@ _MOST_CLASSES = 1000
 #: Characters of a label.
 _LONGEST = 100
 _INTEGER = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
-_VALUES = 'for values to be predicted take loss = "mean_squared_error"'
+_VALUES = 'for values to be predicted take loss = "mean_squared_error", as new --regression does'
 
 
 @dataclass(frozen=True)
