@@ -235,6 +235,12 @@ def test_make_targets(name: str) -> None:
         assert match[1] in targets, f"{line(name, match)}: the Makefile has no {match[1]}"
 
 
+@pytest.mark.parametrize("name", [README, "docs/README.md"])
+def test_commands_are_found_by_the_shell(name: str) -> None:
+    """Who reads ``zerotrain`` has been told how it comes onto the path."""
+    assert ". .venv/bin/activate" in text(name).replace("\n", " ")
+
+
 def test_the_index_leads_to_every_page() -> None:
     index = set(re.findall(r"\]\(([\w/.-]+\.md)\)", text("docs/README.md")))
     pages = {name.removeprefix("docs/") for name in DOCUMENTS if name.startswith("docs/")}

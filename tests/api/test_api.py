@@ -134,6 +134,47 @@ def test_what_was_stopped_goes_on(run: Run, folder: bool, tmp_path: Path) -> Non
     assert [row.digest for row in whole.rows] == [row.digest for row in run.rows]
 
 
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_complete_run_is_extended(folder: bool, tmp_path: Path) -> None:
+    """It ends like the run whose configuration has the extension from the start."""
+    path, data = tmp_path / "run" if folder else None, small.dataset()
+    first = design().train(data, folder=path, each=stop_at(5))
+    with pytest.raises(ValueError) as caught:
+        first.extend(3)
+    assert str(caught.value) == (
+        "Only a finished run can be extended, this one stands after step 5 of up to 17: finish it "
+        "first, with --resume alone"
+    )
+    cut = first.resume().extend(3, each=stop_at(18))
+    assert not cut.complete and cut.config == design(training__extensions=[3]).config
+    whole = (Run.load(path, data) if path else cut).resume()
+    assert whole.complete and whole.rows[-1].step == 20
+    start = design(training__extensions=[3]).train(data)
+    assert whole.checkpoint.digest == start.checkpoint.digest
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_the_best_is_chosen_by_the_validation_part(run: Run, folder: bool, tmp_path: Path) -> None:
+    path = tmp_path / "run" if folder else None
+    # A step size that lets the metric rise and fall.
+    changes = {"hold_out_validation": True, "evaluate_every": 1, "cge.step_size": 3.0,
+               "cge.final_step_size": 3.0}  # fmt: skip
+    held_out = Design(small.config(), {f"training.{k}": v for k, v in changes.items()})
+    whole = held_out.train(small.dataset(), folder=path, each=stop_at(12)).resume()
+    for found in (whole, Run.load(path, whole.data)) if path else (whole,):
+        best = found.best()
+        assert best.metric == max(row.metric for row in whole.rows if row.metric is not None)
+        assert best.rows[-1].metric == best.metric != whole.metric and best.folder is None
+        again = best.resume()
+        assert again.complete and again.checkpoint.digest == whole.checkpoint.digest
+    with pytest.raises(ValueError) as caught:
+        run.best()
+    assert str(caught.value) == (
+        "The run has no best checkpoint: it held no validation part out, and the test part chooses "
+        "nothing; take the last one, or hold the validation part out of the training"
+    )
+
+
 def test_folders_are_those_of_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,6 +175,15 @@ def test_tools_have_deadlines(tmp_path: Path) -> None:
     assert log.read_text() == "begun\n"
 
 
+def test_variables_of_other_builds_do_not_reach_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOWASP_MOUNT", "nonsense")
+    code = "import os; print(os.environ.get('YOWASP_MOUNT'))"
+    run_tool("python", ["-c", code], cwd=tmp_path, log=tmp_path / "log", timeout=60)
+    assert (tmp_path / "log").read_text() == "None\n"
+
+
 def test_missing_tools_are_named(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="^no-such-tool was not found; run: pip install no-such-"):
         run_tool("no-such-tool", [], cwd=tmp_path, log=tmp_path / "log", timeout=1)

@@ -195,6 +195,16 @@ def test_configuration_file(capsys: Capture, tmp_path: Path) -> None:
         (["train", "--presets", "digits"], "No such option: --presets"),
         (["train", "--preset", "digits", "--chip", "gold"], "Invalid value for '--chip'"),
         (["trian"], "No such command 'trian'"),
+        (["train", "--preset", "digits", "--schedule", "cge", "--rge-steps", "5"],
+         "--rge-steps is for the stage [training.rge], which --schedule cge leaves out: leave one "
+         "of the two away"),
+        (["train", "--preset", "digits", "--schedule", "sign-rge", "--set",
+          "training.cge.momentum=0.5"],
+         "--set training.cge.momentum=0.5 is for the stage [training.cge], which --schedule "
+         "sign-rge leaves out: leave one of the two away"),
+        (["train", "--preset", "mnist-small", "--cge-steps", "9"],
+         "[training.cge] 2 keys are missing: expected step_size (a number), final_step_size (a "
+         "number)"),
     ],
 )  # fmt: skip
 def test_bad_requests(capsys: Capture, arguments: list[str], message: str) -> None:
@@ -204,7 +214,7 @@ def test_bad_requests(capsys: Capture, arguments: list[str], message: str) -> No
 def test_what_is_endless_is_cut(capsys: Capture) -> None:
     for change in (f"{'x' * 9000}.y=3", f"{'x' * 9000}", f"layers.1.in_modes={[0] * 9000}"):
         sentence = failure(capsys, ["plan", "--preset", "digits", "--set", change], 2)
-        assert len(sentence) < 820 and " ... " in sentence
+        assert len(sentence) < 820 and "..." in sentence
 
 
 def test_missing_files_and_damaged_checkpoints(
@@ -212,7 +222,7 @@ def test_missing_files_and_damaged_checkpoints(
 ) -> None:
     absent = tmp_path / "absent.toml"
     assert failure(capsys, ["plan", "--config", str(absent)], 1) == (
-        f"No such file or directory: {absent}"
+        f"Cannot open {absent}: there is no such file or folder"
     )
     folder = tmp_path / "run"
     assert failure(capsys, ["train", "--resume", *run], 1) == (
@@ -259,6 +269,71 @@ def test_missing_compiler(
     command = ["train", "--preset", "digits", "--chip", "verilated", *run]
     message = failure(capsys, command, 1)
     assert "g++" in message and "apt-get install" in message
+
+
+PARTIAL = """
+[[layers]]
+in_modes = [2, 5]
+out_modes = [2, 4]
+ranks = 2
+activation = "relu"
+[[layers]]
+type = "dense"
+inputs = 8
+outputs = 1
+"""
+
+
+def test_options_complete_a_configuration(capsys: Capture, tmp_path: Path, run: list[str]) -> None:
+    """Keys that the file has not may come from options, and all that are missing are named."""
+    path = tmp_path / "net.toml"
+    path.write_text(f"loss = 'mean_squared_error'{PARTIAL}[training]\n[training.rge]\nmu = 0.03\n")
+    command = ["train", "--config", str(path), "--chip", "golden", *run]
+    assert failure(capsys, command, 2) == (
+        f"{path}: [training.rge] 3 keys are missing: expected steps (an integer), step_size (a "
+        "number), final_step_size (a number)"
+    )
+    command += ["--rge-steps", "4"]
+    assert failure(capsys, command, 2) == (
+        f"{path}, with the options: [training.rge] 2 keys are missing: expected step_size (a "
+        "number), final_step_size (a number)"
+    )
+    command += ["--set", "training.rge.step_size=0.01", "--set",
+                "training.rge.final_step_size=0.001", "--cge-steps", "3"]  # fmt: skip
+    assert failure(capsys, command, 2) == (
+        f"{path}, with the options: [training.cge] 2 keys are missing: expected step_size (a "
+        "number), final_step_size (a number)"
+    )
+    command += [
+        "--set",
+        "training.cge.step_size=0.01",
+        "--set",
+        "training.cge.final_step_size=0.01",
+    ]
+    assert failure(capsys, command, 2) == (
+        f"{path}, with the options: training.dataset is missing: expected a text"
+    )
+    assert main([*command, "--set", "training.dataset=diabetes"]) == 0
+    training = Config.load(tmp_path / "run" / "config.toml").training
+    assert training is not None and training.rge is not None and training.cge is not None
+    assert (training.rge.steps, training.cge.steps, training.rge.mu) == (4, 3, 0.03)
+    path.write_text("name = ")
+    capsys.readouterr()
+    assert failure(capsys, command, 2).startswith(f"{path} is not valid TOML: ")
+
+
+def test_version(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"zerotrain \d+\.\d+\.\d+( \(commit \S+\))?", lines[0])
+    names = [line.split()[0] for line in lines]
+    assert {"amaranth", "numpy", "verilator"} <= set(names)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--traceback"]])
+def test_without_a_command_there_is_help(capsys: Capture, arguments: list[str]) -> None:
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("Usage: zerotrain [OPTIONS] COMMAND [ARGS]...\n")
 
 
 def test_traceback_switch() -> None:

@@ -66,7 +66,8 @@ def test_every_training_has_its_folder(capsys: Capture, place: Path) -> None:
     assert "Resuming runs/diabetes-2 after step 10.\n" in capsys.readouterr().out
     assert main(["publish"]) == 0
     pattern = (
-        r"runs/diabetes-2, diabetes, seed 2: test RMSE \S+, R² \S+, measured again\. Result: "
+        r"runs/diabetes-2, diabetes, seed 2: test RMSE \S+, R² \S+ with the last "
+        r"checkpoint, measured again\. Result: "
         r"docs/results/diabetes-seed2\.json\n"
     )
     assert re.fullmatch(pattern, capsys.readouterr().out)
@@ -188,7 +189,8 @@ def test_divergence_stops_and_keeps_a_checkpoint(capsys: Capture, place: Path) -
     assert not (place / "runs/latest/summary.json").exists()
     resume = ["train", "--resume", "--chip", "golden"]
     assert main(resume) == 3  # without a further step
-    assert "Stopped after step 100" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.count("The training diverges: ") == 1 and "Stopped after step 100" in printed
     assert main([*resume, "--keep-going"]) == 0
     assert main([*wild, "--keep-going"]) == 0
     whole, cut = (place / f"runs/diabetes-{k}" / "log.csv" for k in (2, 1))

@@ -1,5 +1,6 @@
 """The build cache: keys, parallel and interrupted builds."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -59,8 +60,50 @@ def test_keys_tell_parts_apart() -> None:
 def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OSError, match=r"Cannot make the cache folder .*: name another one in the"):
+    with pytest.raises(OSError) as caught:
         cached("thing", "k", lambda folder: None)
+    assert str(caught.value) == (
+        f"Cannot make the cache folder {tmp_path}/file/cache: {tmp_path}/file is no folder; name "
+        "another one in the environment variable ZEROTRAIN_CACHE"
+    )
+
+
+def test_a_full_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is named, and nothing half built remains."""
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
+
+    def build(folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError) as caught:
+        cached("thing", "k", build)
+    assert str(caught.value) == (
+        f"Cannot write in the cache folder {tmp_path}: the file system of {tmp_path} is full, or "
+        "your share of it; name another one in the environment variable ZEROTRAIN_CACHE"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [".lock-k"]
+
+
+def test_a_cache_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits; who comes second takes the first one's result."""
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(tmp_path))
+
+    def without(file: object, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", without)
+
+    def second(folder: Path) -> None:
+        (folder / "second").touch()
+
+    def first(folder: Path) -> None:
+        (folder / "first").touch()
+        cached("thing", "k", second)
+
+    found = cached("thing", "k", first)
+    assert [path.name for path in found.iterdir()] == ["second"]
+    assert cached("thing", "k", lambda folder: pytest.fail("built again")) == found
 
 
 def test_sources_are_told_apart_by_every_byte(

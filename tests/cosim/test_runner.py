@@ -6,10 +6,19 @@ import pytest
 
 from zerotrain.cosim.build import to_verilog
 from zerotrain.cosim.runner import run_bench
+from zerotrain.spec.files import cache_folder
 
 from .toy import Toy
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache in a folder with blanks, and what other runs of cocotb are told by variables."""
+    monkeypatch.setenv("ZEROTRAIN_CACHE", str(cache_folder() / "with blanks"))
+    for name in ("WAVES", "GUI", "VERILATOR_BIN", "COCOTB_TEST_FILTER", "COCOTB_TEST_MODULES"):
+        monkeypatch.setenv(name, "1")
 
 
 def test_bus() -> None:

@@ -136,6 +136,38 @@ def test_missing_mnist(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> No
         load_mnist(small_mnist)
 
 
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("form", ["{}-idx{}-ubyte", "{}.idx{}-ubyte", "{}.idx{}"])
+def test_names_of_other_collections(small_mnist: Path, form: str, ending: str) -> None:
+    """Packed or not."""
+    expected = load_mnist(small_mnist).test
+    for path in list((small_mnist / "mnist").iterdir()):
+        stem, _, kind = path.name.removesuffix("-ubyte.gz").partition("-idx")
+        content = path.read_bytes()
+        path.unlink()
+        fresh = path.with_name(form.format(stem, kind) + ending)
+        fresh.write_bytes(content if ending else gzip.decompress(content))
+    found = load_mnist(small_mnist).test
+    assert found.x.tolist() == expected.x.tolist()
+    assert found.targets.tolist() == expected.targets.tolist()
+
+
+def test_files_that_a_browser_unpacked(small_mnist: Path) -> None:
+    """Their names still end in .gz."""
+    expected = load_mnist(small_mnist).test
+    for path in (small_mnist / "mnist").iterdir():
+        path.write_bytes(gzip.decompress(path.read_bytes()))
+    assert load_mnist(small_mnist).test.x.tolist() == expected.x.tolist()
+
+
+def test_a_tilde_that_no_shell_replaced(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(small_mnist))
+    monkeypatch.setenv("ZEROTRAIN_DATA", "~/mnist")
+    assert len(load_mnist().test) == 5
+    monkeypatch.delenv("ZEROTRAIN_DATA")
+    assert len(load_mnist(Path("~/mnist")).test) == 5
+
+
 def test_exchanged_files_are_found(small_mnist: Path) -> None:
     folder = small_mnist / "mnist"
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(

@@ -177,5 +177,5 @@ def test_another_file_is_kept(tmp_path: Path) -> None:
     with pytest.raises(OSError) as failed:
         write_export(below, {}, about)
     assert str(failed.value) == (
-        f"Cannot make the folder {path} (File exists): name another file with --output"
+        f"Cannot make the folder {path}: {path} is no folder; name another file with --output"
     )

@@ -234,7 +234,10 @@ def test_wait() -> None:
     chip.set(command=Command.EVALUATE)
     status = register("status").address
     chip.bus.wait(status, Status.DONE, Status.DONE, 1.0)
-    message = r"^Waited for 0x1 under mask 0x1 at address 0x10 of the golden chip, which holds 0x2 "
+    message = (
+        r"^the word at 0x10 of the golden chip is 0x2 and does not change by itself, expected 0x1 "
+        r"under mask 0x1$"
+    )
     with pytest.raises(TimeoutError, match=message):
         chip.bus.wait(status, Status.BUSY, Status.BUSY, 1e9)
 

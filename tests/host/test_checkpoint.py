@@ -49,6 +49,21 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["c.ztc"]
 
 
+def test_the_unit_of_target_values() -> None:
+    """Of the run's data; a checkpoint whose identity has none is not stopped by that."""
+    saved = checkpoint()
+    data = saved.identity["data"]
+    with_unit = {"data": data | {"scale": data["scale"] | {"unit": "mg/dl"}}}
+    assert replace(saved, identity=saved.identity | with_unit).unit == "mg/dl"
+    others: list[dict[str, object]] = [
+        {"data": 1},
+        {"data": {"scale": []}},
+        {"data": {"scale": {}}},
+    ]
+    for odd in others:
+        assert replace(saved, identity=saved.identity | odd).unit == ""
+
+
 def test_every_truncation_and_every_flipped_bit_is_found(tmp_path: Path) -> None:
     path, bad = tmp_path / "c.ztc", tmp_path / "bad.ztc"
     checkpoint().save(path)

@@ -141,8 +141,12 @@ def test_a_step_that_never_ends_is_a_timeout() -> None:
     stuck = Driver.loaded(Dead(driver.bus), driver.chip, SMALL, planned.program, timeout=0.1)
     stuck.load_batch(np.zeros((3, 6), np.int64), [0, 1, 2], 0)
     stuck.start(Command.EVALUATE, bank=0)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError) as caught:
         stuck.wait()
+    assert str(caught.value) == (
+        "The EVALUATE step was not done after 0.1 seconds: allow more with --timeout (the word at "
+        "0x10 of the golden chip is 0x0 and does not change by itself, expected 0x2 under mask 0x3)"
+    )
 
 
 def test_errors_of_the_chip_are_reported_and_cleared() -> None:

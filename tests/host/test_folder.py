@@ -24,8 +24,8 @@ def test_folders_are_numbered(tmp_path: Path) -> None:
     [
         ("../up", "up-1"),
         ("a b/c", "a-b-c-1"),
-        ("ü", "run-1"),
-        ("", "run-1"),
+        ("ü", "network-1"),
+        ("", "network-1"),
         ("x" * 300, f"{'x' * 100}-1"),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError) as caught:
         RunFolder(path / "below").begin(small.config())
     assert str(caught.value) == (
-        f"Cannot make the run's folder {path}/below (Not a directory): name another one"
+        f"Cannot make the run's folder {path}/below: {path} is no folder; name another one"
     )
 
 
@@ -100,4 +100,6 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("zerotrain.spec.files.tempfile.mkstemp", refuse)
     with pytest.raises(PermissionError) as caught:
         RunFolder(tmp_path).begin(small.config())
-    assert str(caught.value) == f"Cannot write {tmp_path}/config.toml: Permission denied"
+    assert str(caught.value) == (
+        f"Cannot write {tmp_path}/config.toml: you may not write in {tmp_path}"
+    )

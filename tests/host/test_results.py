@@ -13,9 +13,10 @@ from zerotrain.cli.options import ScheduleKind, override, select_schedule
 from zerotrain.config.config import Config
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
-from zerotrain.host.results import Result, load_all, pack_parameters, publish
+from zerotrain.host.publish import publish
+from zerotrain.host.results import Result, load_all, pack_parameters
 from zerotrain.host.session import ChipKind, Session, summary, train
-from zerotrain.host.table import MARKERS, insert_table, table
+from zerotrain.host.table import END, insert_tables, marker, table
 
 from . import small
 
@@ -34,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             session, trainer, ChipKind.GOLDEN, found=test, health=Health.of(trainer),
             verification=None,
         )  # fmt: skip
-        folder.finish(values, "small", "test", trainer.metric)
+        folder.finish(values)
         theta = trainer.driver.parameters
     np.save(folder.path / "theta.npy", theta)
     return folder
@@ -86,6 +87,13 @@ def test_published_runs_are_those_of_the_documented_commands() -> None:
         config = override(config, [f"training.seed={result.config['training']['seed']}"])
         assert Config.from_dict(result.config) == config
         assert result.groups == [list(sizes) for sizes in Session.of(config).plan.groups]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_pages_show_the_published_results(page: str) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / page).read_text(encoding="utf-8")
+    assert insert_tables(text, load_all(root / "docs" / "results"))[0] == text
 
 
 def test_other_data_is_refused(finished: RunFolder, tmp_path: Path) -> None:
@@ -163,7 +171,7 @@ def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
     old.begin(small.config())
     with small.trainer() as trainer:
         assert train(Session.of(small.config()), trainer, old)
-    old.finish({}, "small", "test", trainer.metric)
+    old.finish({})
     with pytest.raises(ValueError, match="is of another version: expected an entry 'groups'"):
         publish(old, small.dataset(), tmp_path)
     config = override(small.config(), ["training.hold_out_validation=true"])
@@ -171,7 +179,7 @@ def test_unfinished_and_held_out_runs_are_refused(tmp_path: Path) -> None:
     folder.begin(config)
     with small.trainer(configuration=config) as trainer:
         assert train(Session.of(config), trainer, folder)
-        folder.finish({}, "small", "validation", trainer.metric)
+        folder.finish({})
     with pytest.raises(ValueError, match="held the validation part out"):
         publish(folder, small.dataset(), tmp_path)
 
@@ -196,15 +204,64 @@ def test_table(finished: RunFolder, tmp_path: Path) -> None:
     seeds = [run(1, 190, 1200), run(2, 194, 3400)]
     name, count = result.config["name"], len(result.parameters)
     lines = table(seeds).splitlines()
-    assert lines[2:] == [f"| {name} | {count} | 1, 2 | 96.00 % ± 1.41 | 95.00 % | 2.5 | 3,400 |  |"]
+    assert lines[2:] == [f"| {name} | {count} | 1, 2 | 96.00 % ± 1.41 | 95.00 % | 2.5 | 3,400 |"]
     assert "| not reached |" in table([replace(seeds[0], evaluations_to_milestone=None)])
 
 
-def test_insert_table() -> None:
-    page = f"before\n{MARKERS[0]}\nold\n{MARKERS[1]}\nafter\n"
-    assert insert_table(page, "new\n") == f"before\n{MARKERS[0]}\nnew\n{MARKERS[1]}\nafter\n"
-    with pytest.raises(ValueError, match="^The page has no place for the table: expected "):
-        insert_table("before\nafter\n", "new\n")
+def test_the_paper_is_named_where_it_has_the_network(finished: RunFolder, tmp_path: Path) -> None:
+    publish(finished, small.dataset(), tmp_path)
+    (result,) = load_all(tmp_path)
+    assert "paper" not in table([result])
+    published = load_all(Path(__file__).parents[2] / "docs" / "results")
+    of_mnist = [result for result in published if result.dataset == "mnist"]
+    assert "| paper |" in table(of_mnist).splitlines()[0]
+    assert "| paper |" not in table([r for r in published if r not in of_mnist])
+
+
+def of_dataset(result: Result, name: str, **changes: object) -> Result:
+    training = result.config["training"] | {"dataset": name}
+    return replace(result, config=result.config | {"training": training} | changes)
+
+
+def test_every_data_set_has_its_place(finished: RunFolder, tmp_path: Path) -> None:
+    publish(finished, small.dataset(), tmp_path)
+    (result,) = load_all(tmp_path)
+    other = replace(
+        of_dataset(result, "my data: x.csv", loss="mean_squared_error"),
+        test_metrics={"rmse": 2.5, "r2": 0.5},
+        unit="kg",
+    )
+    both = [result, other]
+    tables = [table([one]) for one in both]
+    assert table(both) == "\n".join(tables)
+    assert tables[1].startswith(
+        "| network | parameters | seeds | test RMSE, kg | worst | R² | CGE epochs |\n"
+    )
+    places = [marker(one.dataset) for one in both]
+    page = f"a\n{places[1]}\nold\n{END}\nb\n{places[0]}\n{END}\nc\n"
+    text, missing = insert_tables(page, both)
+    assert text == f"a\n{places[1]}\n{tables[1]}{END}\nb\n{places[0]}\n{tables[0]}{END}\nc\n"
+    assert missing == []
+    assert insert_tables(text, both) == (text, [])
+    alone = f"a\n{places[0]}\n{END}\n"
+    filled = f"a\n{places[0]}\n{tables[0]}{END}\n"
+    assert insert_tables(alone, both) == (filled, ["my data: x.csv"])
+    # A place without a name has all.
+    whole = f"{marker()}\n{END}\n"
+    assert insert_tables(whole, both) == (f"{marker()}\n{table(both)}{END}\n", [])
+
+
+def test_pages_without_a_place_are_refused(finished: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        insert_tables("before\nafter\n", [])
+    assert str(caught.value) == (
+        f"The page has no place for the table: expected the lines {marker()} and {END}"
+    )
+    with pytest.raises(ValueError) as caught:
+        insert_tables(f"{marker('x')}\n", [])
+    assert str(caught.value) == (
+        f"The page has no line {END} after {marker('x')}: expected one there"
+    )
 
 
 def test_no_result(tmp_path: Path) -> None:

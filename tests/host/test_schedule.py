@@ -106,7 +106,7 @@ def test_state_survives_json_at_every_step(cut: int) -> None:
 
 def test_a_foreign_state_is_refused() -> None:
     schedule = Schedule(Training("digits", cge=CGE), FORMATS)
-    with pytest.raises(ValueError, match=r"^A schedule's state has last_sum, .*, got step$"):
+    with pytest.raises(ValueError, match=r"^A schedule's state has extra, last_sum, .*, got step$"):
         schedule.restore({"step": 3})
 
 

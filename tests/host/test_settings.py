@@ -130,7 +130,9 @@ def test_rounding_is_said() -> None:
         "Rounded to what the chip has, [training.cge]: momentum 0.9 is 0.875.",
     ]
     exact = replace(rge, step_size=2.0**-9)
-    assert not list(rounding(Training("digits", rge=exact), FORMATS))
+    alone = replace(exact, steps=1, final_step_size=2.0**-12)
+    for stage in (exact, alone):
+        assert not list(rounding(Training("digits", rge=stage), FORMATS))
 
 
 def test_a_momentum_that_would_vanish_is_refused() -> None:

@@ -15,7 +15,8 @@ from zerotrain.exchange.export import describe, tt_arrays, write_export
 from zerotrain.exchange.fit import Start
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.folder import RunFolder
-from zerotrain.host.results import Result, publish
+from zerotrain.host.publish import publish
+from zerotrain.host.results import Result
 from zerotrain.host.run import Unsaved, beginning, conclude, conduct
 from zerotrain.host.session import ChipKind, Session
 from zerotrain.host.start import load_start, start_sentences

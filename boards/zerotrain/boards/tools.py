@@ -10,6 +10,8 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+from zerotrain.cosim.tools import tool_environment
+
 __all__ = ["ToolError", "find_nextpnr", "run_tool", "tool_version"]
 
 #: Lines of a failed tool's log that an error repeats.
@@ -112,6 +114,7 @@ def run_tool(tool: str, arguments: Sequence[str], *, cwd: Path, log: Path, timeo
         process = subprocess.Popen(
             command,
             cwd=cwd,
+            env=tool_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

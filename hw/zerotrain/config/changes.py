@@ -1,15 +1,20 @@
 """Changes of single entries of a configuration, by their dotted names."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from zerotrain.config.config import AUTO, Config, nearest
+from zerotrain.config.config import AUTO, Config
+from zerotrain.config.table import nearest, show
 
-__all__ = ["changed"]
+__all__ = ["assign", "changed"]
+
+#: Tables that a configuration may lack, and a change may add.
+_OPTIONAL = ("chip", "chip.formats", "training", "training.data", "training.rge", "training.cge")
 
 
 def changed(config: Config, values: Mapping[str, Any]) -> Config:
-    """A configuration with other values of some entries.
+    """A configuration with other values of some entries; data files are in the current folder.
 
     Parameters
     ----------
@@ -22,11 +27,25 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
     ValueError
         If there is no table for an entry, or what results is no configuration.
     """
-    tree: Any = config.to_dict()
+    tree = config.to_dict()
+    assign(tree, values)
+    return Config.from_dict(tree).anchored(Path())
+
+
+def assign(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Change entries of plain values, as TOML has them, that need not be a configuration yet.
+
+    Raises
+    ------
+    ValueError
+        If there is no table for an entry.
+    """
     for key, value in values.items():
         *parents, name = key.strip().split(".")
-        table = tree
-        for parent in parents:
+        table: Any = tree
+        for level, parent in enumerate(parents, 1):
+            if isinstance(table, dict) and ".".join(parents[:level]) in _OPTIONAL:
+                table.setdefault(parent, {})
             if (
                 isinstance(table, list)
                 and parent.isdecimal()
@@ -43,12 +62,14 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
                     else [str(k + 1) for k in range(len(table))]
                 )
                 raise ValueError(
-                    f"There is no table {parent!r} for {key!r}: {nearest(parent, names)}"
+                    f"There is no table {show(parent)} for {show(key)}: {nearest(parent, names)}"
                 )
         if not isinstance(table, dict):
-            raise ValueError(f"{key} does not name an entry of a table")
-        table[name] = value
+            raise ValueError(f"{show(key)} does not name an entry of a table")
         if key.strip() == "chip" and value == AUTO:
             # Formats decide what is computed; the rest of the table, how fast.
-            table[name] = {AUTO: True, "formats": config.chip.formats.to_dict()}
-    return Config.from_dict(tree)
+            before = tree.get("chip", {})
+            kept = {"formats": before["formats"]} if "formats" in before else {}
+            tree["chip"] = {AUTO: True} | kept
+        else:
+            table[name] = value

@@ -240,7 +240,8 @@ class Config:
         training = None
         if "training" in table:
             tree = Table(table.values["training"], "training", [f.name for f in fields(Training)])
-            plain = {k: v for k, v in tree.values.items() if k not in ("rge", "cge", "data")}
+            special = ("rge", "cge", "data", "extensions")
+            plain = {k: v for k, v in tree.values.items() if k not in special}
             stages: dict[str, Any] = {
                 k: _read(stage, tree.values[k], f"training.{k}")
                 for k, stage in (("rge", RgeStage), ("cge", CgeStage))
@@ -251,6 +252,8 @@ class Config:
                     tree.values["data"], "training.data", [f.name for f in fields(DataOptions)]
                 )
                 stages["data"] = _located("training.data", DataOptions, **given.values)
+            if "extensions" in tree:
+                stages["extensions"] = tree.integers("extensions")
             hints = get_type_hints(Training)
             head = {k: tree.get(k, hints[k]) for k in plain}
             tree.require({"dataset": "a text"})

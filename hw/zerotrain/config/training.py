@@ -171,6 +171,10 @@ class Training:
         The stages, in this order; at least one.
     data : DataOptions or None
         How the file becomes a data set; None for data sets with a name.
+    extensions : tuple of int
+        Steps by which the run was extended after the end of its schedule, each time that it was:
+        more steps of the last stage at its ``final_step_size``. That is another run than the one
+        whose schedule had so many steps from the start.
     """
 
     dataset: str
@@ -182,6 +186,7 @@ class Training:
     rge: RgeStage | None = None
     cge: CgeStage | None = None
     data: DataOptions | None = None
+    extensions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if is_file(self.dataset):
@@ -201,11 +206,21 @@ class Training:
             raise ValueError(
                 "Training has a stage [training.rge], [training.cge] or both, got none"
             )
+        if any(steps < 1 for steps in self.extensions):
+            raise ValueError(
+                f"extensions are of at least 1 step each, not {list(self.extensions)!r}"
+            )
+
+    @property
+    def watched(self) -> str:
+        """The part of the data that is measured during the run, and is the run's result."""
+        return "validation" if self.hold_out_validation else "test"
 
     @property
     def max_steps(self) -> int:
         """Steps taken if no plateau ends the RGE stage early."""
-        return sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
+        stages = sum(stage.steps for stage in (self.rge, self.cge) if stage is not None)
+        return stages + sum(self.extensions)
 
     def anchored(self, folder: Path) -> Self:
         """The same with absolute paths of data files, relative ones being in a folder."""
@@ -216,8 +231,9 @@ class Training:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for TOML and JSON."""
+        """Plain values, for TOML and JSON; without stages and extensions that are not there."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["extensions"] = list(self.extensions) or None
         return {
             k: v.to_dict() if isinstance(v, _Stage | DataOptions) else v
             for k, v in values.items()

@@ -18,7 +18,7 @@ from typing import Any
 
 from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 from zerotrain.spec.formats import QFormat
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program
@@ -358,7 +358,7 @@ def write_artefacts(
     list of Path
         The files written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "the folder")
     texts = {
         "csr.csv": csr_csv(chip, application, base=base),
         "csr.json": csr_json(chip, application, base=base),

@@ -6,7 +6,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bus"]
+__all__ = ["Bus", "NotYet"]
+
+
+class NotYet(TimeoutError):
+    """A word that was waited for did not become what it should; the message has no full stop and
+    begins small, to stand in the sentence of who waited."""
 
 
 @runtime_checkable
@@ -30,7 +35,7 @@ class Bus(Protocol):
 
         Raises
         ------
-        TimeoutError
+        NotYet
             After ``timeout`` wall-clock seconds, or at once if it can never come true.
         """
         ...

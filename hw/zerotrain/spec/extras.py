@@ -10,6 +10,7 @@ __all__ = ["EXTRAS", "advice", "requirements"]
 EXTRAS = {
     "simulation": "the simulated chip",
     "curves": "pictures of curves",
+    "tensorboard": "event files for TensorBoard",
     "data": "the data sets digits and diabetes, unless zerotrain.data.fetch has fetched them",
 }
 

@@ -20,6 +20,7 @@ from zerotrain.cosim.cache import cached, content_key, sources_key
 from zerotrain.cosim.tools import (
     BuildError,
     environment,
+    failure,
     require_tools,
     run_logged,
     tool_versions,
@@ -27,7 +28,6 @@ from zerotrain.cosim.tools import (
 )
 from zerotrain.gateware.chip import TrainingChip
 from zerotrain.spec.chip import Chip
-from zerotrain.spec.files import cache_folder
 from zerotrain.spec.program import Program
 
 __all__ = ["Announce", "build_library", "chip_verilog", "to_verilog"]
@@ -117,7 +117,8 @@ def to_verilog(design: Elaboratable, *, announce: Announce | None = None) -> str
                 # The half of amaranth.back.verilog.convert() that takes time.
                 result = verilog._convert_rtlil_text(text)
         except verilog.YosysError as error:
-            raise BuildError(f"Yosys cannot convert the design to Verilog: {error}") from error
+            *_, told = str(error).strip().splitlines() or ["it said nothing"]
+            raise BuildError(f"Yosys cannot convert the design to Verilog: {told}") from error
         (folder / "top.v").write_text(result, encoding="utf-8")
 
     written = (cached("verilog", key, build) / "top.v").read_text(encoding="utf-8")
@@ -232,15 +233,5 @@ def _run(commands: list[list[str]], folder: Path, key: str) -> None:
         good = list(pool.map(lambda c, log: run_logged(c, folder=folder, log=log), commands, logs))
     for log, succeeded in zip(logs, good, strict=True):
         if not succeeded:
-            raise BuildError(_failure("the simulated chip", log, key))
+            raise BuildError(failure("the simulated chip", log, key))
         log.unlink()
-
-
-def _failure(what: str, log: Path, key: str) -> str:
-    """One sentence about a failed build, whose log is moved to where it stays."""
-    kept = cache_folder() / f"failed-{key}.log"
-    shutil.copyfile(log, kept)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if "error" in line.lower()]
-    reason = (errors or lines or ["no output"])[0].strip()
-    return f"Verilator or the C++ compiler could not build {what} ({reason}): see {kept}"

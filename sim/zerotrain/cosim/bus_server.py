@@ -10,10 +10,11 @@ from cocotb.task import bridge
 
 from zerotrain.cosim.cocotb_bus import CocotbBus
 
-__all__ = ["ADDRESS", "KEY", "serve"]
+__all__ = ["KEY", "NAME", "serve"]
 
-#: Environment variables: where the client listens, and the key (hexadecimal) that it expects.
-ADDRESS, KEY = "ZEROTRAIN_BUS_ADDRESS", "ZEROTRAIN_BUS_KEY"
+#: Environment variables: the name of the abstract socket on which the client listens, and the key
+#: (hexadecimal) that it expects.
+NAME, KEY = "ZEROTRAIN_BUS_NAME", "ZEROTRAIN_BUS_KEY"
 
 
 @cocotb.test()
@@ -25,7 +26,7 @@ async def serve(dut: Any) -> None:
 
 
 def _answer(bus: CocotbBus) -> None:
-    with Client(os.environ[ADDRESS], authkey=bytes.fromhex(os.environ[KEY])) as connection:
+    with Client("\0" + os.environ[NAME], authkey=bytes.fromhex(os.environ[KEY])) as connection:
         while True:
             try:
                 name, arguments = connection.recv()

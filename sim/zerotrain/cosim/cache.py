@@ -9,15 +9,17 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from zerotrain.spec.files import cache_folder, locked
+from zerotrain.spec.files import cache_folder, locked, make_folder, reason
 
 __all__ = ["LOCK_SECONDS", "cached", "content_key", "sources_key"]
 
 #: Longest wait for another process that builds the same thing.
 LOCK_SECONDS = 1800.0
+_ADVICE = "name another one in the environment variable ZEROTRAIN_CACHE"
 
 
 def content_key(*parts: str) -> str:
@@ -72,27 +74,37 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     result = root / f"{kind}-{key}"
     if result.is_dir():
         return result
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"Cannot make the cache folder {root} ({error.strerror}): name another one in the "
-            "environment variable ZEROTRAIN_CACHE"
-        ) from error
+    make_folder(root, "the cache folder", _ADVICE)
     lock = root / f".lock-{key}"
     busy = (
         f"Another process ({{}}) has been building the same for {LOCK_SECONDS / 60:.0f} minutes: "
         f"end it, or remove {lock}"
     )
-    advice = "name another folder in the environment variable ZEROTRAIN_CACHE"
-    with locked(lock, busy=busy, advice=advice, seconds=LOCK_SECONDS):
+    # Without locks, the same may be built twice at the same time.
+    with locked(lock, busy=busy, advice=None, seconds=LOCK_SECONDS):
         if result.is_dir():
             return result
-        work = Path(tempfile.mkdtemp(prefix=f".{kind}-{key}-", dir=root))
         try:
-            build(work)
-            work.chmod(0o755)
-            work.rename(result)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            _build(root, result, build)
+        except OSError as error:
+            if error.errno is None:  # a sentence already
+                raise
+            raise type(error)(
+                f"Cannot write in the cache folder {root}: {reason(error, result)}; {_ADVICE}"
+            ) from error
     return result
+
+
+def _build(root: Path, result: Path, build: Callable[[Path], None]) -> None:
+    work = Path(tempfile.mkdtemp(prefix=f".{result.name}-", dir=root))
+    try:
+        build(work)
+        with suppress(OSError):  # not every file system has permissions
+            work.chmod(0o755)
+        try:
+            work.rename(result)
+        except OSError:
+            if not result.is_dir():  # another process was faster, where there are no locks
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

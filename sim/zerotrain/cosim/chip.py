@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.cosim.build import Announce, build_library, chip_verilog
+from zerotrain.spec.bus import NotYet
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Program
 
@@ -97,9 +98,10 @@ class VerilatedBus:
 
         Raises
         ------
+        NotYet
+            After ``timeout`` wall-clock seconds or ``max_wait_cycles``.
         TimeoutError
-            After ``timeout`` wall-clock seconds or ``max_wait_cycles``, or if the chip does not
-            acknowledge.
+            If the chip does not acknowledge.
         SimulationError
             If an assertion of the gateware fails.
         """
@@ -117,10 +119,9 @@ class VerilatedBus:
             if result != _NOT_YET:
                 return
             if impossible or left <= SLICE_CYCLES or time.monotonic() >= deadline:
-                raise TimeoutError(
-                    f"Waited for {value:#x} under mask {mask:#x} at address {address:#x} of the "
-                    f"simulated chip, which holds {word.value:#x} after {self.cycles - start} "
-                    f"cycles (timeout {timeout:g} s)"
+                raise NotYet(
+                    f"the word at {address:#x} of the simulated chip is {word.value:#x} after "
+                    f"{self.cycles - start:,} cycles, expected {value:#x} under mask {mask:#x}"
                 )
 
     def run(self, cycles: int) -> None:

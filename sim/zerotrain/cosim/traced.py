@@ -14,6 +14,7 @@ from zerotrain.cosim.build import Announce, build_library, chip_verilog
 from zerotrain.cosim.chip import VerilatedBus
 from zerotrain.cosim.probes import Probe, verilog_of
 from zerotrain.spec.chip import Chip
+from zerotrain.spec.files import reason
 from zerotrain.spec.program import Program
 
 __all__ = ["CYCLE", "TracedChip"]
@@ -94,7 +95,8 @@ class TracedChip(VerilatedBus):
     @staticmethod
     def _written(path: Path, error: int) -> None:
         if error:
-            raise OSError(f"Cannot write {path}: {os.strerror(error)}")
+            why = reason(OSError(error, os.strerror(error)), path)
+            raise OSError(f"Cannot write {path}: {why}")
 
     def trace(self, on: bool) -> None:
         """Begin or stop to trace."""

@@ -14,6 +14,7 @@ from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, rge_step
 from zerotrain.golden.tt import Groups
 from zerotrain.spec.batch import address_bits
+from zerotrain.spec.bus import NotYet
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Network
 from zerotrain.spec.registers import (
@@ -115,14 +116,14 @@ class GoldenChip:
 
         Raises
         ------
-        TimeoutError
+        NotYet
             At once, otherwise.
         """
         word = int(self.read(address)[0])
         if word & mask != value:
-            raise TimeoutError(
-                f"Waited for {value:#x} under mask {mask:#x} at address {address:#x} of the golden "
-                f"chip, which holds {word:#x} and does not change by itself"
+            raise NotYet(
+                f"the word at {address:#x} of the golden chip is {word:#x} and does not change by "
+                f"itself, expected {value:#x} under mask {mask:#x}"
             )
 
     def close(self) -> None:

@@ -11,16 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from zerotrain.api.prediction import Prediction, predict
 from zerotrain.config.config import Config
+from zerotrain.config.training import Training
 from zerotrain.data import load_for
 from zerotrain.data.dataset import Dataset, Split
 from zerotrain.exchange.export import export_parameters
 from zerotrain.exchange.fit import Start
 from zerotrain.exchange.parameters import Parameters, real
 from zerotrain.host.checkpoint import Checkpoint
+from zerotrain.host.extension import extended
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
+from zerotrain.host.log import NO_BEST
 from zerotrain.host.metric import Measurement
-from zerotrain.host.run import Unsaved, beginning, conclude, conduct, remarks
+from zerotrain.host.run import Unsaved, beginning, conclude, conduct, draw, remarks
 from zerotrain.host.session import ChipKind, Progress, Session
 from zerotrain.host.trainer import Row
 
@@ -51,6 +54,8 @@ class Run:
         What was rounded or clipped, and what went wrong, a sentence each.
     folder : Path or None
         Where the run's files are.
+    best_checkpoint : Checkpoint or None
+        With the best metric on the validation part, if that was held out.
     """
 
     session: Session
@@ -62,6 +67,7 @@ class Run:
     divergence: str = ""
     notes: tuple[str, ...] = ()
     folder: Path | None = None
+    best_checkpoint: Checkpoint | None = None
 
     @classmethod
     def load(cls, folder: str | Path, data: Dataset | None = None) -> "Run":
@@ -82,7 +88,7 @@ class Run:
             complete = trainer.schedule.next() is None
         return cls(
             session, found, tuple(log.rows), checkpoint, complete, measured, health.divergence,
-            tuple(health.summary()), log.path,
+            tuple(health.summary()), log.path, _best(log, session.training),
         )  # fmt: skip
 
     @property
@@ -121,21 +127,54 @@ class Run:
             trainer.restore(self.checkpoint)
             return trainer.measure(split)
 
+    def best(self) -> "Run":
+        """The run as it was when its metric on the validation part was best; it has no folder.
+
+        Raises
+        ------
+        ValueError
+            If the validation part was not held out.
+        """
+        if self.best_checkpoint is None:
+            raise ValueError(f"The run has {NO_BEST}")
+        checkpoint = replace(self.best_checkpoint, identity=self.checkpoint.identity)
+        with self.session.trainer(ChipKind.GOLDEN, self.data) as trainer:
+            trainer.restore(checkpoint)
+            measured = trainer.measure(getattr(self.data, trainer.watched))
+            complete = trainer.schedule.next() is None
+        return replace(
+            self, rows=self.rows[: checkpoint.step + 1], checkpoint=checkpoint, complete=complete,
+            measured=measured, folder=None,
+        )  # fmt: skip
+
     def resume(self, **options: Any) -> "Run":
         """Go on where the run stopped; ends with the same bits as one that never did.
 
         Takes the options ``chip``, ``each``, ``keep_going``, ``timeout`` and ``say`` of
         :meth:`Design.train`.
         """
-        log: RunFolder | Unsaved = Unsaved(list(self.rows), self.checkpoint)
-        checkpoint = self.checkpoint
+        return self._go_on(None, options)
+
+    def extend(self, steps: int, **options: Any) -> "Run":
+        """Add steps to a complete run, at its final step size (docs/runs.md).
+
+        Takes the options of :meth:`resume`.
+        """
+        return self._go_on(steps, options)
+
+    def _go_on(self, extend: int | None, options: dict[str, Any]) -> "Run":
+        log: RunFolder | Unsaved = Unsaved(list(self.rows), self.checkpoint, self.best_checkpoint)
+        config, checkpoint = self.config, self.checkpoint
         with ExitStack() as stack:
             if self.folder is not None:
                 log = RunFolder(self.folder)
                 log.check_run()
                 stack.enter_context(log.locked())
-                _, checkpoint = log.resume()
-            again = _carry(self.session, self.data, log, checkpoint, **options)
+                config, checkpoint = log.resume()
+            if extend is not None:
+                config, checkpoint = extended(config, checkpoint, extend)
+            session = replace(self.session, config=config)
+            again = _carry(session, self.data, log, checkpoint, **options)
         return replace(again, notes=(*self.notes, *again.notes))
 
     def export(self, path: str | Path, *, dense: bool = False, force: bool = False) -> None:
@@ -145,6 +184,13 @@ class Run:
             Path(path), self.config.network, self.session.chip.formats, last.theta,
             identity=last.identity, step=last.step, dense=dense, force=force,
         )  # fmt: skip
+
+
+def _best(log: RunFolder | Unsaved, training: Training) -> Checkpoint | None:
+    """The best checkpoint, if the validation part was held out."""
+    if isinstance(log, Unsaved):
+        return log.best
+    return log.best()[1] if training.hold_out_validation else None
 
 
 def begin(
@@ -204,8 +250,9 @@ def _carry(
             measured, _ = conclude(session, trainer, log, kind, health=health)
         else:
             measured = trainer.measure(getattr(data, trainer.watched))
+            draw(session, trainer, log, kind)
         return Run(
             session, data, tuple(log.rows), trainer.checkpoint(), complete, measured,
             health.divergence, tuple(notes),
-            log.path if isinstance(log, RunFolder) else None,
+            log.path if isinstance(log, RunFolder) else None, _best(log, session.training),
         )  # fmt: skip

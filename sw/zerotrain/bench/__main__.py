@@ -10,7 +10,7 @@ from rich.console import Console
 from zerotrain.bench.report import PRESETS, Options, Simulate, measure
 from zerotrain.bench.show import show
 from zerotrain.cosim.tools import BuildError
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 
 #: Columns of the widest table; a terminal may be narrower.
 _WIDTH = 170
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options, output = _options(arguments)
         report = measure(options, lambda text: console.print(text, soft_wrap=True))
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output.parent, "the folder")
         write_atomic(output, json.dumps(report, indent=2) + "\n")
     except (BuildError, ValueError, RuntimeError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -25,6 +25,9 @@ def main() -> int:
 
         signal.signal(signal.SIGINT, before)
         return run()
+    except ImportError as error:
+        sys.stderr.write(f"zerotrain: {error}: install Zerotrain again, with all it needs\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("zerotrain: Interrupted\n")
         return 130

@@ -1,8 +1,13 @@
 """Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
+import codecs
+import errno
+import io
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
@@ -11,7 +16,25 @@ from rich.progress import Progress as Bar
 from zerotrain.host.metric import Metric
 from zerotrain.host.session import Progress
 
-__all__ = ["Display", "display", "duration"]
+__all__ = ["Display", "console", "display", "duration", "spell_out"]
+
+
+class _Console(Console):
+    """Rich's, which leaves it to the command line what happens when nobody reads the output."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def console() -> Console:
+    """Where commands print."""
+    # Names of folders and networks are printed as they are; files get no colours, whatever the
+    # environment says.
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    found = _Console(highlight=False, markup=False, emoji=False, force_terminal=terminal)
+    if not terminal:
+        found.width = 120  # tables in files and pipes
+    return found
 
 
 def duration(seconds: float | None) -> str:
@@ -21,6 +44,26 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+#: In other characters, for who has no others.
+_PLAIN = {"±": "+-", "²": "^2", "×": "x", "·": "*", "µ": "u", "—": "-", "…": "..."}
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end]
+    plain = (_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in missing)
+    return "".join(plain), error.end
+
+
+codecs.register_error("zerotrain.spell", _spell)
+
+
+def spell_out(stream: TextIO | None) -> None:
+    """Let a stream write what its encoding lacks in other characters, instead of failing."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="zerotrain.spell")
 
 
 class Display(Protocol):
@@ -81,7 +124,7 @@ class _Bar:
 @contextmanager
 def display(console: Console, watched: str, metric: Metric) -> Iterator[Display]:
     """A display that fits the console, of a metric on the watched part of the data."""
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(console, watched, metric)
         return
 

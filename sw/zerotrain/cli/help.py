@@ -10,7 +10,7 @@ __all__ = ["GROUPS", "Verbs"]
 GROUPS = {
     "Begin": ("demo", "new", "presets", "boards", "doctor"),
     "Plan": ("plan",),
-    "Train": ("train", "evaluate", "compare", "export"),
+    "Train": ("train", "evaluate", "compare", "tensorboard", "export"),
     "Make a chip": ("generate", "route", "waves"),
     "Keep results": ("publish", "results"),
 }

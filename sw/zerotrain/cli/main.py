@@ -7,17 +7,35 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from zerotrain.boards.catalogue import find_board
+from zerotrain.cli.arguments import (
+    BoardName,
+    ChipChoice,
+    ConfigFile,
+    Data,
+    Force,
+    KeepGoing,
+    Lanes,
+    Overrides,
+    Preset,
+    ResultsFolder,
+    RunFolderPath,
+    Runs,
+    Timeout,
+    between,
+    path_of,
+)
+from zerotrain.cli.display import console, spell_out
+from zerotrain.cli.errors import tell
 from zerotrain.cli.help import Verbs
-from zerotrain.cli.options import ScheduleKind, load_config, override, select_schedule
+from zerotrain.cli.options import ScheduleKind, check_stages, load_config, select_schedule
+from zerotrain.cli.several import SeveralSeeds
 from zerotrain.cli.target import Target, build_folder
 from zerotrain.config.config import Config, preset_names
-from zerotrain.host.folder import RUNS, RunFolder
+from zerotrain.host.folder import RUNS, RunFolder, latest_folder
 from zerotrain.host.session import ChipKind
-from zerotrain.spec.words import cut
 
 __all__ = ["app", "main"]
 
@@ -25,38 +43,10 @@ app = typer.Typer(
     name="zerotrain",
     cls=Verbs,
     help="Chips that train tensor-train networks: plan, generate, simulate, train.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Preset = Annotated[str | None, typer.Option(help="A built-in configuration (see `presets`).")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A configuration file, TOML.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change an entry of the configuration."),
-]
-BoardName = Annotated[str | None, typer.Option("--board", help="A board (see `boards`).")]
-Lanes = Annotated[int | None, typer.Option(help="Lanes of the chip.")]
-Data = Annotated[Path | None, typer.Option(help="Directory with the data set's files.")]
-ChipChoice = Annotated[ChipKind, typer.Option(help="The chip: its golden model, or simulated.")]
-RunFolderPath = Annotated[
-    Path | None, typer.Option(help="Where the run's files are; by default those of the latest run.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
-KeepGoing = Annotated[
-    bool, typer.Option("--keep-going", help="Go on although the training diverges.")
-]
-ResultsFolder = Annotated[Path, typer.Option(help="Where results are kept.")]
-
-
-def _console() -> Console:
-    # Names of folders and networks are printed as they are.
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 120  # tables in files and pipes
-    return console
 
 
 def _folder(path: Path | None) -> RunFolder | None:
@@ -74,12 +64,27 @@ def _target(
     assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
     assignments += changes or []
     target = find_board(board) if board else None
-    config = override(load_config(preset, path), assignments)
+    config = load_config(preset, path, assignments)
     asked = any(word.partition("=")[0].strip() == "chip.lanes" for word in assignments)
     return Target.of(config, target, keep_lanes=asked)
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print versions: Zerotrain's, and of what it uses.")
+    ] = False,
+) -> None:
+    """What all commands have."""
+    from zerotrain.host.version import versions
+
+    if version:
+        for name, value in versions().items():
+            print(name, value)
+        raise typer.Exit
+
+
+@app.command(cls=SeveralSeeds)
 def train(
     preset: Preset = None,
     config: ConfigFile = None,
@@ -87,8 +92,10 @@ def train(
     run_folder: Annotated[
         Path | None,
         typer.Option(
+            parser=path_of,
+            metavar="PATH",
             help="Where the run's files are; by default a new folder runs/NAME-1, NAME-2, ..., "
-            "or with --resume that of the latest run."
+            "or with --resume that of the latest run.",
         ),
     ] = None,
     force: Force = False,
@@ -100,18 +107,36 @@ def train(
     cge_steps: Annotated[int | None, typer.Option(help="CGE steps.")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEED ...",
+            help="One run for each seed, e.g. --seeds 1 2 3 or --seeds 1-3; mean and spread.",
+        ),
+    ] = None,
+    extend: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --resume: more steps of a finished run's last stage."),
+    ] = None,
     hold_out_validation: Annotated[
         bool, typer.Option(help="Keep the validation part out of the training.")
     ] = False,
     lanes: Lanes = None,
     data: Data = None,
     changes: Overrides = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that one step may take.")] = 120.0,
+    timeout: Timeout = 120.0,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files into the run's folder.")
+    ] = False,
 ) -> None:
     """Train a network on a chip."""
-    from zerotrain.cli.train import run_training
+    from zerotrain.cli.seeds import resume_seeds, train_seeds
+    from zerotrain.cli.train import Ways, run_training
+    from zerotrain.host.seeds import is_one_of_several, parse_seeds
 
     chosen: Config | None = None
+    folder = _folder(run_folder)
+    ways = Ways(chip, verify, data, timeout, force, keep_going, tensorboard)
     options = {
         "training.rge.steps": rge_steps,
         "training.cge.steps": cge_steps,
@@ -121,58 +146,90 @@ def train(
     }
     assignments = [f"{k}={v}" for k, v in options.items() if v is not None]
     if not resume:
-        chosen = load_config(preset, config)
-        if schedule is not None:
-            chosen = select_schedule(chosen, schedule)
+        if extend is not None:
+            raise ValueError("Only a finished run is extended: expected --resume with --extend")
+        if seed is not None and seeds is not None:
+            raise ValueError("Name one seed (--seed) or several (--seeds), got both")
+        check_stages(schedule, options, changes or [])
         if lanes is not None:
             assignments.append(f"chip.lanes={lanes}")
-        chosen = override(chosen, [*assignments, *(changes or [])])
-    elif preset or config or schedule or lanes or changes or assignments or force:
+        chosen = load_config(preset, config, [*assignments, *(changes or [])])
+        if schedule is not None:
+            chosen = select_schedule(chosen, schedule)
+        if seeds is not None:
+            numbers = parse_seeds(seeds)
+            raise typer.Exit(train_seeds(console(), chosen, numbers, folder, ways))
+    elif preset or config or schedule or lanes or changes or assignments or force or seeds:
         raise ValueError(
             "A run is resumed with its own configuration: expected --resume with --run-folder, "
-            "got options that would change it"
+            "got options that would change it (a finished run goes on with --extend)"
         )
-    code = run_training(
-        _console(),
-        chosen,
-        _folder(run_folder),
-        chip,
-        check=verify,
-        data=data,
-        timeout=timeout,
-        force=force,
-        keep_going=keep_going,
-    )
-    raise typer.Exit(code)
+    elif (folder := folder or latest_folder()).seeds_path.exists():
+        raise typer.Exit(resume_seeds(console(), folder, ways, extend=extend))
+    elif extend is not None and is_one_of_several(folder):
+        raise ValueError(
+            f"{folder.path} is one of several seeds' runs: extend all of them, with --run-folder "
+            f"{folder.path.parent}"
+        )
+    raise typer.Exit(run_training(console(), chosen, folder, ways, extend=extend))
 
 
 @app.command()
 def demo(
     run_folder: Annotated[
         Path | None,
-        typer.Option(help="Where the run's files are; by default runs/demo, an earlier demo's."),
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="Where the run's files are; by default runs/demo, an earlier demo's.",
+        ),
     ] = None,
     force: Force = False,
 ) -> None:
     """Train digits on the simulated chip, and check every bit."""
-    from zerotrain.cli.train import run_training
+    from zerotrain.cli.train import Ways, run_training
 
     folder, config = RunFolder(run_folder or RUNS / "demo"), Config.preset("digits")
-    force = force or run_folder is None
-    code = run_training(_console(), config, folder, ChipKind.VERILATED, check=True, force=force)
-    raise typer.Exit(code)
+    ways = Ways(ChipKind.VERILATED, check=True, force=force or run_folder is None)
+    raise typer.Exit(run_training(console(), config, folder, ways))
 
 
 @app.command()
 def evaluate(
     run_folder: RunFolderPath = None,
     chip: ChipChoice = ChipKind.VERILATED,
+    best: Annotated[
+        bool, typer.Option("--best", help="The best on the validation part, not the last ones.")
+    ] = False,
     data: Data = None,
+    timeout: Timeout = 120.0,
 ) -> None:
     """Measure a run's parameters on the chip."""
-    from zerotrain.cli.train import evaluate_run
+    from zerotrain.cli.evaluate import evaluate_runs
 
-    evaluate_run(_console(), _folder(run_folder), chip, data)
+    evaluate_runs(console(), _folder(run_folder), chip, data, best=best, timeout=timeout)
+
+
+@app.command()
+def compare(
+    runs: Runs,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The picture; by default runs/compare.png, or curves.png of one RUN."),
+    ] = None,
+) -> None:
+    """Tabulate and draw runs, finished or not."""
+    from zerotrain.cli.compare import compare_runs
+
+    compare_runs(console(), [RunFolder(path) for path in runs], output)
+
+
+@app.command()
+def tensorboard(runs: Runs) -> None:
+    """Write event files for TensorBoard from runs' logs."""
+    from zerotrain.cli.compare import write_events
+
+    write_events(console(), [RunFolder(path) for path in runs])
 
 
 @app.command()
@@ -185,14 +242,15 @@ def publish(
     """Keep a finished run as a small result."""
     from zerotrain.cli.results import publish_run
 
-    publish_run(_console(), _folder(run_folder), results, data, force=force)
+    publish_run(console(), _folder(run_folder), results, data, force=force)
 
 
 @app.command()
 def results(
     results: ResultsFolder = Path("docs/results"),
     page: Annotated[
-        Path | None, typer.Option(help="Markdown page whose table is replaced.")
+        Path | None,
+        typer.Option(parser=path_of, metavar="PATH", help="Markdown page whose table is replaced."),
     ] = None,
     check: Annotated[
         bool, typer.Option(help="Measure every result's parameters again (golden model).")
@@ -203,8 +261,8 @@ def results(
     from zerotrain.cli.results import check_results, show_results
 
     if check:
-        check_results(_console(), results, data)
-    show_results(_console(), results, page)
+        check_results(console(), results, data)
+    show_results(console(), results, page)
 
 
 @app.command()
@@ -212,7 +270,11 @@ def export(
     run_folder: RunFolderPath = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="File, *.npz or *.safetensors; by default build/NAME.npz."),
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="File, *.npz or *.safetensors; by default build/NAME.npz.",
+        ),
     ] = None,
     dense: Annotated[
         bool, typer.Option("--dense", help="Matrices, as PyTorch loads them, in place of TT-cores.")
@@ -222,7 +284,7 @@ def export(
     """Write a run's parameters for other programs: TT-cores, or dense matrices."""
     from zerotrain.cli.export import export_run
 
-    export_run(_console(), _folder(run_folder), output, dense=dense, force=force)
+    export_run(console(), _folder(run_folder), output, dense=dense, force=force)
 
 
 @app.command()
@@ -240,7 +302,7 @@ def presets() -> None:
         except ValueError:
             dataset += ", for comparison: larger than any chip"
         table.add_row(name, str(config.network.n_parameters), layers, dataset)
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -255,7 +317,7 @@ def plan(
     """Say whether a network fits a board, how long it trains, and why."""
     from zerotrain.cli.plan import show_plan
 
-    show_plan(_console(), _target(preset, config, board, lanes, changes), as_json=as_json)
+    show_plan(console(), _target(preset, config, board, lanes, changes), as_json=as_json)
 
 
 @app.command()
@@ -266,7 +328,12 @@ def generate(
     lanes: Lanes = None,
     changes: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the files; by default build/<name>[-<board>].")
+        Path | None,
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="Folder for the files; by default build/<name>[-<board>].",
+        ),
     ] = None,
     synthesis: Annotated[
         bool, typer.Option(help="Synthesise for the board and report what it uses.")
@@ -277,7 +344,7 @@ def generate(
 
     target = _target(preset, config, board, lanes, changes)
     folder = output or build_folder(target.session.config.network.name, target.board)
-    generate_chip(_console(), target, folder, synthesis=synthesis)
+    generate_chip(console(), target, folder, synthesis=synthesis)
 
 
 @app.command()
@@ -287,17 +354,27 @@ def route(
     config: ConfigFile = None,
     lanes: Lanes = None,
     changes: Overrides = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 1, 2, ... to route with.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Seeds 1, 2, ... to route with.")] = 3,
     target_mhz: Annotated[
         float | None,
-        typer.Option(min=1.0, help="Clock that routing aims at; by default the board's target."),
+        typer.Option(
+            callback=between(1.0, 1e4),
+            help="Clock that routing aims at; by default the board's target.",
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Seeds that are routed at the same time.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=1000, help="Seeds that are routed at the same time.")
+    ] = 1,
     options: Annotated[
         str, typer.Option("--nextpnr", metavar="OPTIONS", help="More options of nextpnr.")
     ] = "",
     output: Annotated[
-        Path | None, typer.Option(help="Folder for routing.json; by default build/<name>-<board>.")
+        Path | None,
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="Folder for routing.json; by default build/<name>-<board>.",
+        ),
     ] = None,
 ) -> None:
     """Place and route a chip: its clock and slowest paths, seed by seed."""
@@ -307,7 +384,7 @@ def route(
     assert target.board is not None
     folder = output or build_folder(target.session.config.network.name, target.board)
     route_chip(
-        _console(),
+        console(),
         target,
         target.board,
         folder,
@@ -320,7 +397,9 @@ def route(
 
 @app.command()
 def new(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration to write.")],
+    path: Annotated[
+        Path, typer.Argument(parser=path_of, metavar="FILE", help="The configuration to write.")
+    ],
     inputs: Annotated[
         int, typer.Option(help="Inputs of a sample; left out, those of --dataset's file.")
     ] = 0,
@@ -340,7 +419,7 @@ def new(
     from zerotrain.cli.new import Wanted, write_new
 
     wanted = Wanted(path.stem, inputs, outputs, regression, hidden, rank, dataset)
-    write_new(_console(), path, wanted, force=force)
+    write_new(console(), path, wanted, force=force)
 
 
 @app.command()
@@ -348,7 +427,7 @@ def boards() -> None:
     """List the known boards."""
     from zerotrain.cli.plan import show_boards
 
-    show_boards(_console())
+    show_boards(console())
 
 
 @app.command()
@@ -356,7 +435,7 @@ def doctor() -> None:
     """Check compilers and packages, and say what to install."""
     from zerotrain.cli.doctor import show
 
-    if not show(_console()):
+    if not show(console()):
         raise typer.Exit(1)
 
 
@@ -366,7 +445,11 @@ def waves(
     config: ConfigFile = None,
     run_folder: Annotated[
         Path | None,
-        typer.Option(help="Go on from this run's checkpoint instead; it stays as it is."),
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="Go on from this run's checkpoint instead; it stays as it is.",
+        ),
     ] = None,
     schedule: Annotated[ScheduleKind | None, typer.Option(help="Which stages to run.")] = None,
     after: Annotated[int, typer.Option(min=0, help="Steps to take before the trace.")] = 0,
@@ -380,7 +463,11 @@ def waves(
     changes: Overrides = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for the trace; by default waves in build/<name> or the run."),
+        typer.Option(
+            parser=path_of,
+            metavar="PATH",
+            help="Folder for the trace; by default waves in build/<name> or the run.",
+        ),
     ] = None,
 ) -> None:
     """Trace training steps of the simulated chip: a VCD file, with views for GTKWave and Surfer."""
@@ -388,18 +475,18 @@ def waves(
 
     chosen: Config | None = None
     if run_folder is None:
-        chosen = load_config(preset, config)
+        check_stages(schedule, {}, changes or [])
+        assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
+        chosen = load_config(preset, config, [*assignments, *(changes or [])])
         if schedule is not None:
             chosen = select_schedule(chosen, schedule)
-        assignments = [f"chip.lanes={lanes}"] if lanes is not None else []
-        chosen = override(chosen, [*assignments, *(changes or [])])
     elif preset or config or schedule or lanes or changes:
         raise ValueError(
             "A run is traced with its own configuration: expected --run-folder alone, got options "
             "that would change it"
         )
     window = Window(after, steps, cycles, show_lanes)
-    trace_steps(_console(), chosen, _folder(run_folder), window, output=output, data=data)
+    trace_steps(console(), chosen, _folder(run_folder), window, output=output, data=data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -409,35 +496,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0, 2 for a bad request, 1 for anything that failed, 3 after a training that
-        diverged, 130 after Ctrl-C.
+        diverged, 130 after Ctrl-C, 141 if nobody reads the output any more.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"] or ["--help"]
+    spell_out(sys.stdout)
+    command = typer.main.get_command(app)
     try:
-        code = app(words, prog_name="zerotrain", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("Interrupted", 130)
-    except Exception as error:
-        if traceback:
+        # Not command.main(), for which Ctrl-C is an exit without a word.
+        with command.make_context("zerotrain", words) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        code = None if traceback and isinstance(error, Exception) else tell(error)
+        if code is None:
             raise
-        # Errors of the option parser; typer does not export their base class.
-        parse_error = getattr(error, "format_message", None)
-        if parse_error is not None:
-            return _fail(f"{parse_error()} (zerotrain --help shows what is possible)", 2)
-        if isinstance(error, OSError) and error.strerror:
-            where = f": {error.filename}" if error.filename else ""
-            return _fail(f"{error.strerror}{where}", 1)
-        if isinstance(error, ValueError):
-            return _fail(str(error), 2)
-        # ChipError, BuildError, SimulationError, ToolError: each is a sentence for the user.
-        ours = type(error).__module__.startswith("zerotrain.")
-        if isinstance(error, OSError) or (isinstance(error, RuntimeError) and ours):
-            return _fail(str(error), 1)
-        raise
-    return code if isinstance(code, int) else 0
-
-
-def _fail(sentence: str, code: int) -> int:
-    print(f"zerotrain: {cut(sentence)}", file=sys.stderr)
-    return code
+        return code
+    return 0

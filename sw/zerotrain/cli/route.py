@@ -14,7 +14,7 @@ from zerotrain.boards.synthesis import synthesise
 from zerotrain.cli.target import Target
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 from zerotrain.spec.words import counted
 
 __all__ = ["route_chip"]
@@ -65,7 +65,7 @@ def route_chip(
         jobs=jobs,
         timeout=_PATIENCE,
     )
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "the folder")
     values = {
         "network": session.config.network.name,
         "lanes": session.chip.lanes,

@@ -1,7 +1,6 @@
 """What ``plan``, ``generate`` and ``route`` are about: a planned chip, and its board if one is
 named."""
 
-import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from zerotrain.boards.suit import check_suits, suited
 from zerotrain.config.config import Config
 from zerotrain.data import load_for
 from zerotrain.host.session import Session
+from zerotrain.spec.files import file_name
 from zerotrain.spec.formats import QFormat
 
 __all__ = ["Target", "build_folder"]
@@ -84,7 +84,5 @@ def _exact_input(config: Config) -> QFormat | None:
 
 
 def build_folder(network: str, board: Board | None) -> Path:
-    """Where generated files of a network are by default: a folder of that name in ``build``,
-    whatever characters the name has."""
-    name = re.sub(r"[^\w.+ -]", "_", network).strip(". ") or "network"
-    return Path("build") / (name[:50] + (f"-{board.name}" if board else ""))
+    """Where generated files of a network are by default: a folder of that name in ``build``."""
+    return Path("build") / (file_name(network) + (f"-{board.name}" if board else ""))

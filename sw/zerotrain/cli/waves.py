@@ -19,6 +19,7 @@ from zerotrain.host.identity import identity
 from zerotrain.host.session import Session
 from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Trainer
+from zerotrain.spec.files import make_folder, write_atomic
 from zerotrain.spec.registers import Command
 from zerotrain.spec.step import StepSettings
 
@@ -116,11 +117,11 @@ def trace_steps(
         place = folder.path if folder else build_folder(network.name, None)
         output = output or place / "waves"
         console.print(_announcement(session, trainer, window, output), soft_wrap=True)
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output, "the folder")
         for name, text in viewer_files(shown, TRACE).items():
             path = output / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            make_folder(path.parent, "the folder")
+            write_atomic(path, text)
         with bus.trace_file(output / TRACE, cycles=window.cycles):
             driver.tracing = True
             for _ in range(window.steps):

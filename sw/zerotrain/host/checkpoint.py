@@ -94,6 +94,13 @@ class Checkpoint:
         """Steps taken."""
         return int(self.schedule["step"])
 
+    @property
+    def unit(self) -> str:
+        """Of the run's target values."""
+        data = self.identity.get("data")
+        scale = data.get("scale") if isinstance(data, dict) else None
+        return str(scale.get("unit", "")) if isinstance(scale, dict) else ""
+
     def save(self, path: Path) -> None:
         """Write the file, atomically."""
         arrays = ("theta", "momentum")

@@ -41,6 +41,8 @@ class ScheduleCost:
             return None
         stages = {"rge": training.rge, "cge": training.cge}
         steps = {kind: stage.steps for kind, stage in stages.items() if stage is not None}
+        if training.extensions:
+            steps[list(steps)[-1]] += sum(training.extensions)
         rge: Any = {"queries": config.queries, "baseline": config.baseline}
         cycles: dict[str, int] = {
             kind: count * plan.step_cost(kind, batch=training.batch, **rge).cycles

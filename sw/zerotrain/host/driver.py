@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zerotrain.spec.bus import Bus
+from zerotrain.spec.bus import Bus, NotYet
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program
@@ -377,9 +377,15 @@ class Driver:
         if self._running is None:
             raise ValueError("No step is running: start one before waiting for it")
         running = self._running
-        self.bus.wait(
-            register("status").address, Status.BUSY | Status.DONE, Status.DONE, self.timeout
-        )
+        try:
+            self.bus.wait(
+                register("status").address, Status.BUSY | Status.DONE, Status.DONE, self.timeout
+            )
+        except NotYet as late:
+            raise TimeoutError(
+                f"The {running.command.name} step was not done after {self.timeout:g} seconds: "
+                f"allow more with --timeout ({late})"
+            ) from None
         self._running = None
         # error, saturation and the five counters after them stand at consecutive addresses.
         block = self.bus.read(register("error").address, 8)

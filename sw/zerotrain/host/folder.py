@@ -1,28 +1,29 @@
-"""The run folder: configuration, log, checkpoint, plots and summary of a run.
+"""The run folder: configuration, log, checkpoints, plots and summary of a run.
 
 Every file is replaced as a whole, so a crash leaves a consistent older state. The log is written
-before the checkpoint; rows after the checkpoint are dropped when a run is resumed. Who writes holds
-the folder's lock. Runs without a name of their own are numbered folders of ``runs``, where the link
-``latest`` leads to the one that began last.
+before the checkpoint, the best checkpoint after it; rows after the checkpoint are dropped when a
+run is resumed. Who writes holds the folder's lock. Runs without a name of their own are numbered
+folders of ``runs``, where the link ``latest`` leads to the one that began last.
 """
 
-import csv
-import io
 import json
 import os
 import re
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple, fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zerotrain.config.config import Config
 from zerotrain.host.checkpoint import Checkpoint
+from zerotrain.host.extension import begun_extension, without_extensions
+from zerotrain.host.identity import check_same
+from zerotrain.host.log import NO_BEST, best_row, log_text, read_log
 from zerotrain.host.metric import Metric, metrics_of
+from zerotrain.host.paths import RunPaths
 from zerotrain.host.plots import can_draw, training_curves
 from zerotrain.host.trainer import Row
-from zerotrain.spec.files import locked, write_atomic
+from zerotrain.spec.files import file_name, locked, make_folder, reason, write_atomic
 
 __all__ = ["RUNS", "RunFolder", "latest_folder", "next_folder", "point_latest"]
 
@@ -31,7 +32,7 @@ RUNS = Path("runs")
 LATEST = RUNS / "latest"
 
 
-class RunFolder:
+class RunFolder(RunPaths):
     """Where a run keeps its files.
 
     Attributes
@@ -41,36 +42,8 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.rows: list[Row] = []
-
-    @property
-    def config_path(self) -> Path:
-        return self.path / "config.toml"
-
-    @property
-    def log_path(self) -> Path:
-        return self.path / "log.csv"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.path / "checkpoint.ztc"
-
-    @property
-    def curves_path(self) -> Path:
-        return self.path / "curves.png"
-
-    @property
-    def summary_path(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All of them, the configuration last."""
-        return (
-            self.checkpoint_path, self.log_path, self.summary_path, self.curves_path,
-            self.config_path,
-        )  # fmt: skip
 
     def check_free(self) -> None:
         """Raise ``FileExistsError`` if there is something that a new run would overwrite."""
@@ -86,18 +59,18 @@ class RunFolder:
                 )
 
     def check_run(self) -> None:
-        """Raise ``FileNotFoundError`` if there is no run."""
+        """Raise ``FileNotFoundError`` if there is no run, or several are below."""
+        if self.seeds_path.exists() and not self.checkpoint_path.exists():
+            raise FileNotFoundError(
+                f"{self.path} holds the runs of several seeds: name the folder of one, as in "
+                f"{self.path / 'seed-1'}"
+            )
         for path in (self.checkpoint_path, self.config_path):
             self._there(path)
 
     def make(self) -> None:
         """Make the folder, if it is not there."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise type(error)(
-                f"Cannot make the run's folder {self.path} ({error.strerror}): name another one"
-            ) from error
+        make_folder(self.path, "the run's folder")
 
     def locked(self) -> AbstractContextManager[None]:
         """Be the only process that trains in the folder, which is there."""
@@ -149,11 +122,56 @@ class RunFolder:
         """Read configuration and checkpoint, which must be of the same run."""
         self.check_run()
         config, checkpoint = Config.load(self.config_path), Checkpoint.load(self.checkpoint_path)
+        config = begun_extension(config, checkpoint) or config
         try:
             checkpoint.check({"config": config.to_dict()})
         except ValueError as error:
             raise ValueError(f"{self.config_path}: {error}") from None
         return config, checkpoint
+
+    def best(self) -> tuple[Config, Checkpoint]:
+        """Read configuration and best checkpoint: that of the step which first had the best metric
+        on the validation part, where that was held out.
+
+        Raises
+        ------
+        OSError
+            If a file is missing.
+        ValueError
+            If nothing was held out, or the files do not belong together.
+        """
+        config, last = self.resume()
+        row = None
+        if config.training is not None:
+            row = best_row(self.rows, config.training, metrics_of(config.network.loss)[0])
+        if row is None:
+            raise ValueError(f"The run in {self.path} has {NO_BEST}")
+        if row.step == last.step:
+            return config, last
+        if not self.best_path.is_file():
+            raise FileNotFoundError(
+                f"{self.best_path} is missing: expected the state after step {row.step} there; "
+                "start the run again"
+            )
+        found = Checkpoint.load(self.best_path)
+        if (found.step, found.digest) != (row.step, row.digest):
+            raise ValueError(
+                f"{self.best_path} does not belong to the log beside it: expected the state after "
+                f"step {row.step}, got one after step {found.step}; start the run again"
+            )
+        saved, now = map(without_extensions, (found.identity, last.identity))
+        check_same(saved, now, str(self.best_path))
+        return config, replace(found, identity=last.identity)
+
+    def go_on(self, config: Config, checkpoint: Checkpoint) -> None:
+        """Note that a run goes on with a configuration, in which it may have been extended.
+
+        The checkpoint comes first: :meth:`state` completes what a crash cuts off here.
+        """
+        if Config.load(self.config_path) != config:
+            self.summary_path.unlink(missing_ok=True)
+            checkpoint.save(self.checkpoint_path)
+            write_atomic(self.config_path, config.to_toml())
 
     def _there(self, path: Path) -> None:
         if not path.is_file():
@@ -164,8 +182,12 @@ class RunFolder:
     def save(self, checkpoint: Checkpoint) -> None:
         """Write log and checkpoint, in this order."""
         metric = metrics_of(Config.load(self.config_path).network.loss)[0]
-        write_atomic(self.log_path, _log_text(self.rows, metric))
+        write_atomic(self.log_path, log_text(self.rows, metric))
         checkpoint.save(self.checkpoint_path)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, just saved, as the best."""
+        checkpoint.save(self.best_path)
 
     def summary(self) -> dict[str, Any]:
         """Read a finished run's summary."""
@@ -181,19 +203,31 @@ class RunFolder:
             raise ValueError(f"{self.summary_path} is damaged: run the training again")
         return values
 
-    def finish(self, summary: dict[str, Any], title: str, watched: str, metric: Metric) -> None:
-        """Write summary and, if they can be drawn, curves."""
-        if can_draw():
-            write_atomic(self.curves_path, training_curves(self.rows, title, watched, metric))
+    def draw(
+        self, config: Config, metric: Metric, remark: str = "", output: Path | None = None
+    ) -> None:
+        """Write the curves, if they can be drawn, as far as the run has come; to another file than
+        its own if asked.
+
+        The title names the network, and ends with the remark.
+        """
+        if not can_draw():
+            return
+        assert config.training is not None
+        title = f"{config.network.name}: {config.network.n_parameters} parameters"
+        title += ", from given weights" if config.training.initial else ""
+        title += f", {remark}" if remark else ""
+        image = training_curves(self.rows, title, config.training.watched, metric)
+        write_atomic(output or self.curves_path, image)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary."""
         write_atomic(self.summary_path, json.dumps(summary, indent=2) + "\n")
 
 
 def next_folder(name: str, runs: Path = RUNS) -> RunFolder:
-    """Make ``runs/name-1``, or with the number after the highest there is.
-
-    Of the name remains what suits a file.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:100] or "run"
+    """Make ``runs/name-1``, or with the number after the highest there is."""
+    plain = file_name(name)
     RunFolder(runs).make()
     while True:
         found = (re.fullmatch(rf"{re.escape(plain)}-(\d{{1,9}})", p.name) for p in runs.iterdir())
@@ -206,7 +240,7 @@ def next_folder(name: str, runs: Path = RUNS) -> RunFolder:
             continue
         except OSError as error:
             raise type(error)(
-                f"Cannot make the run's folder {path} ({error.strerror}): name another one"
+                f"Cannot make the run's folder {path}: {reason(error, path)}; name another one"
             ) from error
 
 
@@ -216,7 +250,7 @@ def point_latest(folder: RunFolder) -> str:
     if folder.path == link:
         return ""
     fresh = link.with_name(f".latest-{os.getpid()}")
-    reason = "there is something else of that name"
+    why = "there is something else of that name"
     if link.is_symlink() or not link.exists():
         try:
             fresh.unlink(missing_ok=True)
@@ -224,8 +258,8 @@ def point_latest(folder: RunFolder) -> str:
             fresh.replace(link)
             return ""
         except OSError as error:
-            reason = str(error.strerror)
-    return f"{link} does not lead to this run ({reason}): name its folder in later commands."
+            why = reason(error, link)
+    return f"{link} does not lead to this run ({why}): name its folder in later commands."
 
 
 def latest_folder(runs: Path = RUNS) -> RunFolder:
@@ -236,32 +270,3 @@ def latest_folder(runs: Path = RUNS) -> RunFolder:
             f"There is no latest run, {link}: name a run's folder with --run-folder"
         )
     return RunFolder(runs / link.readlink() if link.is_symlink() else link)
-
-
-def _log_text(rows: Sequence[Row], metric: Metric) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([metric.key if f.name == "metric" else f.name for f in fields(Row)])
-    writer.writerows(["" if v is None else v for v in astuple(row)] for row in rows)
-    return text.getvalue()
-
-
-def read_log(path: Path, metric: Metric) -> list[Row]:
-    """The rows of a log file, whose column of measurements has the metric's name."""
-
-    def number(text: str) -> float | None:
-        return float(text) if text else None
-
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Row(
-                    int(line["step"]), line["phase"], number(line["loss"]),
-                    number(line["step_size"]), number(line[metric.key]), line["saturation"],
-                    int(line["cycles"]), int(line["beats"]), int(line["loss_stalls"]),
-                    line["digest"],
-                )
-                for line in csv.DictReader(file)
-            ]  # fmt: skip
-    except (KeyError, ValueError, TypeError, csv.Error):
-        raise ValueError(f"{path} is not a log of this version of Zerotrain") from None

@@ -10,7 +10,7 @@ from zerotrain.cosim.build import chip_verilog
 from zerotrain.host.session import Session
 from zerotrain.host.settings import step_settings
 from zerotrain.spec.artefacts import Application, write_artefacts
-from zerotrain.spec.files import write_atomic
+from zerotrain.spec.files import make_folder, write_atomic
 
 __all__ = ["write_chip"]
 
@@ -31,8 +31,8 @@ def write_chip(
     written : list of Path
     """
     chip, application = session.chip, _application(session)
+    make_folder(folder, "the folder")
     verilog = chip_verilog(chip, session.plan.program, announce=announce)
-    folder.mkdir(parents=True, exist_ok=True)
     complete = Config(session.config.network, ChipOptions.from_chip(chip), session.config.training)
     texts = {
         "zerotrain.v": verilog,

@@ -4,19 +4,16 @@ A checkpoint carries the identity of its run. Whoever goes on with it, measures 
 compares: what does not belong together is refused, with the name of the key that differs.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from zerotrain.compiler.lowering import Groups
 from zerotrain.config.config import Config
 from zerotrain.data.dataset import Dataset
 from zerotrain.exchange.fit import Start
 
-__all__ = ["check_same", "data_identity", "identity"]
+__all__ = ["check_same", "data_identity", "differences", "identity"]
 
 _ABSENT = object()
 
@@ -25,11 +22,8 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
     """A data set with its split and scaling: size and hash of every part's values."""
     parts = {}
     for name in ("training", "validation", "test"):
-        part, digest = getattr(dataset, name), hashlib.blake2b(digest_size=8)
-        for values in (part.x, part.targets):
-            digest.update(f"{values.dtype} {values.shape} ".encode())
-            digest.update(np.ascontiguousarray(values).data)
-        parts[name] = f"{len(part)} samples, hash {digest.hexdigest()}"
+        part = getattr(dataset, name)
+        parts[name] = f"{len(part)} samples, hash {part.digest}"
     scale = dataset.scale
     return {
         "name": dataset.name,
@@ -77,6 +71,16 @@ def _shown(key: str, value: Any) -> str:
         return f"no {key}"
     text = json.dumps(value)
     return f"{key} = {text if len(text) <= 80 else text[:77] + '...'}"
+
+
+def differences(configs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """For each configuration, :meth:`~zerotrain.config.config.Config.to_dict`, its entries that are
+    not the same in all of them, as texts: ``training.batch = 32``."""
+    flat = [_flat({"config": config}) for config in configs]
+    keys = dict.fromkeys(key for entries in flat for key in entries)
+    values = {key: [entries.get(key, _ABSENT) for entries in flat] for key in keys}
+    differing = [key for key, of in values.items() if any(value != of[0] for value in of)]
+    return [[_shown(key, values[key][k]) for key in differing] for k in range(len(flat))]
 
 
 def check_same(saved: Mapping[str, Any], now: Mapping[str, Any], what: str) -> None:

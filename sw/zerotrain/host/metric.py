@@ -57,6 +57,11 @@ class Metric:
         return self.format.endswith("%")
 
     @property
+    def head(self) -> str:
+        """Name and unit, over a column of :meth:`cell`, which has percent signs itself."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
+
+    @property
     def label(self) -> str:
         """Name and unit, for an axis."""
         unit = "%" if self.percent else self.unit

@@ -1,18 +1,29 @@
-"""Metric and loss curves of a run."""
+"""Metric and loss curves of runs."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from zerotrain.host.metric import Metric
 from zerotrain.host.trainer import Row
+from zerotrain.spec.extras import advice
 
-__all__ = ["can_draw", "training_curves"]
+__all__ = ["Series", "can_draw", "comparison", "curves_note", "training_curves"]
+
+#: A run's log, and the losses of a whole batch taken up to each row of it.
+Series = tuple[Sequence[Row], Sequence[int]]
 
 
 def can_draw() -> bool:
     """Whether the extra ``curves`` is installed."""
     return find_spec("matplotlib") is not None
+
+
+def curves_note(path: Path) -> str:
+    """Where curves are, or why there are none."""
+    return f"Curves: {path}" if can_draw() else f"No curves: {advice('curves')}"
 
 
 def training_curves(rows: Sequence[Row], title: str, watched: str, metric: Metric) -> bytes:
@@ -60,6 +71,61 @@ def training_curves(rows: Sequence[Row], title: str, watched: str, metric: Metri
                 axes.axvspan(first - 0.5, last + 0.5, color="tab:orange", alpha=0.12)
             axes.annotate(phase, ((first + last) / 2, 0.03), xycoords=("data", "axes fraction"),
                           ha="center", fontsize="small", color="0.3")  # fmt: skip
+    return _png(figure)
+
+
+def comparison(
+    groups: Sequence[tuple[str, Sequence[Series]]], watched: str, metric: Metric
+) -> bytes:
+    """A PNG with metric and smoothed loss of several runs, over steps and over losses taken.
+
+    Parameters
+    ----------
+    groups : sequence of (str, sequence of Series)
+        Labels, and runs that have one colour.
+    watched : str
+        The part of the data that was measured, e.g. ``"test"``.
+    metric : Metric
+        What was measured.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(2, 2, sharex="col", sharey="row")
+    scale = 100 if metric.percent else 1
+    handles = []
+    for index, (label, runs) in enumerate(groups):
+        style: dict[str, Any] = {"color": f"C{index % 10}", "alpha": 0.9 if len(runs) == 1 else 0.6}
+        for rows, counts in runs:
+            for column, of in enumerate(([row.step for row in rows], counts)):
+                places = list(zip(of, rows, strict=True))
+                x, y = _columns((n, row.metric) for n, row in places)
+                (line,) = grid[0][column].plot(x, [scale * v for v in y], marker=".", **style)
+                x, y = _columns((n, row.loss) for n, row in places if row.step > 0)
+                grid[1][column].plot(x, _smooth(y), **style)
+        handles.append((line, label if len(runs) == 1 else f"{label} ({len(runs)} runs)"))
+    grid[0][0].set_ylabel(f"{watched} {metric.label}")
+    grid[0][0].set_ylim(0, 100 if metric.percent else None)
+    grid[1][0].set_ylabel("loss per sample, smoothed")
+    grid[1][0].set_ylim(bottom=0)
+    grid[1][0].set_xlabel("step")
+    grid[1][1].set_xlabel("losses of a batch")
+    for axes in grid.flat:
+        axes.grid(alpha=0.3)
+    lines, labels = zip(*handles, strict=True)
+    figure.legend(lines, labels, loc="outside upper left", fontsize="small")
+    return _png(figure)
+
+
+def _columns(pairs: Iterable[tuple[int, float | None]]) -> tuple[list[int], list[float]]:
+    """The pairs that have a value, as two lists."""
+    there = [(x, y) for x, y in pairs if y is not None]
+    return [x for x, _ in there], [y for _, y in there]
+
+
+def _png(figure: Any) -> bytes:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=130, metadata={"Software": None})
     return image.getvalue()

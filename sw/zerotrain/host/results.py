@@ -6,13 +6,9 @@ again; beside it a CSV file holds the run's curve.
 """
 
 import base64
-import csv
-import io
 import json
-import statistics
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -20,28 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerotrain.config.config import Config
-from zerotrain.config.training import Training
 from zerotrain.data.dataset import Dataset
 from zerotrain.host.driver import Driver
-from zerotrain.host.folder import RunFolder
-from zerotrain.host.identity import identity
 from zerotrain.host.metric import Measurement, Metric, measure, metrics_of
 from zerotrain.host.session import ChipKind, Session
-from zerotrain.host.trainer import Row
-from zerotrain.spec.files import write_atomic
 from zerotrain.spec.losses import Loss
 
-__all__ = ["MILESTONES", "Result", "load_all", "pack_parameters", "publish"]
+__all__ = ["MILESTONES", "Result", "load_all", "pack_parameters"]
 
 #: Values of a metric that mark a coarse stage's progress: the accuracy is the paper's (section 4).
 MILESTONES = {"accuracy": 0.85}
-
-
-#: Entries of a run's summary that a result is made of.
-_SUMMARY = (
-    "groups", "steps", "cge_steps", "test_correct", "test_samples", "test_loss", "saturation",
-    "running_hash",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +62,10 @@ class Result:
         What the network is judged by, by the names of the metrics; likewise.
     initial_weights : str or None
         Hash of the given weights that the run began with, None for random ones.
+    unit : str
+        Of target values.
+    checkpoint : str
+        Which parameters these are: ``"last"``, those at the end of the run. Nothing was chosen.
     """
 
     config: dict[str, Any]
@@ -96,11 +84,23 @@ class Result:
     test_loss: int | None = None
     test_metrics: dict[str, float] | None = None
     initial_weights: str | None = None
+    unit: str = ""
+    checkpoint: str = "last"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """What the network is judged by."""
-        return metrics_of(Loss(self.config["loss"]))
+        return metrics_of(Loss(self.config["loss"]), self.unit)
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set; of a file, without its folder."""
+        return Path(self.config["training"]["dataset"]).name
+
+    @property
+    def extensions(self) -> list[int]:
+        """Steps by which the run was extended, each time."""
+        return list(self.config["training"].get("extensions", ()))
 
     @property
     def values(self) -> dict[str, float]:
@@ -122,13 +122,14 @@ class Result:
 
     @property
     def title(self) -> str:
-        """The network's name, the stage if the run had only one of the two, and whether it began
-        with given weights."""
+        """The network's name, the stage if the run had only one of the two, whether it began with
+        given weights, and whether it was extended."""
         training = self.config["training"]
         alone = {"rge": "coarse", "cge": "fine"}
         stages = [name for name in alone if name in training]
         words = [alone[s] for s in stages if len(stages) == 1]
         words += ["warm"] if self.initial_weights else []
+        words += ["extended"] if self.extensions else []
         return "-".join([self.config["name"], *words])
 
     @property
@@ -172,6 +173,8 @@ class Result:
             raise ValueError
         if not (self.test_count and self.epoch_steps and isinstance(self.saturation, list)):
             raise ValueError
+        if self.checkpoint != "last" or not isinstance(self.unit, str):
+            raise ValueError
         config, values = Config.from_dict(self.config), cast(Any, self.test_metrics)
         names = [m.key for m in metrics_of(config.network.loss)]
         warm = config.training is not None and bool(config.training.initial)
@@ -213,107 +216,6 @@ def pack_parameters(theta: NDArray[np.int64]) -> str:
     if not np.array_equal(words, theta):
         raise ValueError("Results hold parameters of up to 16 bits, these are wider")
     return base64.b64encode(zlib.compress(words.tobytes(), 9)).decode()
-
-
-def publish(folder: RunFolder, dataset: Dataset, directory: Path, *, force: bool = False) -> Path:
-    """Write the result and the curve of a finished run; return the result's path.
-
-    Configuration, log, checkpoint, summary and data belong together, or are refused. The final
-    parameters are measured once more: what is written is what they give. Another result of the same
-    name is kept, unless ``force`` says that it may go.
-    """
-    summary = folder.summary()
-    config, checkpoint = folder.resume()
-    training = config.training
-    assert training is not None
-    if training.hold_out_validation:
-        raise ValueError(
-            f"The run in {folder.path} held the validation part out: results are of runs that "
-            "train on it too and are measured on the test part"
-        )
-    needed = [*_SUMMARY, *(f"test_{m.key}" for m in metrics_of(config.network.loss))]
-    for name in needed:
-        if name not in summary:
-            raise ValueError(
-                f"{folder.summary_path} is of another version: expected an entry {name!r}; run "
-                "the training again"
-            )
-    if summary["running_hash"] != checkpoint.digest:
-        raise ValueError(
-            f"{folder.summary_path} does not belong to the checkpoint beside it: expected the "
-            f"running_hash {checkpoint.digest}, got {summary['running_hash']!r}; run the training "
-            "again"
-        )
-    checkpoint.check(identity(config, summary["groups"], dataset))
-    counts = list(_evaluations(folder.rows, training, len(checkpoint.theta)))
-    metrics = metrics_of(config.network.loss)
-    mark = MILESTONES.get(metrics[0].key)
-    reached = (
-        count
-        for count, row in zip(counts, folder.rows, strict=True)
-        if mark is not None and row.metric is not None and row.metric >= mark
-    )
-    samples = len(dataset.training) + len(dataset.validation)
-    result = Result(
-        config=config.to_dict(), groups=summary["groups"], steps=summary["steps"],
-        cge_steps=summary["cge_steps"], epoch_steps=samples // training.batch,
-        loss_evaluations=counts[-1], evaluations_to_milestone=next(reached, None),
-        test_correct=summary["test_correct"], test_count=summary["test_samples"],
-        saturation=summary["saturation"], running_hash=checkpoint.digest,
-        state_every=checkpoint.state_every, theta=pack_parameters(checkpoint.theta),
-        test_loss=summary["test_loss"],
-        test_metrics={m.key: summary[f"test_{m.key}"] for m in metrics},
-        initial_weights=checkpoint.identity.get("initial_weights"),
-    )  # fmt: skip
-    try:
-        result.check()
-    except (ValueError, TypeError):
-        raise ValueError(f"{folder.summary_path} is damaged: run the training again") from None
-    measured = result.measure(dataset)
-    if not result.agrees(measured):
-        raise ValueError(
-            f"The run's parameters have {measured.metrics[0].show(measured.main, exact=True)} on "
-            f"{measured.evaluation.count} test samples, its summary says {result.main:.6g} on "
-            f"{result.test_count}: it was made with other data or by another version"
-        )
-    path = directory / f"{result.title}-seed{training.seed}.json"
-    text = json.dumps(asdict(result), indent=1) + "\n"
-    if path.exists() and not force and path.read_text("utf-8") != text:
-        raise FileExistsError(
-            f"{path} is another run's result: name another folder with --results, or overwrite it "
-            "with --force"
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomic(path.with_suffix(".csv"), _curve(folder.rows, counts, metrics[0]))
-    write_atomic(path, text)
-    return path
-
-
-def _evaluations(rows: Iterable[Row], training: Training, n_parameters: int) -> Iterable[int]:
-    """Losses taken up to each row of a log."""
-    rge, total = training.rge, 0
-    for row in rows:
-        if row.phase == "cge":
-            total += n_parameters + 1
-        elif row.step and rge is not None:
-            total += rge.queries + (rge.baseline == "base")
-        yield total
-
-
-def _curve(rows: Sequence[Row], counts: Sequence[int], metric: Metric) -> str:
-    """The rows with a metric; the loss is the mean of all steps since the row before."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "phase", "loss_evaluations", "loss", f"test_{metric.key}"])
-    losses: list[float] = []
-    for row, count in zip(rows, counts, strict=True):
-        if row.loss is not None:
-            losses.append(row.loss)
-        if row.metric is not None:
-            mean = f"{statistics.fmean(losses):.5f}" if losses else ""
-            writer.writerow([row.step, row.phase, count, mean, f"{row.metric:.4f}"])
-            losses = []
-    return text.getvalue()
 
 
 def load_all(directory: Path) -> list[Result]:

@@ -11,6 +11,7 @@ from zerotrain.exchange.fit import Start
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
+from zerotrain.host.log import best_row
 from zerotrain.host.metric import Measurement
 from zerotrain.host.session import ChipKind, Progress, Session, summary, train
 from zerotrain.host.settings import rounding
@@ -18,7 +19,7 @@ from zerotrain.host.start import start_sentences
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification
 
-__all__ = ["Unsaved", "beginning", "conclude", "conduct", "remarks"]
+__all__ = ["Unsaved", "beginning", "conclude", "conduct", "draw", "remarks"]
 
 
 @dataclass
@@ -27,16 +28,21 @@ class Unsaved:
 
     Attributes
     ----------
-    checkpoint : Checkpoint or None
-        The newest.
+    checkpoint, best : Checkpoint or None
+        The newest, and the best.
     """
 
     rows: list[Row] = field(default_factory=list)
     checkpoint: Checkpoint | None = None
+    best: Checkpoint | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in memory."""
         self.checkpoint = checkpoint
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in memory as the best."""
+        self.best = checkpoint
 
 
 def remarks(session: Session, dataset: Dataset, start: Start | None) -> Iterator[str]:
@@ -88,9 +94,13 @@ def conduct(
     health : Health
         Of all steps in the log.
     """
+    if isinstance(folder, RunFolder) and folder.rows:
+        folder.go_on(session.config, trainer.checkpoint())
     health = Health.of(trainer)
     for row in folder.rows:
         health.see(row)
+    if health.divergence:
+        say(health.divergence)
 
     def seen(progress: Progress) -> None:
         observe(progress)
@@ -120,10 +130,17 @@ def conclude(
     verification = verify([row.digest for row in folder.rows]) if verify else None
     if isinstance(folder, RunFolder):
         values = summary(
-            session, trainer, kind, found=found, health=health, verification=verification
-        )
-        network = session.config.network
-        title = f"{network.name}: {network.n_parameters} parameters, {kind} chip"
-        title += ", from given weights" if session.training.initial else ""
-        folder.finish(values, title, trainer.watched, trainer.metric)
+            session, trainer, kind, found=found, health=health, verification=verification,
+            best=best_row(folder.rows, trainer.training, trainer.metric),
+        )  # fmt: skip
+        draw(session, trainer, folder, kind)
+        folder.finish(values)
     return found, verification
+
+
+def draw(session: Session, trainer: Trainer, folder: RunFolder | Unsaved, kind: ChipKind) -> None:
+    """Draw the curves of a run that has a folder, as far as it has come."""
+    if isinstance(folder, RunFolder):
+        complete = trainer.schedule.next() is None
+        remark = f"{kind} chip" + ("" if complete else f", up to step {trainer.step}")
+        folder.draw(session.config, trainer.metric, remark)

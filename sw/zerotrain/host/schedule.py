@@ -1,11 +1,13 @@
 """The hybrid schedule (paper, section 3.2).
 
 Coarse RGE steps run until their loss no longer falls, then fine CGE steps with momentum. Either
-stage may stand alone. A schedule is a function of the losses it is shown; its whole state is a few
+stage may stand alone. An extension adds steps of the last stage at its final step size, with the
+momentum that there is. A schedule is a function of the losses it is shown; its whole state is a few
 integers, so a run can be resumed to the last bit.
 """
 
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,8 @@ class ScheduleState:
         Of these, RGE steps.
     rge_over : bool
         Whether the RGE stage has ended.
+    extra : int
+        Steps of extensions, which count for no stage.
     window_sum, window_count : int
         Sum of the mean losses (raw, rounded down) of the current plateau window, and their number.
     last_sum : int
@@ -68,6 +72,7 @@ class ScheduleState:
     window_sum: int = 0
     window_count: int = 0
     last_sum: int = -1
+    extra: int = 0
 
 
 class Schedule:
@@ -96,29 +101,52 @@ class Schedule:
         """Steps in all, as far as known now: a plateau ends the RGE stage early."""
         rge, cge = self.training.rge, self.training.cge
         coarse = self.state.rge_steps if self.state.rge_over or rge is None else rge.steps
-        return coarse + (cge.steps if cge else 0)
+        return coarse + (cge.steps if cge else 0) + sum(self.training.extensions)
+
+    @property
+    def cge_steps(self) -> int:
+        """CGE steps taken, without extensions."""
+        return self.state.step - self.state.rge_steps - self.state.extra
+
+    @property
+    def _stages_over(self) -> bool:
+        cge = self.training.cge
+        return self.state.rge_over and (cge is None or self.cge_steps == cge.steps)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all steps were taken, or all that there were before an extension: an extended run
+        has measured and noted there what a run does at its end."""
+        ends = accumulate(self.training.extensions, initial=0)
+        return self._stages_over and self.state.extra in ends
 
     def next(self) -> PlannedStep | None:
         """The next step, or None at the end."""
-        state, training = self.state, self.training
-        if not state.rge_over and training.rge is not None:
-            stage: RgeStage | CgeStage = training.rge
-            index, command = state.rge_steps, Command.RGE
-            phase = "sign-rge" if training.rge.rule == Rule.SIGN else "rge"
-        elif training.cge is not None and state.step - state.rge_steps < training.cge.steps:
-            stage, index, command = training.cge, state.step - state.rge_steps, Command.CGE
-            phase = "cge"
-        else:
+        state, rge, cge = self.state, self.training.rge, self.training.cge
+        extra = self._stages_over
+        if extra and state.extra == sum(self.training.extensions):
             return None
-        size = stage.size_at(index)
-        settings = step_settings(stage, self.formats, training.batch, size)
-        real = real_step_size(stage, self.formats, training.batch, settings)
+        coarse = rge is not None and (cge is None if extra else not state.rge_over)
+        stage: RgeStage | CgeStage | None = rge if coarse else cge
+        assert stage is not None
+        if isinstance(stage, RgeStage):
+            index, command = state.rge_steps, Command.RGE
+            phase = "sign-rge" if stage.rule == Rule.SIGN else "rge"
+        else:
+            index, command, phase = self.cge_steps, Command.CGE, "cge"
+        size = stage.final_step_size if extra else stage.size_at(index)
+        batch = self.training.batch
+        settings = step_settings(stage, self.formats, batch, size)
+        real = real_step_size(stage, self.formats, batch, settings)
         return PlannedStep(command, settings, phase, real, index == 0, stage.shift)
 
     def record(self, losses: NDArray[np.int64], planned: PlannedStep) -> None:
         """Take note of the losses of the step that :meth:`next` planned."""
-        state, rge = self.state, self.training.rge
+        state, rge, extra = self.state, self.training.rge, self._stages_over
         state.step += 1
+        if extra:
+            state.extra += 1
+            return
         if planned.command != Command.RGE or rge is None:
             return
         state.rge_steps += 1
@@ -150,23 +178,28 @@ class Schedule:
             If this schedule never is in that state.
         """
         types = {f.name: f.type for f in fields(ScheduleState)}
-        if set(values) != set(types):
+        if set(values) | {"extra"} != set(types):  # earlier versions had no extensions
             raise ValueError(
                 f"A schedule's state has {', '.join(sorted(types))}, "
                 f"got {', '.join(sorted(values))[:200]}"
             )
         state, rge, cge = ScheduleState(**values), self.training.rge, self.training.cge
+        values = asdict(state)
         coarse, fine = rge.steps if rge else 0, cge.steps if cge else 0
+        extra = sum(self.training.extensions)
         if not (
             all(type(values[name]) is kind for name, kind in types.items())
             and 0 <= state.rge_steps <= coarse
-            and state.rge_steps <= state.step <= state.rge_steps + (fine if state.rge_over else 0)
+            and 0 <= state.extra <= extra
+            and 0 <= state.step - state.rge_steps - state.extra <= (fine if state.rge_over else 0)
+            and (not state.extra or state.step == state.rge_steps + fine + state.extra)
             and state.rge_over >= (state.rge_steps == coarse)
             and 0 <= state.window_sum and -1 <= state.last_sum
             and 0 <= state.window_count <= max(0, rge.plateau_window - 1 if rge else 0)
         ):  # fmt: skip
             raise ValueError(
-                f"A schedule of up to {coarse} RGE and {fine} CGE steps is never in the state "
+                f"A schedule of up to {coarse} RGE and {fine} CGE steps"
+                f"{f', extended by {extra},' if extra else ''} is never in the state "
                 + ", ".join(f"{name} = {str(value)[:40]}" for name, value in values.items())
             )
         self.state = state

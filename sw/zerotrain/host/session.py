@@ -19,10 +19,12 @@ from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.driver import Driver
 from zerotrain.host.health import Health
 from zerotrain.host.identity import identity
+from zerotrain.host.log import best_row
 from zerotrain.host.metric import Measurement
 from zerotrain.host.settings import chip_values
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification
+from zerotrain.host.version import version
 from zerotrain.spec.bus import Bus
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, Saturation
@@ -139,11 +141,14 @@ class _Clock:
         self._kinds: set[str] = set()
 
     def _work_left(self) -> int:
-        state = self._trainer.schedule.state
-        rge, cge = self._trainer.training.rge, self._trainer.training.cge
-        coarse = rge.steps - state.rge_steps if rge and not state.rge_over else 0
-        fine = cge.steps - (state.step - state.rge_steps) if cge else 0
-        return coarse * self._rge + fine * self._cge
+        schedule = self._trainer.schedule
+        state, training = schedule.state, schedule.training
+        left = coarse = schedule.max_steps - state.step
+        if training.cge is not None:
+            coarse = (
+                training.rge.steps - state.rge_steps if training.rge and not state.rge_over else 0
+            )
+        return coarse * self._rge + (left - coarse) * self._cge
 
     def spent(self, row: Row) -> None:
         """Note a step. Work that a plateau makes unnecessary is not work done."""
@@ -170,6 +175,10 @@ class Log(Protocol):
         """Keep the rows so far, then the checkpoint."""
         ...
 
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, just saved, as the best."""
+        ...
+
 
 def train(
     session: Session,
@@ -182,31 +191,41 @@ def train(
 ) -> bool:
     """Run to the end of the schedule, or until ``stop`` says so; either leaves a checkpoint.
 
-    The folder has been begun or resumed, and the trainer restored, by the caller.
+    Where the validation part is held out, the folder also keeps the checkpoint of the step with the
+    best metric on it. The folder has been begun or resumed, and the trainer restored, by the
+    caller.
 
     Returns
     -------
     bool
         Whether the run is complete.
     """
+
+    def best() -> bool:
+        return best_row(folder.rows, trainer.training, trainer.metric) is folder.rows[-1]
+
+    def save() -> float:
+        checkpoint = trainer.checkpoint()
+        folder.save(checkpoint)
+        if best():
+            folder.save_best(checkpoint)
+        return time.monotonic()
+
     if not folder.rows:
         start = trainer.begin()
         folder.rows.append(start)
         observe(Progress(start, trainer.schedule.max_steps, None))
-    folder.save(trainer.checkpoint())
-    saved, clock = time.monotonic(), _Clock(session, trainer)
+    saved, clock = save(), _Clock(session, trainer)
     while not stop():
         row = trainer.advance()
         if row is None:
-            folder.save(trainer.checkpoint())
-            return True
+            break
         folder.rows.append(row)
         clock.spent(row)
         observe(Progress(row, trainer.schedule.max_steps, clock.remaining()))
-        if time.monotonic() - saved >= checkpoint_seconds:
-            folder.save(trainer.checkpoint())
-            saved = time.monotonic()
-    folder.save(trainer.checkpoint())
+        if time.monotonic() - saved >= checkpoint_seconds or (row.metric is not None and best()):
+            saved = save()
+    save()
     return trainer.schedule.next() is None
 
 
@@ -218,9 +237,13 @@ def summary(
     found: Measurement,
     health: Health,
     verification: Verification | None,
+    best: Row | None = None,
 ) -> dict[str, Any]:
     """What ``summary.json`` holds: what was ``found`` on the watched part of the data, by the
-    metrics' names, and what the chip counted there. Figures that this chip cannot give are null."""
+    metrics' names, and what the chip counted there. Figures that this chip cannot give are null.
+
+    ``best`` is the row of the best checkpoint, where there is one.
+    """
     part = trainer.watched
     counters, lanes = trainer.counters, session.chip.lanes
 
@@ -231,6 +254,7 @@ def summary(
     rate = getattr(trainer.driver.bus, "cycles_per_cpu_second", None)
     seen = Saturation(counters.saturation)
     return {
+        "zerotrain": version(),
         "network": session.config.network.name,
         "parameters": session.config.network.n_parameters,
         "dataset": trainer.dataset.name,
@@ -243,9 +267,12 @@ def summary(
         f"{part}_samples": found.evaluation.count,
         f"{part}_correct": found.evaluation.correct,
         f"{part}_loss": found.evaluation.loss,
+        "checkpoint": "last",
+        "best": best and {"step": best.step, f"{part}_{trainer.metric.key}": best.metric},
         "initial": session.training.initial or None,
         "initial_weights": trainer.identity.get("initial_weights"),
         "steps": trainer.step,
+        "extensions": list(session.training.extensions),
         "chip_values": chip_values(session.training, session.chip.formats),
         "rge_steps": counters.rge_steps,
         "cge_steps": counters.cge_steps,

@@ -170,6 +170,8 @@ def rounding(training: Training, formats: Formats) -> Iterator[str]:
         stage, texts = _stages(training)[name], []
         for key, real in values.items():
             asked = getattr(stage, key, real)
+            if key == "final_step_size" and stage.steps == 1:
+                continue  # the only step has the first size
             if abs(real - asked) > _NOISE * asked:
                 texts.append(f"{key} {asked:g} is {real:.4g}")
         if texts:

@@ -99,8 +99,7 @@ class Trainer:
         learned = dataset.training if held_out else dataset.training.join(dataset.validation)
         formats = driver.chip.formats
         self._train = learned.quantize(formats)
-        #: The part of the data that is measured during the run, and is the run's result.
-        self.watched = "validation" if held_out else "test"
+        self.watched = training.watched
         self._watch = getattr(dataset, self.watched).quantize(formats)
         if training.batch > len(learned):
             raise ValueError(
@@ -230,7 +229,7 @@ class Trainer:
             self._bank(step + 1, planned.shift)
         result = driver.wait()
         self.schedule.record(result.losses, planned)
-        last = self.schedule.next() is None
+        last = self.schedule.at_end
         self.hash.step(result)
         if self.hash.state_due(self.step, last=last):
             self._hash_state()

@@ -65,7 +65,7 @@ def verify(
         row = trainer.begin() if step == 0 else trainer.advance()
         if row is None or row.digest != expected:
             return Verification(False, step, step, last_state, running.state_every)
-        if running.state_due(step, last=trainer.schedule.next() is None):
+        if running.state_due(step, last=trainer.schedule.at_end):
             last_state = step
         if progress is not None:
             progress(step)

@@ -1,0 +1,87 @@
+"""Options and arguments that several commands have."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zerotrain.host.session import ChipKind
+
+__all__ = [
+    "BoardName",
+    "ChipChoice",
+    "ConfigFile",
+    "Data",
+    "Force",
+    "KeepGoing",
+    "Lanes",
+    "Overrides",
+    "Preset",
+    "ResultsFolder",
+    "RunFolderPath",
+    "Runs",
+    "Timeout",
+    "between",
+    "path_of",
+]
+
+
+def path_of(text: str | Path) -> Path:
+    """A path, where ``~`` is the user's home also if the shell has not seen it (``--data=~/x``)."""
+    if not str(text):
+        raise typer.BadParameter("expected a path, got an empty text")
+    return Path(os.path.expanduser(text))
+
+
+def between(low: float, high: float) -> Callable[[float | None], float | None]:
+    """A check of an option's number, which refuses NaN too."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not low <= value <= high:
+            raise typer.BadParameter(f"expected {low:g} to {high:g}, got {value:g}")
+        return value
+
+    return check
+
+
+Preset = Annotated[str | None, typer.Option(help="A built-in configuration (see `presets`).")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", parser=path_of, metavar="PATH", help="A configuration file, TOML."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change an entry of the configuration."),
+]
+BoardName = Annotated[str | None, typer.Option("--board", help="A board (see `boards`).")]
+Lanes = Annotated[int | None, typer.Option(help="Lanes of the chip.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(parser=path_of, metavar="PATH", help="Directory with the data set's files."),
+]
+ChipChoice = Annotated[ChipKind, typer.Option(help="The chip: its golden model, or simulated.")]
+RunFolderPath = Annotated[
+    Path | None,
+    typer.Option(
+        parser=path_of,
+        metavar="PATH",
+        help="Where the run's files are; by default those of the latest run.",
+    ),
+]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUN ...", help="Folders of runs, or of several seeds' runs."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", help="Go on although the training diverges.")
+]
+ResultsFolder = Annotated[
+    Path, typer.Option(parser=path_of, metavar="PATH", help="Where results are kept.")
+]
+Timeout = Annotated[
+    float,
+    typer.Option(callback=between(1e-3, 1e6), help="Seconds that one step of the chip may take."),
+]
