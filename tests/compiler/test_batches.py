@@ -69,7 +69,7 @@ def draw_wide(rng: random.Random) -> Network:
         for last in (False,) * rng.randint(0, 2) + (True,):
             outs = rng.choices(modes, k=len(ins))
             ranks = tuple(rng.randint(1, rng.choice((2, 4, 12))) for _ in ins[1:])
-            activation = Activation.NONE if last else rng.choice(list(Activation))
+            activation = Activation.NONE if last else rng.choice([Activation.NONE, Activation.RELU])
             bias = rng.random() < 0.7
             layers.append(Layer(tuple(ins), tuple(outs), ranks, bias, activation))
             ins = [prod(outs)] if rng.random() < 0.3 else rng.sample(outs, len(outs))

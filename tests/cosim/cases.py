@@ -100,7 +100,7 @@ def draw_network(
         ranks = tuple(draw.pick(rng, 1, top) for _ in range(d - 1))
         kind = Activation.NONE
         if not last and rng.random() < 0.7:
-            kind = draw.other(rng, kind)
+            kind = draw.other(rng, kind, tuple(Activation) if chip.sine else draw.COMMON)
         layers.append(Layer(in_modes, out_modes, ranks, bool(rng.random() < 0.6), kind))
     return Network(tuple(layers), chip.loss)
 

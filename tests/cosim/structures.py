@@ -18,38 +18,38 @@ from ..golden import draw
 __all__ = ["SIZES", "STRUCTURES", "Structure"]
 
 #: ``ways``: of the loss unit, serial where a compact chip has one for softmax. ``count``: bits of
-#: the counters of a contraction.
+#: the counters of a contraction. ``words``: in the usual formats, or in drawn ones.
 _TABLE = """
-name         cge          core      store  merge loops banks loss    ways lanes formats lfsr count
+name         cge          sine core      store  merge loops bank loss    ways lanes words lfsr count
 
-digits       environments pipelined blocks unit  yes   2     softmax 2    3     default 48   16
-large        environments pipelined blocks unit  yes   2     softmax 1    5     default 32   16
-wide         environments pipelined spram  lanes yes   1     softmax 3    16    default 64   6
-plain        environments pipelined blocks lanes yes   1     softmax 1    1     default 40   16
-regression   environments pipelined blocks unit  yes   1     mse     2    5     drawn   33   16
-lanes-merge  environments pipelined blocks lanes yes   2     mse     1    3     drawn   48   6
-three-ways   environments pipelined spram  unit  yes   2     softmax 3    7     drawn   64   6
-small        environments compact   spram  lanes yes   1     softmax 1    1     default 40   16
-small-wide   environments compact   blocks lanes yes   2     mse     2    8     drawn   33   16
-small-ways   environments compact   blocks lanes yes   2     softmax 3    5     drawn   64   6
-small-serial environments compact   spram  lanes yes   2     softmax 1    3     drawn   48   16
+digits       environments no   pipelined blocks unit  yes   2    softmax 2    3     usual 48   16
+large        environments no   pipelined blocks unit  yes   2    softmax 1    5     usual 32   16
+wide         environments no   pipelined spram  lanes yes   1    softmax 3    16    usual 64   6
+plain        environments no   pipelined blocks lanes yes   1    softmax 1    1     usual 40   16
+regression   environments no   pipelined blocks unit  yes   1    mse     2    5     drawn 33   16
+lanes-merge  environments no   pipelined blocks lanes yes   2    mse     1    3     drawn 48   6
+three-ways   environments no   pipelined spram  unit  yes   2    softmax 3    7     drawn 64   6
+small        environments no   compact   spram  lanes yes   1    softmax 1    1     usual 40   16
+small-wide   environments no   compact   blocks lanes yes   2    mse     2    8     drawn 33   16
+small-ways   environments no   compact   blocks lanes yes   2    softmax 3    5     drawn 64   6
+small-serial environments no   compact   spram  lanes yes   2    softmax 1    3     drawn 48   16
 
-digits-small forward      compact   spram  lanes no    1     softmax 1    5     default 32   16
-raised       forward      pipelined spram  unit  no    1     softmax 1    1     default 64   16
-raised-wide  forward      pipelined spram  unit  no    1     mse     1    16    drawn   48   16
-raised-lanes forward      pipelined blocks lanes yes   2     softmax 2    5     drawn   40   6
-raised-one   forward      compact   spram  lanes yes   1     softmax 1    1     drawn   33   16
-raised-mse   forward      compact   blocks lanes no    2     mse     1    1     default 32   6
-common-ways  forward      compact   common lanes no    1     softmax 2    3     drawn   32   6
-common-wide  forward      compact   common lanes yes   1     softmax 1    8     default 32   16
+digits-small forward      no   compact   spram  lanes no    1    softmax 1    5     usual 32   16
+raised       forward      yes  pipelined spram  unit  no    1    softmax 1    1     usual 64   16
+raised-wide  forward      yes  pipelined spram  unit  no    1    mse     1    16    drawn 48   16
+raised-lanes forward      no   pipelined blocks lanes yes   2    softmax 2    5     drawn 40   6
+raised-one   forward      yes  compact   spram  lanes yes   1    softmax 1    1     drawn 33   16
+raised-mse   forward      no   compact   blocks lanes no    2    mse     1    1     usual 32   6
+common-ways  forward      no   compact   common lanes no    1    softmax 2    3     drawn 32   6
+common-wide  forward      yes  compact   common lanes yes   1    softmax 1    8     usual 32   16
 
-mnist-small  none         compact   common lanes yes   1     softmax 1    7     drawn   48   6
-common-one   none         compact   common lanes yes   1     mse     1    1     default 64   6
-eight        none         pipelined spram  unit  no    2     softmax 1    8     drawn   32   6
-many         none         pipelined blocks unit  no    2     mse     1    17    drawn   32   6
-rge-only     none         pipelined spram  unit  yes   1     mse     2    5     drawn   64   16
-rge-small    none         compact   blocks lanes no    2     softmax 2    7     default 48   16
-rge-one      none         pipelined blocks lanes yes   2     softmax 1    1     drawn   33   16
+mnist-small  none         no   compact   common lanes yes   1    softmax 1    7     drawn 48   6
+common-one   none         yes  compact   common lanes yes   1    mse     1    1     usual 64   6
+eight        none         no   pipelined spram  unit  no    2    softmax 1    8     drawn 32   6
+many         none         yes  pipelined blocks unit  no    2    mse     1    17    drawn 32   6
+rge-only     none         no   pipelined spram  unit  yes   1    mse     2    5     drawn 64   16
+rge-small    none         yes  compact   blocks lanes no    2    softmax 2    7     usual 48   16
+rge-one      none         no   pipelined blocks lanes yes   2    softmax 1    1     drawn 33   16
 """
 
 _LOSSES = {"softmax": Loss.SOFTMAX_CROSS_ENTROPY, "mse": Loss.MEAN_SQUARED_ERROR}
@@ -83,16 +83,17 @@ class Structure:
     def parse(cls, columns: list[str], row: list[str]) -> "Structure":
         """The chip of a row of the table."""
         said = dict(zip(columns, row, strict=True))
-        if said["formats"] not in ("default", "drawn"):
-            raise ValueError(f"Formats are default or drawn, not {said['formats']!r}")
+        if said["words"] not in ("usual", "drawn"):
+            raise ValueError(f"Words are usual or drawn, not {said['words']!r}")
         rng = np.random.default_rng(crc32(said["name"].encode()))
         while True:
             formats = Formats()
-            if said["formats"] == "drawn":
-                formats = draw.formats(rng, alike=said["store"] == Store.COMMON)
+            if said["words"] == "drawn":
+                alike, sine = said["store"] == Store.COMMON, _ANSWERS[said["sine"]]
+                formats = draw.formats(rng, alike=alike, sine=sine)
             product = formats.weight.width + formats.lane_width - 1
             fits = formats.cge_mu and product + _SUM_BITS <= 48
-            if (formats == Formats()) == (said["formats"] == "default") and fits:
+            if (formats == Formats()) == (said["words"] == "usual") and fits:
                 return cls(said["name"], _chip(said, formats, max(32, product + _SUM_BITS)))
 
 
@@ -107,8 +108,9 @@ def _chip(said: dict[str, str], formats: Formats, acc_width: int) -> Chip:
         cge=Cge(said["cge"]),
         core=Core(said["core"]),
         store=Store(said["store"]),
+        sine=_ANSWERS[said["sine"]],
         loops=_ANSWERS[said["loops"]],
-        sample_banks=int(said["banks"]),
+        sample_banks=int(said["bank"]),
         loss_ways=ways,
         lfsr_degree=int(said["lfsr"]),
         count_width=int(said["count"]),

@@ -1,11 +1,15 @@
 """Random small networks, formats, settings and data, from a seeded generator."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.spec.activations import ACTIVATIONS
+from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Activation, Layer, Loss, Network
 from zerotrain.spec.registers import Baseline, UpdateRule
@@ -13,6 +17,9 @@ from zerotrain.spec.step import StepSettings
 
 Ints = NDArray[np.int64]
 Name = TypeVar("Name", Loss, Activation)
+
+#: Activations that every chip has.
+COMMON = tuple(a for a in Activation if not ACTIVATIONS[a].on_write)
 
 
 def pick(rng: np.random.Generator, low: int, high: int) -> int:
@@ -28,9 +35,9 @@ def modes(rng: np.random.Generator, d: int, limit: int) -> tuple[int, ...]:
             return out
 
 
-def other(rng: np.random.Generator, usual: Name) -> Name:
-    """A loss or activation but the usual one."""
-    others = [member for member in type(usual) if member != usual]
+def other(rng: np.random.Generator, usual: Name, among: Sequence[Name] = ()) -> Name:
+    """A loss or activation, by default any, but the usual one."""
+    others = [member for member in among or type(usual) if member != usual]
     return others[pick(rng, 0, len(others) - 1)]
 
 
@@ -74,10 +81,20 @@ def network(rng: np.random.Generator) -> Network:
             out_modes = modes(rng, d, 12)
         kind = Activation.NONE
         if not last and rng.random() < 0.7:
-            kind = other(rng, kind)
+            kind = other(rng, kind, COMMON)
         layers.append(layer(rng, in_modes, out_modes, kind))
         size = prod(out_modes)
     return Network(tuple(layers), loss)
+
+
+def with_sines(rng: np.random.Generator, net: Network) -> Network:
+    """The same with the sine in two thirds of the hidden layers."""
+    *hidden, last = net.layers
+    layers = [
+        replace(spec, activation=Activation.SINE) if rng.random() < 2 / 3 else spec
+        for spec in hidden
+    ]
+    return replace(net, layers=(*layers, last))
 
 
 def groups(rng: np.random.Generator, net: Network) -> tuple[tuple[int, ...], ...]:
@@ -92,9 +109,17 @@ def groups(rng: np.random.Generator, net: Network) -> tuple[tuple[int, ...], ...
     return tuple(out)
 
 
-def formats(rng: np.random.Generator, *, alike: bool = False) -> Formats:
+def formats(rng: np.random.Generator, *, alike: bool = False, sine: bool = False) -> Formats:
     """Any formats that their own check accepts, the default ones now and then; or some whose inputs
-    and pre-activations are alike in width."""
+    and pre-activations are alike in width, or that a chip with sines can have."""
+    if sine:
+        while True:
+            found = formats(rng, alike=alike)
+            try:
+                Chip(lanes=2, formats=found, cge=Cge.NONE, sine=True)
+            except ValueError:
+                continue
+            return found
     if not alike and rng.random() < 0.2:
         return Formats()
     while True:

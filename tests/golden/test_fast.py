@@ -59,6 +59,14 @@ def test_drawn_networks_by_tiles(seed: int) -> None:
     assert outcome(FAST, model, settings, state, x, targets) == expected
 
 
+@pytest.mark.parametrize("seed", range(0, 40, 2))
+def test_drawn_networks_with_sines(seed: int) -> None:
+    model, _, settings, state, x, targets = case(seed, sine=True)
+    if model.formats.cge_mu:
+        expected = outcome(READABLE, model, settings, state, x, targets)
+        assert outcome(FAST, model, settings, state, x, targets) == expected
+
+
 def larger(seed: int) -> tuple[Model, StepSettings, State, Ints, Ints]:
     """A network of thousands of words per sample, and more samples than a task takes."""
     rng = np.random.default_rng([22, seed])

@@ -24,12 +24,15 @@ Ints = NDArray[np.int64]
 CASES = 120
 
 
-def case(seed: int) -> tuple[Model, Plain, StepSettings, State, Ints, Ints]:
-    rng = np.random.default_rng([20, seed])
-    network, formats = draw.network(rng), draw.formats(rng)
+def case(seed: int, *, sine: bool = False) -> tuple[Model, Plain, StepSettings, State, Ints, Ints]:
+    """A step of a drawn network; with ``sine``, of one that has some, without environments."""
+    rng = np.random.default_rng([26 if sine else 20, seed])
+    network, formats = draw.network(rng), draw.formats(rng, sine=sine)
+    while sine and not network.sines:
+        network = draw.with_sines(rng, draw.network(rng))
     groups, lanes = draw.groups(rng, network), draw.pick(rng, 1, 4)
     degree = int(rng.choice(sorted(TAPS)))
-    model = Model(network, formats, groups, lanes, degree)
+    model = Model(network, formats, groups, lanes, degree, environments=not sine)
     plain = plain_model(network, formats, groups, lanes, degree)
     x, targets = draw.batch(rng, network, formats, draw.pick(rng, 1, 5))
     d = network.n_parameters
@@ -99,6 +102,26 @@ def test_cge_step_by_forward_passes(seed: int) -> None:
     assert after.theta.tolist() == theta
     assert after.momentum.tolist() == momentum
     assert after.lfsr_state == state.lfsr_state
+    assert flags.value == plain.flags
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_steps_with_sines(seed: int) -> None:
+    """Every kind of step. Activations have a format of their own, which sums and biases meet."""
+    model, plain, settings, state, x, targets = case(seed, sine=True)
+    state_0, x_0, targets_0 = state.theta.tolist(), x.tolist(), targets.tolist()
+    flags = Flags()
+    assert evaluate(model, state.theta, x, targets, flags) == plain.evaluate(
+        state_0, x_0, targets_0
+    )
+    after, losses = rge_step(model, settings, state, x, targets, flags)
+    given = plain_settings(settings), state_0, state.momentum.tolist()
+    expected = plain.rge_step(*given, state.lfsr_state, x_0, targets_0)
+    assert (losses.tolist(), after.theta.tolist()) == (expected[3], expected[0])
+    if model.formats.cge_mu:
+        after, losses = cge_step(model, settings, state, x, targets, flags)
+        theta, _, raised = plain.cge_step(*given, x_0, targets_0, environments=False)
+        assert (losses.tolist(), after.theta.tolist()) == (raised, theta)
     assert flags.value == plain.flags
 
 

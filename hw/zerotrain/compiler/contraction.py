@@ -12,6 +12,7 @@ from zerotrain.spec.program import (
     MAX_LEVELS,
     MAX_LOOPS,
     OFFSETS,
+    SINE,
     STREAMS,
     Opcode,
     Result,
@@ -84,6 +85,8 @@ class Contract:
     evaluation_levels : int
         For logits, and for merging with ``sync``: the number of ``kept`` levels, from the inside,
         that make up one evaluation.
+    sine : bool
+        The results are pre-activations, of which the sine is written.
     subtract : bool
         Merging: subtract the products of the last turn of the last ``summed`` counter.
     sync : bool
@@ -107,6 +110,7 @@ class Contract:
     bias: bool = False
     constant_shift: int = 0
     evaluation_levels: int = 0
+    sine: bool = False
     subtract: bool = False
     sync: bool = False
     moves: tuple[tuple[int, ...], ...] = ((), (), (), ())
@@ -145,6 +149,11 @@ class Contract:
         the lanes one after the other (``gateware/engine/compact_lanes.py``)."""
         apart = max(self.terms + 1, LEAST_APART, 0 if self.single else lanes)
         return (self.packets - 1) * (apart - self.terms)
+
+    def turns(self, apart: int) -> int:
+        """Cycles of one execution in which beats wait for the sine of results before: sums that
+        sines are wanted of are so far ``apart`` (``Timing.sine_apart``)."""
+        return self.sine * (self.packets - 1) * max(0, apart - self.terms)
 
     def _nest(self) -> tuple[list[Level], list[Level], list[Level]]:
         """Counters that are summed over, that make up one evaluation, and the others."""
@@ -185,7 +194,8 @@ class Contract:
         values = {
             "opcode": Opcode.CONTRACT, "levels": len(levels), "reduce": len(summed),
             "evaluation_level": len(summed) + len(evaluation), "source": self.source,
-            "result": self.result, "activation": ACTIVATIONS[self.activation].code,
+            "result": self.result,
+            "activation": ACTIVATIONS[self.activation].code | self.sine << SINE,
             "unit_weight": self.unit_weight, "bias": self.bias,
             "shift": list(shifts).index(self.shift), "constant_shift": self.constant_shift,
             "subtract": self.subtract, "sync": self.sync,
@@ -342,4 +352,6 @@ def overhead(section: Sequence[Contract | Loop], chip: Chip) -> int:
 def pause(contract: Contract, chip: Chip) -> int:
     """Cycles of one run of a contraction, and up to the next, in which it issues no products."""
     timing = chip.timing
-    return timing.gap_cycles + (contract.pauses(chip.lanes) if timing.results_apart else 0)
+    if timing.results_apart:
+        return timing.gap_cycles + contract.pauses(chip.lanes)
+    return timing.gap_cycles + contract.turns(timing.sine_apart)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from zerotrain.compiler.allocator import Allocator
 from zerotrain.compiler.contraction import Contract, Level, Loop
 from zerotrain.compiler.merging import Key, Merging
-from zerotrain.spec.activations import Activation
+from zerotrain.spec.activations import ACTIVATIONS, Activation
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Result, Source
@@ -122,7 +122,8 @@ class Lowering:
         if index == 0:
             return Operand(Source.INPUT, 0, self.formats.input)
         activation = self.network.layers[index - 1].activation
-        return Operand(Source.PREACT, self.preact[index - 1], self.formats.preact, activation)
+        fmt = self.network.source(index, self.formats)
+        return Operand(Source.PREACT, self.preact[index - 1], fmt, activation)
 
     @staticmethod
     def can_tile(network: Network, index: int, sizes: tuple[int, ...]) -> bool:
@@ -214,6 +215,7 @@ class Lowering:
             source=operand.source,
             activation=operand.activation,
             result=result,
+            sine=lo == 0 and ACTIVATIONS[layer.activation].on_write,
             bias=bias,
             constant_shift=operand.fmt.frac_bits if bias else 0,
             evaluation_levels=len(levels) if result == Result.LOGIT else 0,
@@ -229,9 +231,10 @@ class Lowering:
     def _forward_target(self, index: int, lo: int, words: int) -> tuple[int, Result, QFormat]:
         if lo > 0:
             return self.scratch.allocate(words), Result.SCRATCH, self.formats.tt
+        fmt = self.network.target(index, self.formats)
         if index < len(self.network.layers) - 1:
-            return self.preact[index], Result.PREACT, self.formats.preact
-        return 0, Result.LOGIT, self.formats.logit
+            return self.preact[index], Result.PREACT, fmt
+        return 0, Result.LOGIT, fmt
 
     def forward(self, groups: Groups, tiled: tuple[bool, ...]) -> list[Contract | Loop]:
         """The loss evaluation of RGE and of the evaluate command."""

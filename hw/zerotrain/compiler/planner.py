@@ -27,7 +27,7 @@ _DEPTHS = (
     "preact_depth", "program_depth", "evaluation_depth",
 )  # fmt: skip
 #: What a chip is made for, and what follows from it for the plan.
-_KINDS = ("cge", "core", "store", "sample_banks", "loops")
+_KINDS = ("cge", "core", "sine", "store", "sample_banks", "loops")
 #: Words of scratch memory that the lanes of a chip have together, where that is enough: a quarter
 #: of the block RAM of an ECP5-85F (1024 words for each of 64 lanes), or the SPRAM of an iCE40UP5K.
 _SCRATCH_WORDS = 1 << 16
@@ -177,6 +177,11 @@ def plan(
         raise ValueError(
             f"The chip's loss unit computes {chip.loss}, the network needs {network.loss}; "
             "generate a chip with that loss"
+        )
+    if network.sines and not chip.sine:
+        raise ValueError(
+            f"Network {network.name} has sines, the chip has no unit for them; generate a chip "
+            "with sine = true"
         )
     if groups is not None:
         check_groups(network, groups)
@@ -332,6 +337,7 @@ def _sized_chip(
     groups: Groups | None,
     overrides: dict[str, Any],
 ) -> Chip:
+    overrides = {"sine": network.sines, **overrides}
     cge = Cge(overrides.get("cge", Cge.ENVIRONMENTS)).kind
     core = Core(overrides.get("core", Core.PIPELINED)).kind
     ways = max(min(cge.least_loss_ways, lanes), lanes // cge.lanes_per_loss_way)

@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from zerotrain.spec.activations import ACTIVATIONS, Activation, check_differences
 from zerotrain.spec.batch import BatchLayout
 from zerotrain.spec.choices import Cge, Core, Place, Store
-from zerotrain.spec.formats import Formats
+from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.network import Loss
+from zerotrain.spec.sine import check_preact
 from zerotrain.spec.timing import LossTiming, SerialLossTiming, SweptLossTiming, Timing
 
 __all__ = ["COMMON_PART", "Cge", "Chip", "Core", "Store"]
@@ -58,6 +60,9 @@ class Chip:
         parameters after the other: the chip is smaller, since lanes have no ReLU differences and
         the loss unit keeps no logits, and a CGE step takes ``d + 1`` forward passes. ``none``: the
         chip does not know the command.
+    sine : bool
+        Whether there are units for the sine of pre-activations, as a network with sines needs. Such
+        a chip has no environments.
     loops : bool
         Whether programs may have loops, which tile forward passes and make up those of
         environments.
@@ -108,6 +113,7 @@ class Chip:
     formats: Formats = field(default_factory=Formats)
     loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
     cge: Cge = Cge.ENVIRONMENTS
+    sine: bool = False
     loops: bool = True
     core: Core = Core.PIPELINED
     parameter_depth: int = 512
@@ -142,6 +148,8 @@ class Chip:
                 f"CGE by forward passes raises parameters by 2**-{self.formats.cge_mu_shift} "
                 f"(cge_mu_shift), and the format weight does not resolve it: {self.formats.weight}"
             )
+        if self.sine:
+            self._check_sine()
         if self.compact and self.lanes > 8:
             raise ValueError(f"A compact chip has 1 to 8 lanes, not {self.lanes!r}")
         if self.compact and self.merge_depth:
@@ -183,6 +191,18 @@ class Chip:
             )
         if self.query_depth > 64:
             raise ValueError(f"query_depth is at most 64, not {self.query_depth!r}")
+
+    def _check_sine(self) -> None:
+        if self.cge.kind.environments:
+            check_differences(Activation.SINE)
+        check_preact(self.formats.preact)
+        if self.shifts[0] < 0:
+            (sines,) = self.activated
+            raise ValueError(
+                "Requantisation only shifts right: weight and sine fraction bits together must "
+                f"reach those of every target, missing {-self.shifts[0]} bits with sines in "
+                f"{sines} and {self.formats.describe()}"
+            )
 
     def _check_common(self) -> None:
         if self.has_environments or self.core != Core.COMPACT or self.sample_banks != 1:
@@ -231,7 +251,9 @@ class Chip:
     @property
     def timing(self) -> Timing:
         """Times of the engine, of shared memories and of the update."""
-        return Timing.of(self.core, lanes=self.lanes, merge_unit=self.has_merge_unit)
+        return Timing.of(
+            self.core, lanes=self.lanes, merge_unit=self.has_merge_unit, sine=self.sine
+        )
 
     @property
     def loss_timing(self) -> LossTiming:
@@ -261,9 +283,30 @@ class Chip:
         return [lanes[k : k + _GROUP_LANES] for k in range(0, self.lanes, _GROUP_LANES)]
 
     @property
+    def activated(self) -> tuple[QFormat, ...]:
+        """Formats of activations that are not that of pre-activations."""
+        return (ACTIVATIONS[Activation.SINE].value(self.formats.preact),) if self.sine else ()
+
+    @property
+    def sine_units(self) -> int:
+        """Units of a chip with sines. Lanes of a group share them; results that leave one after the
+        other go through one."""
+        if not self.sine:
+            return 0
+        each = self.timing.sine_apart
+        return sum(-(-len(g) // each) for g in self.lane_groups) if each else 1
+
+    @property
     def shifts(self) -> tuple[int, ...]:
         """Every right shift that a program for this chip can ask for, ascending."""
-        return self.formats.shifts if self.has_environments else self.formats.forward_shifts
+        if self.has_environments:
+            return self.formats.shifts
+        return self.formats.forward_shifts(*self.activated)
+
+    @property
+    def constants(self) -> frozenset[int]:
+        """Every ``constant_shift`` that a program for this chip can ask for."""
+        return self.formats.constants(*self.activated)
 
     @property
     def sample_rows(self) -> int:
@@ -382,7 +425,7 @@ class Chip:
         for name, first in _FIRST_ENTRIES.items():
             choice = values.pop(name)
             values |= first.get(choice, {name: choice})
-        for name, only in (("loops", True), ("count_width", 16)):
+        for name, only in (("loops", True), ("sine", False), ("count_width", 16)):
             if values[name] == only:
                 del values[name]
         return values

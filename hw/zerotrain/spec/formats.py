@@ -125,13 +125,13 @@ class Formats:
         """Right shift of an environment contraction, which also multiplies by mu."""
         return self.lane_shift(source, self.delta) + self.cge_mu_shift
 
-    @property
-    def forward_shifts(self) -> tuple[int, ...]:
-        """Every right shift that forward passes and merging can ask for, ascending.
+    def forward_shifts(self, *activated: QFormat) -> tuple[int, ...]:
+        """Every right shift that forward passes and merging can ask for, ascending; with formats of
+        activations, if any are not that of pre-activations.
 
         The requantiser of a lane is a multiplexer over the chip's set, not a barrel shifter.
         """
-        sources = (self.input, self.tt, self.preact)
+        sources = (self.input, self.tt, self.preact, *activated)
         targets = (self.tt, self.preact, self.logit)
         found = {self.lane_shift(s, t) for s in sources for t in targets}
         found.add(self.weight.frac_bits)  # merging two weights
@@ -140,16 +140,16 @@ class Formats:
     @property
     def shifts(self) -> tuple[int, ...]:
         """The same with those of CGE."""
-        found = set(self.forward_shifts)
+        found = set(self.forward_shifts())
         found |= {self.delta_shift(s) for s in (self.input, self.tt, self.preact)}
         found |= {self.lane_shift(self.delta, t) for t in (self.delta, self.dlogit)}
         return tuple(sorted(found))
 
-    @property
-    def constants(self) -> frozenset[int]:
+    def constants(self, *activated: QFormat) -> frozenset[int]:
         """Every ``constant_shift`` that a program can ask for: those that turn a weight into a
-        word of its format, a bias into that of a sum's source, and mu of CGE."""
-        sources = (self.weight, self.input, self.tt, self.preact)
+        word of its format, a bias into that of a sum's source, and mu of CGE. ``activated`` as for
+        :meth:`forward_shifts`."""
+        sources = (self.weight, self.input, self.tt, self.preact, *activated)
         mu = self.delta.frac_bits - self.cge_mu_shift
         return frozenset((mu, *(source.frac_bits for source in sources)))
 

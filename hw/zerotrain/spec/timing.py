@@ -6,14 +6,17 @@ from typing import Literal, Protocol
 from zerotrain.spec.choices import Core
 
 __all__ = [
-    "CGE_PERIOD", "RGE_PERIOD", "SERIAL_UPDATE_CYCLES", "LossTiming", "SerialLossTiming",
-    "SweptLossTiming", "Timing",
+    "CGE_PERIOD", "RGE_PERIOD", "SERIAL_UPDATE_CYCLES", "SINE_LANES", "LossTiming",
+    "SerialLossTiming", "SweptLossTiming", "Timing",
 ]  # fmt: skip
 
 #: Least cycles between the gradients of two parameters, in a CGE step and in an RGE step.
 CGE_PERIOD, RGE_PERIOD = 7, 10
 #: Cycles of updating one parameter bit by bit, besides those of the shifts.
 SERIAL_UPDATE_CYCLES = 27
+#: Lanes of a sine unit on a pipelined chip, at most: in a layer of rank 4 with a bias, the results
+#: of a lane come every 5 cycles.
+SINE_LANES = 5
 #: Both shifts of an update together, as estimates take them.
 _TYPICAL_SHIFTS = 16
 
@@ -31,6 +34,8 @@ class _CoreTiming:
     crossing : int
     update_cycles : int
         Least cycles of updating one parameter.
+    sine_latency : int
+        From a result at a sine unit to its sine.
     apart : bool
     """
 
@@ -40,6 +45,7 @@ class _CoreTiming:
     settle_lane: int
     crossing: int
     update_cycles: int
+    sine_latency: int
     apart: bool
 
 
@@ -51,6 +57,7 @@ _CORES = {
         settle_lane=0,
         crossing=1,
         update_cycles=0,
+        sine_latency=5,
         apart=False,
     ),
     Core.COMPACT: _CoreTiming(
@@ -60,6 +67,7 @@ _CORES = {
         settle_lane=1,
         crossing=0,
         update_cycles=SERIAL_UPDATE_CYCLES + _TYPICAL_SHIFTS,
+        sine_latency=2,
         apart=True,
     ),
 }
@@ -87,6 +95,15 @@ class Timing:
         chip none.
     results_apart : bool
         Results leave the lanes one after the other, and sums wait for those before.
+    sine_latency : int
+        From a result at a sine unit to its sine.
+    sine_cycles : int
+        Cycles by which sines are written later than other results, part of ``gap_cycles``; 0
+        without a unit.
+    sine_apart : int
+        Least cycles from the last product of a sum to that of the next where sines of them are
+        wanted: lanes that share a unit take turns. Where all results leave one after the other,
+        they take theirs as they come: 0.
     least_update_cycles : int
         Estimated cycles of updating a parameter, if its gradient does not take longer.
     """
@@ -96,19 +113,27 @@ class Timing:
     weight_lead: int
     crossing: int
     results_apart: bool
+    sine_latency: int
+    sine_cycles: int
+    sine_apart: int
     least_update_cycles: int
 
     @classmethod
-    def of(cls, core: Core, *, lanes: int, merge_unit: bool) -> "Timing":
+    def of(cls, core: Core, *, lanes: int, merge_unit: bool, sine: bool = False) -> "Timing":
         """Times of a chip with such a core; where it has no merge unit, its lanes write weights."""
         own = _CORES[core]
+        turns = min(lanes, SINE_LANES) if sine and not own.apart else 0
+        sine_cycles = turns + own.sine_latency if sine else 0
         settle = own.settle + own.settle_weights * (not merge_unit) + own.settle_lane * lanes
         return cls(
             lane_latency=own.lane_latency,
-            gap_cycles=own.lane_latency + settle,
+            gap_cycles=own.lane_latency + settle + sine_cycles,
             weight_lead=3 * merge_unit,
             crossing=own.crossing,
             results_apart=own.apart,
+            sine_latency=own.sine_latency,
+            sine_cycles=sine_cycles,
+            sine_apart=turns,
             least_update_cycles=own.update_cycles,
         )
 

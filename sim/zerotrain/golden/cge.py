@@ -97,7 +97,7 @@ def cge_forward(
     for part, sizes in zip(unpack(network, formats, theta), groups, strict=True):
         y = layer_forward(part, sizes, v, formats, flags)
         out.append(ForwardLayer(part, v, y))
-        v = activate(y, part.layer.activation)
+        v = activate(y, part.layer.activation, formats)
     return out
 
 
@@ -165,6 +165,7 @@ class _Lift:
     def __init__(self, layer: ForwardLayer, w: Raw, formats: Formats, to_logits: bool) -> None:
         self.w = w
         self.activation = layer.part.layer.activation
+        self.formats = formats
         self.y = shift_left(layer.y, formats.delta.frac_bits - formats.preact.frac_bits)
         self.target = formats.dlogit if to_logits else formats.delta
         self.width = formats.logit.width if to_logits else formats.delta.width
@@ -187,7 +188,7 @@ class _Lift:
         n, batch = dy.shape[-2:]
         at = slice(None) if outputs is None else outputs
         w = self.w[:, at] if outputs is None else np.ascontiguousarray(self.w[:, at].swapaxes(0, 1))
-        dh = difference(self.y[at][..., None, :], dy, self.activation)
+        dh = difference(self.y[at][..., None, :], dy, self.activation, self.formats)
         acc = w @ dh.reshape(*dh.shape[:2], n * batch)
         acc = acc.reshape(*acc.shape[:2], n, batch)
         return flags.requantize(acc, self.shift, self.width, self.kind)

@@ -48,9 +48,9 @@ class TTLayer:
     bias : ``[..., n_outputs]`` or None
         Raw in ``weight``.
     source : QFormat
-        Format of the layer's input: ``input`` for the first layer, else ``preact``.
+        Format of the layer's input.
     target : QFormat
-        Format of its output: ``logit`` for the last layer, else ``preact``.
+        Format of its output, before the activation.
     kind : Saturation
         Flag of its output.
     """
@@ -75,8 +75,8 @@ def unpack(network: Network, formats: Formats, theta: Raw) -> list[TTLayer]:
             layer,
             [arrays[n, k] for k in range(layer.n_tt_cores)],
             arrays.get((n, None)),
-            formats.preact if n else formats.input,
-            formats.logit if n == last else formats.preact,
+            network.source(n, formats),
+            network.target(n, formats),
             Saturation.LOGIT if n == last else Saturation.PREACT,
         )
         for n, layer in enumerate(network.layers)
@@ -202,7 +202,7 @@ def forward(
     y = np.ascontiguousarray(x.T).astype(carrier(network, formats))
     for n, part in enumerate(unpack(network, formats, theta)):
         y = layer_forward(part, groups[n], y, formats, flags)
-        y = activate(y, part.layer.activation)
+        y = activate(y, part.layer.activation, formats)
     return y.astype(np.int64).swapaxes(-1, -2)
 
 

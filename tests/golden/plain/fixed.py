@@ -55,6 +55,9 @@ class Arithmetic:
     def __init__(self, formats: Mapping[str, tuple[int, int]]) -> None:
         self.width = {role: width for role, (width, _) in formats.items()}
         self.frac = {role: frac for role, (_, frac) in formats.items()}
+        width, frac = formats["preact"]
+        self.width |= {"angle": min(width, frac + 3), "sine": width}
+        self.frac |= {"angle": frac, "sine": width - 2}
         self.flags = 0
 
     def saturate(self, x: int, role: str, flag: int) -> int:

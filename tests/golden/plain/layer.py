@@ -1,26 +1,32 @@
 """Sections 2 and 3: a layer's parameters, merged TT-cores, and its forward pass."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import product
 from typing import Any
 
+from . import fixed as rounding
 from .fixed import LOGIT, MERGE, PREACT, SCRATCH, Arithmetic, Axes, Tensor, contract
 
 
 class Layer:
-    """One layer and its parameters; ``theta`` yields them in the order of storage."""
+    """One layer and its parameters; ``theta`` yields them in the order of storage.
+
+    ``below`` is the activation of the layer below, if there is one.
+    """
 
     def __init__(
         self, shape: Mapping[str, Any], groups: Sequence[int], theta: Iterator[int],
-        fixed: Arithmetic, *, first: bool, last: bool,
+        fixed: Arithmetic, *, below: str | None, last: bool,
     ) -> None:  # fmt: skip
         self.n, self.m = shape["in_modes"], shape["out_modes"]
         self.d, self.h = len(self.n), len(self.n) // 2
         self.groups, self.last = groups, last
         self.columns, self.outputs = (list(product(*map(range, x))) for x in (self.n, self.m))
-        self.relu = shape["activation"] == "relu"
-        self.fixed, self.source = fixed, "input" if first else "preact"
-        self.target, self.flag = ("logit", LOGIT) if last else ("preact", PREACT)
+        self.activation, self.fixed = shape["activation"], fixed
+        self.source = "input" if below is None else {"sine": "sine"}.get(below, "preact")
+        target = "angle" if self.activation == "sine" else "preact"
+        self.target, self.flag = ("logit", LOGIT) if last else (target, PREACT)
         r = [1, *shape["ranks"], 1]
         self.cores = []
         for k in range(self.d):
@@ -61,4 +67,25 @@ class Layer:
         return [self.fixed.rescale(acc, source, self.target, self.flag) for acc in totals]
 
     def activate(self, y: int) -> int:
-        return max(y, 0) if self.relu else y
+        if self.activation == "sine":
+            return sine(y, self.fixed)
+        return max(y, 0) if self.activation == "relu" else y
+
+
+def sine(y: int, fixed: Arithmetic) -> int:
+    s, fine = fixed.frac["sine"], fixed.frac["angle"] - 7
+    a = min(abs(y), (1 << (fixed.width["angle"] - 1)) - 1)
+    i, r = a >> fine, a & ((1 << fine) - 1)
+    first, next_ = sine_entry(i, s), sine_entry(i + 1, s)
+    m = first + rounding.round_half_up((next_ - first) * r, fine)
+    return -m if y < 0 else m
+
+
+@cache
+def sine_entry(i: int, s: int) -> int:
+    """T[i]."""
+    x = t = total = i << 57
+    for k in range(1, 16):
+        t = (t * x >> 64) * x // (2 * k * (2 * k + 1)) >> 64
+        total += -t if k % 2 else t
+    return (total + (1 << (63 - s))) >> (64 - s)

@@ -51,8 +51,9 @@ class Plain(Arithmetic):
 
     def layers(self, theta: Words) -> list[Layer]:
         words, last = iter(theta), len(self.groups) - 1
+        below = [None, *(shape["activation"] for shape in self.shapes)]
         return [
-            Layer(shape, self.groups[n], words, self, first=n == 0, last=n == last)
+            Layer(shape, self.groups[n], words, self, below=below[n], last=n == last)
             for n, shape in enumerate(self.shapes)
         ]
 

@@ -1,22 +1,58 @@
-"""Twin of :mod:`zerotrain.golden.activations`: differences, without a wider word than theirs."""
+"""Twin of :mod:`zerotrain.golden.activations`: sines of words, and differences
+without a wider word than theirs."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerotrain.golden import activations
 from zerotrain.golden.fast.kernel import kernel
 from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.spec.activations import ACTIVATIONS, Activation
-from zerotrain.spec.formats import Formats
+from zerotrain.spec.formats import Formats, QFormat
+from zerotrain.spec.sine import INTERVAL_BITS, argument, sine_lines, value
 
-__all__ = ["NONE", "move", "prepared"]
+__all__ = ["NONE", "activate", "move", "prepared"]
 
 Ints = NDArray[np.int64]
 
 #: Codes, as constants of the kernel.
 NONE = ACTIVATIONS[Activation.NONE].code
 _RELU = ACTIVATIONS[Activation.RELU].code
+
+
+def activate(y: Words, activation: Activation, formats: Formats) -> Words:
+    """The activation of pre-activations."""
+    if activation != Activation.SINE:
+        return activations.activate(y, activation, formats)
+    preact = formats.preact
+    out = np.empty(y.shape, word_type(value(preact)))
+    starts, slopes = _lines(preact)
+    fine, highest = preact.frac_bits - INTERVAL_BITS, argument(preact).raw_max
+    _sines(np.ascontiguousarray(y).reshape(-1), starts, slopes, fine, highest, out.reshape(-1))
+    return out
+
+
+@lru_cache(maxsize=16)
+def _lines(preact: QFormat) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The sine at the beginning of every interval, and by how much it grows there."""
+    begins, growths = sine_lines(preact)
+    return np.array(begins, np.int32), np.array(growths, np.int32)
+
+
+@kernel
+def _sines(
+    y: Words, starts: NDArray[np.int32], slopes: NDArray[np.int32], fine: int, highest: int,
+    out: Words,
+) -> None:  # fmt: skip
+    """The sine of words on one axis."""
+    rest, half = (1 << fine) - 1, 1 << fine >> 1
+    for n in range(len(y)):
+        a: Any = min(abs(np.int64(y[n])), highest)
+        found = starts[a >> fine] + ((slopes[a >> fine] * (a & rest) + half) >> fine)
+        out[n] = -found if y[n] < 0 else found
 
 
 def prepared(y: Words, activation: Activation, formats: Formats) -> NDArray[Any]:

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from zerotrain.golden.activations import activate
 from zerotrain.golden.cge import ForwardLayer, lifting_weights
+from zerotrain.golden.fast.activations import activate
 from zerotrain.golden.fast.environments import left_half, right_half
 from zerotrain.golden.fast.layer import layer_forward, layers_of, merge_groups
 from zerotrain.golden.fast.lift import Lift
@@ -58,7 +58,7 @@ def _forward(model: Model, theta: Ints, x: Ints, flags: Flags) -> list[ForwardLa
         merged = merge_groups(part, groups, model.formats, flags)
         y = layer_forward(part, merged, v, model.formats, flags)
         out.append(ForwardLayer(part, v, y))
-        v = activate(y, part.layer.activation)
+        v = activate(y, part.layer.activation, model.formats)
     return out
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from zerotrain.golden.activations import activate
+from zerotrain.golden.fast.activations import activate
 from zerotrain.golden.fast.layer import layer_forward, layers_of, merge_groups
 from zerotrain.golden.fast.losses import evaluation_losses
 from zerotrain.golden.fast.threads import run_tasks
@@ -42,7 +42,7 @@ def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
         def through(y: Words) -> Words:
             for part, arrays in zip(layers, merged, strict=True):
                 y = layer_forward(part, arrays, y, formats, flags)
-                y = activate(y, part.layer.activation)
+                y = activate(y, part.layer.activation, formats)
             return y
 
         out[e] = np.concatenate([through(piece) for piece in pieces], axis=1)
