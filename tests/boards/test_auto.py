@@ -12,6 +12,7 @@ from zerotrain.boards.estimate import expected_resources, least_resources, may_f
 from zerotrain.boards.family import Resource
 from zerotrain.boards.routed import load_routing
 from zerotrain.boards.suit import suited
+from zerotrain.config.changes import changed
 from zerotrain.config.config import ChipOptions, Config
 from zerotrain.data import load
 from zerotrain.golden.fixed import Flags
@@ -46,6 +47,14 @@ def test_the_structure_of_digits_small_on_the_small_board() -> None:
         'formats.input = "Q2.3" holds the data without rounding, in fewer bits.',
         "CGE by environments does not fit: 4 lanes would take 5498 logic cells of 5280.",
     )
+
+
+def test_networks_with_sines_have_no_environments() -> None:
+    asked = changed(automatic("diabetes"), {"layers.1.activation": "sine"})
+    found = search(asked, find_board("ulx3s-25f"))
+    chip = found.config.build_chip()
+    assert chip.sine and chip.cge == Cge.FORWARD
+    assert not any(reason.startswith("CGE by environments") for reason in found.reasons)
 
 
 def test_tested_formats_and_no_cge_where_nothing_else_fits() -> None:

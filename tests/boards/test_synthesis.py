@@ -21,8 +21,10 @@ from zerotrain.boards.tools import ToolError, find_nextpnr, run_tool, tool_versi
 from zerotrain.config.config import Config
 from zerotrain.cosim.build import to_verilog
 from zerotrain.gateware.chip import TrainingChip
+from zerotrain.gateware.engine.engine import Engine
 from zerotrain.gateware.storage.common_memory import CommonMemory
-from zerotrain.spec.chip import Chip
+from zerotrain.gateware.variants import lane_array
+from zerotrain.spec.chip import Cge, Chip, Core
 
 #: Two multiply-accumulators with registers around the multiplier.
 DESIGN = """
@@ -239,6 +241,16 @@ def test_routing_reaches_a_frequency_and_agrees_with_the_counts(name: str, work_
         0,
         board.resources[Resource.BLOCK_RAM],
     )
+
+
+@pytest.mark.parametrize("core", Core)
+def test_no_port_below_the_top_is_given_bits_of_a_signed_word(core: Core) -> None:
+    """Yosys reads such a module twice, and may then stop."""
+    chip = Chip(lanes=2, cge=Cge.NONE, sine=True, core=core)
+    for module in to_verilog(Engine(chip, lane_array(chip))).split("endmodule"):
+        words = set(re.findall(r"(?:wire|reg) signed \[\d+:0\] (\S+)(?: =.*| )?;", module))
+        given = re.findall(r"^ +\.\S+\((\S+) ?\[\d+(?::\d+)?\] ?\)", module, re.MULTILINE)
+        assert "module top " in module or not words & set(given)
 
 
 def test_the_harness_knows_the_ports_of_a_component() -> None:

@@ -159,8 +159,9 @@ def test_configuration_file(capsys: Capture, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["train"], "Name either a preset (--preset) or a configuration file (--config), got "
-         "neither; presets are diabetes, digits, digits-small, mnist-2698, mnist-3962, "
-         "mnist-3962-fast, mnist-8314, mnist-dense-7940, mnist-dense-814090, mnist-small"),
+         "neither; presets are black-scholes, burgers, diabetes, digits, digits-small, heat, "
+         "hjb-3209, hjb-7745, hjb-small, hjb-tiny, mnist-2698, mnist-3962, mnist-3962-fast, "
+         "mnist-8314, mnist-dense-7940, mnist-dense-814090, mnist-small, poisson"),
         (["plan", "--preset", "digit"], "There is no preset 'digit': did you mean 'digits'?"),
         (["plan", "--preset", "digits", "--board", "icebraker"],
          "Unknown board 'icebraker'; did you mean 'icebreaker'?"),

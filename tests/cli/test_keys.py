@@ -71,7 +71,7 @@ def test_planned_keys() -> None:
     chip, defaults = Config.preset("diabetes").build_chip(), Chip(8)
     other = {f.name for f in fields(Chip)} - planned - {"loss", "formats"}
     assert all(getattr(chip, name) == getattr(defaults, name) for name in other)
-    assert len(planned) == 13
+    assert len(planned) == 14
 
 
 def limits(row: Key) -> list[tuple[Any, bool]]:

@@ -43,6 +43,15 @@ def test_steps_are_those_of_the_run(capsys: Capture, preset: str) -> None:
         assert schedule["cge"] == training.cge.steps * cge
 
 
+def test_plain_tt_through_r_numbers(capsys: Capture) -> None:
+    """Way by way: 21 inputs, or 768 units, to 4 numbers, and these to 768 units with a bias."""
+    found = report(capsys, "--preset", "hjb-3209")
+    assert found["parameters"] == 3209
+    ways = [(way["layer"], way["name"], way["macs"]) for way in found["candidates"]["forward"]]
+    assert (0, "merged 5·2", 84 + 3840) in ways and (1, "merged 5·5", 3072 + 3840) in ways
+    assert found["macs_per_sample"]["dense"] == 22 * 768 + 769 * 768 + 769
+
+
 @pytest.mark.parametrize(
     "change", ["training.rge.queries=12", "training.rge.baseline=base", "training.batch=16"]
 )

@@ -64,6 +64,18 @@ def test_diabetes_on_the_golden_model(capsys: Capture, tmp_path: Path) -> None:
     assert "diabetes, seed 1: expected RMSE " in capsys.readouterr().err
 
 
+def test_diabetes_with_sines(capsys: Capture, tmp_path: Path) -> None:
+    """A network with sines trains by randomly perturbed copies, and by forward passes of CGE."""
+    train = ["train", "--preset", "diabetes", "--chip", "golden", "--run-folder", str(tmp_path),
+             "--set", "layers.1.activation=sine", "--set", "chip.cge=forward"]  # fmt: skip
+    assert main([*train, "--schedule", "sign-rge"]) == 0
+    coarse = re.search(r"R² (0\.\d+) on 88 samples", capsys.readouterr().out)
+    assert coarse is not None and float(coarse[1]) > 0.4
+    assert main([*train, "--force", "--schedule", "cge"]) == 0
+    fine = re.search(r"R² (0\.\d+) on 88 samples", capsys.readouterr().out)
+    assert fine is not None and float(fine[1]) > 0.4
+
+
 def test_images_alone_are_moved(capsys: Capture, tmp_path: Path) -> None:
     command = ["train", "--preset", "diabetes", "--chip", "golden", "--set", "training.cge.shift=1"]
     assert main([*command, "--run-folder", str(tmp_path / "run")]) == 2

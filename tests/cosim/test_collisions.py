@@ -33,8 +33,17 @@ def rubbish_on_collisions(design: TrainingChip) -> str:
     return text
 
 
-#: A pipelined chip of either way to merge and of either loss, and compact ones of every store.
-NAMES = ("digits", "lanes-merge", "small-serial", "rge-small", "digits-small", "mnist-small")
+#: Pipelined chips of either way to merge, of either loss, and with sines; compact ones of every
+#: store.
+NAMES = (
+    "digits",
+    "lanes-merge",
+    "raised",
+    "small-serial",
+    "rge-small",
+    "digits-small",
+    "mnist-small",
+)
 
 
 @pytest.mark.cosim

@@ -115,6 +115,13 @@ def check_cycles(kind: StepKind, cycles: int, cost: StepCost, chip: Chip) -> Non
 
 
 @pytest.mark.cosim
+def test_plain_tt_chip() -> None:
+    """Plain TT layers with sines, in words of 18 bits: equal to the golden model, and as fast as
+    planned."""
+    run_steps(Session.of(Config.preset("hjb-small")), BATCH, ["rge", "evaluate", "rge"])
+
+
+@pytest.mark.cosim
 def test_small_chip() -> None:
     """The chip for the iCE40UP5K: equal to the golden model, and no slower than planned."""
     run_steps(Session.of(Config.preset("digits-small")), BATCH, ["rge", "rge", "cge"])

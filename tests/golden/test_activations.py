@@ -47,8 +47,11 @@ def test_sine_is_near(preact: QFormat) -> None:
 
 
 def operands(preact: QFormat) -> list[int]:
-    """Arguments of every magnitude, ends of intervals and their neighbours, and the limits."""
+    """All arguments of narrow words; of others those of every magnitude, ends of intervals and
+    their neighbours, and the limits."""
     fmt = argument(preact)
+    if fmt.width <= 10:
+        return list(range(fmt.raw_min, fmt.raw_max + 1))
     near = {1 << bit for bit in range(fmt.width - 1)} | {fmt.raw_max, 0}
     near |= set(range(0, fmt.raw_max, 1 << (preact.frac_bits - 7)))
     around = {sign * (k + off) for k in near for off in (-1, 0, 1) for sign in (-1, 1)}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 from copy import deepcopy
 from dataclasses import replace
@@ -20,8 +21,8 @@ from . import small
 
 SESSION = Session.of(small.config())
 RUN = identity(SESSION.config, SESSION.plan.groups, small.dataset())
-#: Damaged files.
-CASES = 300
+#: Damaged files; ``ZEROTRAIN_FUZZ=2000`` tries so many.
+CASES = int(os.environ.get("ZEROTRAIN_FUZZ", "300"))
 SCHEDULE = {
     "step": 3, "rge_steps": 3, "rge_over": False, "window_sum": 0, "window_count": 0,
     "last_sum": -1,
@@ -211,7 +212,7 @@ def test_damage_below_a_valid_checksum_gives_one_sentence(tmp_path: Path) -> Non
             except ValueError as error:
                 assert "\n" not in str(error) and len(str(error)) < 700
                 sentences.add(str(error))
-    assert len(sentences) > CASES / 20
+    assert len(sentences) > 15
 
 
 @pytest.mark.parametrize("levels", [20, 700, 100_000])

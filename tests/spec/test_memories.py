@@ -26,6 +26,8 @@ CHIPS = {
     "ways of unlike lanes": Chip(lanes=7, loss_ways=3),
     "groups of lanes": Chip(lanes=40, loss_ways=5, acc_width=48),
     "merge unit": Chip(lanes=4, weight_depth=6144, merge_depth=1500, parameter_depth=600),
+    "sines": Chip(lanes=20, cge=Cge.FORWARD, sine=True),
+    "compact, sines": Chip(lanes=2, **COMPACT, cge=Cge.NONE, sine=True),
     "squared error": Chip(lanes=6, loss=Loss.MEAN_SQUARED_ERROR),
     "squared error, forward": Chip(lanes=6, loss=Loss.MEAN_SQUARED_ERROR, cge=Cge.FORWARD),
     "forward": Chip(lanes=4, cge=Cge.FORWARD, loops=False),
@@ -69,7 +71,7 @@ def generated(fragment: Fragment, path: tuple[str, ...] = ()) -> Iterator[_Key]:
 
 
 def listed(memory: Memory) -> _Key:
-    written = memory.part if memory.kind != Kind.TABLE else None
+    written = None if memory.kind in (Kind.TABLE, Kind.LINES) else memory.part
     return (
         memory.owner, memory.name, memory.depth, memory.width, written, memory.reads,
         memory.kind == Kind.SPRAM,

@@ -106,7 +106,7 @@ def _stages(config: Config) -> Iterator[list[Cge]]:
         yield [Cge(fixed)]
         return
     if training is None or training.cge is not None:
-        yield [Cge.ENVIRONMENTS, Cge.FORWARD]
+        yield [Cge.ENVIRONMENTS] * config.network.has_differences + [Cge.FORWARD]
     if training is None or training.rge is not None:
         yield [Cge.NONE]
 

@@ -27,6 +27,8 @@ _COMPACT_LOGIC = {
 }  # fmt: skip
 #: What loops add to a compact chip without environments.
 _LOOPS_LOGIC = 200
+#: What a sine unit adds to a chip of words of 16 bits.
+_SINE_LOGIC = {Core.PIPELINED: 190, Core.COMPACT: 300}
 #: Block RAMs that synthesis made of pipelined chips besides those of the large memories.
 _SMALL_MEMORIES = 1
 #: Block RAMs that it made of some besides, whose samples are in memories of more than ten thousand
@@ -89,7 +91,7 @@ def least_resources(chip: Chip, board: Board) -> dict[Resource, int]:
 
 def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
     """What synthesis will about make of a chip: besides :func:`least_resources`, the multipliers of
-    its loss and merge units, and its logic, to a tenth or so."""
+    its loss, merge and sine units, and its logic, to a tenth or so."""
     expected, record = dict(least_resources(chip, board)), chip.loss.record
     if not chip.serial_loss:
         # An interpolator per way and one for the logarithm, or a square per way.
@@ -102,7 +104,9 @@ def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
         base += _LOOPS_LOGIC * (chip.loops and not chip.has_environments)
     else:
         base, lane = _PIPELINED_LOGIC
+        expected[Resource.MULTIPLIER] += chip.sine_units
         expected[Resource.BLOCK_RAM] += _SMALL_MEMORIES
+    base += _SINE_LOGIC[chip.core] * chip.sine_units
     cells = Resource.LOGIC if Resource.LOGIC in board.resources else Resource.LUT
     return expected | {cells: base + lane * chip.lanes}
 

@@ -12,6 +12,7 @@ from zerotrain.spec.program import (
     MAX_LEVELS,
     MAX_LOOPS,
     OFFSETS,
+    SINE,
     STREAMS,
     Opcode,
     Result,
@@ -193,10 +194,11 @@ class Contract:
         values = {
             "opcode": Opcode.CONTRACT, "levels": len(levels), "reduce": len(summed),
             "evaluation_level": len(summed) + len(evaluation), "source": self.source,
-            "result": self.result, "activation": ACTIVATIONS[self.activation].code,
+            "result": self.result,
+            "activation": ACTIVATIONS[self.activation].code | self.sine << SINE,
             "unit_weight": self.unit_weight, "bias": self.bias,
             "shift": list(shifts).index(self.shift), "constant_shift": self.constant_shift,
-            "sine": self.sine, "subtract": self.subtract, "sync": self.sync,
+            "subtract": self.subtract, "sync": self.sync,
         } | loop_fields  # fmt: skip
         counts = [level.count - 1 for level in levels] + [0] * (MAX_LEVELS - len(levels))
         control = 0

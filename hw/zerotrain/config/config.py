@@ -11,6 +11,13 @@
     activation = "relu"
 
     [[layers]]
+    type = "plain_tt"            # a TT-core for every single index, those of the outputs first
+    in_modes = [8, 4]
+    out_modes = [4, 4, 2]
+    ranks = 4
+    activation = "relu"
+
+    [[layers]]
     type = "dense"
     inputs = 32
     outputs = 10
@@ -49,7 +56,7 @@ from zerotrain.config.training import STAGES, Training
 from zerotrain.spec.activations import ACTIVATIONS
 from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.formats import Formats, QFormat
-from zerotrain.spec.network import Activation, Layer, Loss, Network, dense
+from zerotrain.spec.network import Activation, Layer, Loss, Network, dense, plain_tt
 from zerotrain.spec.registers import Baseline
 
 __all__ = ["AUTO", "ChipOptions", "Config", "nearest", "preset_names"]
@@ -88,9 +95,10 @@ def _located(path: str, build: Callable[..., _T], *args: Any, **kwargs: Any) -> 
 def _read_layer(values: Any, path: str) -> Layer:
     kind = values.get("type", "tt") if isinstance(values, Mapping) else "tt"
     common = ["type", "bias", "activation"]
-    own = {"tt": ["in_modes", "out_modes", "ranks"], "dense": ["inputs", "outputs"]}
+    train = ["in_modes", "out_modes", "ranks"]
+    own = {"tt": train, "plain_tt": train, "dense": ["inputs", "outputs"]}
     if not isinstance(kind, str) or kind not in own:
-        raise ValueError(f"{path}.type is 'tt' or 'dense', not {show(kind)}")
+        raise ValueError(f"{path}.type is {' or '.join(map(repr, own))}, not {show(kind)}")
     table = Table(values, path, common + own[kind])
     rest: dict[str, Any] = {
         "bias": table.get("bias", bool, True),
@@ -100,18 +108,18 @@ def _read_layer(values: Any, path: str) -> Layer:
         table.require(dict.fromkeys(own["dense"], describe(int)))
         sizes = table.get("inputs", int), table.get("outputs", int)
         return _located(path, dense, *sizes, **rest)
+    plain = kind == "plain_tt"
     needed = {"in_modes": INTEGERS, "out_modes": INTEGERS}
-    if table.values.get("in_modes") is None or len(table.integers("in_modes")) > 1:
+    if table.values.get("in_modes") is None or plain or len(table.integers("in_modes")) > 1:
         needed["ranks"] = _RANKS
     table.require(needed)
     modes = table.integers("in_modes"), table.integers("out_modes")
     ranks = table.values.get("ranks", [])
     if type(ranks) is int:
-        ranks = [ranks] * (len(modes[0]) - 1)
+        ranks = [ranks] * (len(modes[0]) + plain * len(modes[1]) - 1)
     if not isinstance(ranks, list) or any(type(rank) is not int for rank in ranks):
         raise ValueError(f"{path}.ranks is {_RANKS}, not {show(ranks)}")
-    ranks = tuple(ranks)
-    return _located(path, Layer, *modes, ranks, **rest)
+    return _located(path, plain_tt if plain else Layer, *modes, tuple(ranks), **rest)
 
 
 def _read_formats(values: Any, path: str) -> Formats:
@@ -331,6 +339,16 @@ class Config:
     def anchored(self, folder: Path) -> Self:
         """The same with absolute paths of data files, relative ones being in a folder."""
         return replace(self, training=self.training and self.training.anchored(folder))
+
+    @property
+    def required_training(self) -> Training:
+        """The training section, which must be there."""
+        if self.training is None:
+            raise ValueError(
+                f"Configuration {self.network.name} has no [training] section: expected one with a "
+                "data set and a stage [training.rge] or [training.cge]"
+            )
+        return self.training
 
     @property
     def batch(self) -> int:

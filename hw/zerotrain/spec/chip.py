@@ -61,7 +61,8 @@ class Chip:
         the loss unit keeps no logits, and a CGE step takes ``d + 1`` forward passes. ``none``: the
         chip does not know the command.
     sine : bool
-        Whether there is a unit for the sine of pre-activations. Such a chip has no environments.
+        Whether there are units for the sine of pre-activations, as a network with sines needs. Such
+        a chip has no environments.
     split : bool
         Whether the chip knows the two halves of an RGE step as commands: losses, and an update from
         coefficients that the host writes.
@@ -299,6 +300,15 @@ class Chip:
     def activated(self) -> tuple[QFormat, ...]:
         """Formats of activations that are not that of pre-activations."""
         return (ACTIVATIONS[Activation.SINE].value(self.formats.preact),) if self.sine else ()
+
+    @property
+    def sine_units(self) -> int:
+        """Units of a chip with sines. Lanes of a group share them; results that leave one after the
+        other go through one."""
+        if not self.sine:
+            return 0
+        each = self.timing.sine_apart
+        return sum(-(-len(g) // each) for g in self.lane_groups) if each else 1
 
     @property
     def shifts(self) -> tuple[int, ...]:

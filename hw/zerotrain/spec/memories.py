@@ -12,6 +12,7 @@ from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import COMMON_PART, Chip
 from zerotrain.spec.choices import Core, Place, Store
 from zerotrain.spec.registers import REGISTERS
+from zerotrain.spec.sine import signed_bits, sine_lines
 from zerotrain.spec.tables import EXP2, FINE_BITS, LOG2
 
 __all__ = ["PART_LANES", "Kind", "Memory", "memories", "segments"]
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     BLOCKS = "blocks"  # block RAM, or LUT RAM where it is shallow and the part has that
     SPRAM = "spram"  # single-port RAM of the iCE40UP5K
     TABLE = "table"  # never written: logic, since it is small
+    LINES = "lines"  # never written, in block RAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def memories(chip: Chip) -> tuple[Memory, ...]:
     """All memories of a chip."""
     return (
         *_STATE[chip.store](chip), *_losses(chip), *_batch(chip), *_program(chip), *_weights(chip),
-        *_LANES[chip.core](chip), *_loss(chip), *_update(chip),
+        *_LANES[chip.core](chip), *_sines(chip), *_loss(chip), *_update(chip),
     )  # fmt: skip
 
 
@@ -183,6 +185,14 @@ def _compact_lanes(chip: Chip) -> Iterator[Memory]:
 
 
 _LANES = {Core.PIPELINED: _grouped_lanes, Core.COMPACT: _compact_lanes}
+
+
+def _sines(chip: Chip) -> Iterator[Memory]:
+    """The table of every sine unit."""
+    for _ in range(chip.sine_units):
+        lines = sine_lines(chip.formats.preact)
+        width = sum(map(signed_bits, lines))
+        yield Memory("engine", "lines", len(lines[0]), width, kind=Kind.LINES)
 
 
 def _loss(chip: Chip) -> Iterator[Memory]:

@@ -2,11 +2,13 @@
 
 A TT layer of ``d`` TT-cores holds ``W[i_1..i_d, j_1..j_d] = G_1(i_1,j_1) ... G_d(i_d,j_d)`` (paper,
 eq. 7), TT-core ``k`` an array ``[r_{k-1}, m_k, n_k, r_k]`` with ``r_0 = r_d = 1``. A dense layer is
-a TT layer of one TT-core.
+a TT layer of one TT-core. A plain TT layer has a TT-core for every single index: the other mode of
+each is 1.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from math import prod
 from typing import Any
 
@@ -18,7 +20,7 @@ from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.losses import Loss
 from zerotrain.spec.words import counted
 
-__all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense"]
+__all__ = ["Activation", "Layer", "Loss", "Network", "ParameterBlock", "dense", "plain_tt"]
 
 #: Order of storage of a TT-core's axes a, i, j, b: by whether it is left of the layer's middle.
 _STORED = {True: (2, 3, 0, 1), False: (2, 0, 3, 1)}
@@ -99,12 +101,20 @@ class Layer:
     def n_parameters(self) -> int:
         return sum(prod(s) for s in self.core_shapes) + (self.n_outputs if self.bias else 0)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is a plain TT layer (:func:`plain_tt`)."""
+        outputs = sum(1 for _ in takewhile(lambda n: n == 1, self.in_modes))
+        return 0 < outputs < self.n_tt_cores and {*self.out_modes[outputs:]} == {1}
+
     def __str__(self) -> str:
         def product(modes: tuple[int, ...]) -> str:
+            modes = tuple(n for n in modes if n > 1) if self.is_plain else modes
             total = prod(modes)
             return f"{total}={'·'.join(map(str, modes))}" if len(modes) > 1 else str(total)
 
         ranks = f", ranks {','.join(map(str, self.ranks))}" if self.ranks else ""
+        ranks = ", plain TT" * self.is_plain + ranks
         tail = (", no bias" if not self.bias else "") + (
             f", {self.activation}" if self.activation != Activation.NONE else ""
         )
@@ -116,6 +126,36 @@ def dense(
 ) -> Layer:
     """A dense layer: one TT-core ``[1, n_outputs, n_inputs, 1]``."""
     return Layer((n_inputs,), (n_outputs,), (), bias, activation)
+
+
+def plain_tt(
+    in_modes: tuple[int, ...],
+    out_modes: tuple[int, ...],
+    ranks: tuple[int, ...],
+    *,
+    bias: bool = True,
+    activation: Activation = Activation.NONE,
+) -> Layer:
+    """A plain TT layer: ``W[i_1..i_p, j_1..j_q] = G_1(i_1) ... G_p(i_p) H_1(j_1) ... H_q(j_q)``.
+
+    So an input goes through the bottleneck between ``G_p`` and ``H_1``. Indices are as in any
+    layer, the first mode most significant. Who writes the train with the input's indices first
+    reads it from the right here.
+
+    Parameters
+    ----------
+    in_modes, out_modes : tuple of int, each at least 1
+        ``n_1..n_q`` and ``m_1..m_p``.
+    ranks : tuple of int, each at least 1
+        Of the ``p + q - 1`` bonds, outputs first.
+    """
+    left, right = len(out_modes), len(in_modes)
+    if not (left and right):
+        raise ValueError(
+            f"A plain TT layer has one input mode and one output mode at least, got {in_modes} and "
+            f"{out_modes}"
+        )
+    return Layer((1,) * left + in_modes, out_modes + (1,) * right, ranks, bias, activation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +282,11 @@ class Network:
     def sines(self) -> bool:
         """Whether any layer needs the chip's sine unit."""
         return any(ACTIVATIONS[layer.activation].on_write for layer in self.layers)
+
+    @property
+    def has_differences(self) -> bool:
+        """Whether every activation has the differences that CGE by environments needs."""
+        return all(ACTIVATIONS[layer.activation].shrinks for layer in self.layers)
 
     def source(self, layer: int, formats: Formats) -> QFormat:
         """Format of a layer's input: of samples, or of the activations below."""

@@ -36,8 +36,8 @@ from enum import IntEnum
 from zerotrain.spec.activations import ACTIVATION_BITS
 
 __all__ = [
-    "CONTRACT_FIELDS", "LEAST_APART", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "STREAMS", "Opcode",
-    "Program", "Result", "Source", "loop_offsets",
+    "CONTRACT_FIELDS", "LEAST_APART", "MAX_LEVELS", "MAX_LOOPS", "OFFSETS", "SINE", "STREAMS",
+    "Opcode", "Program", "Result", "Source", "loop_offsets",
 ]  # fmt: skip
 
 MAX_LEVELS = 6
@@ -47,6 +47,9 @@ STREAMS = ("weight", "operand", "aux", "result")
 #: Cycles between the last products of two sums on a compact chip, at least: so long, an address on
 #: its way stays in each of three registers.
 LEAST_APART = 4
+
+#: Bit of the activation field.
+SINE = ACTIVATION_BITS
 
 #: The loop offsets that each stream can name.
 OFFSETS = {"weight": (1, 2, 3), "operand": (0,), "aux": (3,), "result": (3,)}
@@ -108,8 +111,9 @@ CONTRACT_FIELDS: dict[str, tuple[int, int]] = {
     "loop_level": (35, 2),
     "sync": (37, 1),
     "subtract": (38, 1),
-    "activation": (39, ACTIVATION_BITS),  # code of spec.activations
-    "sine": (41, 1),  # of the results, which are pre-activations, the sine is written
+    # Code of spec.activations, of what is read; and SINE: of the results, which are
+    # pre-activations, the sine is written.
+    "activation": (39, ACTIVATION_BITS + 1),
 }
 
 

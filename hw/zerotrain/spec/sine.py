@@ -3,11 +3,22 @@
 An argument is cut to ``|z| < 4``. Between multiples of 1/128 the sine is a straight line.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from math import sin
 
 from zerotrain.spec.formats import QFormat
 
-__all__ = ["INTERVAL_BITS", "LEAST_FRAC_BITS", "argument", "check_preact", "sine_table", "value"]
+__all__ = [
+    "INTERVAL_BITS",
+    "LEAST_FRAC_BITS",
+    "argument",
+    "check_preact",
+    "signed_bits",
+    "sine_lines",
+    "sine_table",
+    "value",
+]
 
 #: Intervals have a length of ``2**-INTERVAL_BITS``.
 INTERVAL_BITS = 7
@@ -36,6 +47,17 @@ def sine_table(preact: QFormat) -> list[int]:
     fine = argument(preact).width - 1 - (preact.frac_bits - INTERVAL_BITS)
     one = 1 << value(preact).frac_bits
     return [round(sin(k / (1 << INTERVAL_BITS)) * one) for k in range((1 << fine) + 1)]
+
+
+def sine_lines(preact: QFormat) -> tuple[list[int], list[int]]:
+    """The sine at the beginning of every interval, and by how much it grows there."""
+    table = sine_table(preact)
+    return table[:-1], [after - before for before, after in pairwise(table)]
+
+
+def signed_bits(words: Sequence[int]) -> int:
+    """Bits of a signed word that holds any of these."""
+    return 1 + max(max(words).bit_length(), (~min(words)).bit_length())
 
 
 def check_preact(preact: QFormat) -> None:

@@ -19,6 +19,7 @@ Tensor = Any  # torch is not there to check types against
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.NONE: lambda x: x,
     Activation.RELU: torch.relu,
+    Activation.SINE: torch.sin,
 }
 
 

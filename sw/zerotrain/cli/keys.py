@@ -55,7 +55,7 @@ _INTRODUCTIONS = {
     "training.data": "How the file that `dataset` names becomes a data set ([data.md](data.md)).",
 }
 #: Sized for the network unless they are given.
-_PLANNED = re.compile(r"\w+_depth|loss_ways|acc_width")
+_PLANNED = re.compile(r"\w+_depth|loss_ways|acc_width|sine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,9 @@ def _nested(path: str, cls: type) -> Iterator[tuple[str, type]]:
 
 def _layer() -> Iterator[Key]:
     """A layer's keys; a dense one has sizes in place of modes."""
-    yield Key("type", '`"tt"` or `"dense"`', '`"tt"`', "Tensor-train or dense.")
+    kinds = '`"tt"` or `"plain_tt"` or `"dense"`'
+    meaning = "Tensor-train; the same with a TT-core for every single index; or dense."
+    yield Key("type", kinds, '`"tt"`', meaning)
     for name in ("inputs", "outputs"):
         yield Key(name, "integer, at least 1", "required", f"Dense layer: its {name}.")
     for row in _rows(Layer):

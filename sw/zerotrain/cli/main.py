@@ -296,7 +296,7 @@ def presets() -> None:
     for name in preset_names():
         config = Config.preset(name)
         layers = "\n".join(str(layer) for layer in config.network.layers)
-        dataset = config.training.dataset if config.training else ""
+        dataset = config.training.dataset if config.training else "none: not to be trained"
         try:
             check_limits(config.network)
         except ValueError:

@@ -51,8 +51,7 @@ def load_for(config: Config, directory: Path | None = None) -> Dataset:
     ValueError, OSError
         As :func:`load` and :func:`~zerotrain.data.files.load_file` do.
     """
-    training = config.training
-    assert training is not None
+    training = config.required_training
     if config.equation is not None:
         return load_equation(config)
     if training.data is None:

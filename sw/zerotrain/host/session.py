@@ -57,12 +57,7 @@ class Session:
     @property
     def training(self) -> Training:
         """The training section, which must be there."""
-        if self.config.training is None:
-            raise ValueError(
-                f"Configuration {self.config.network.name} has no [training] section: expected one "
-                "with a data set and a stage [training.rge] or [training.cge]"
-            )
-        return self.config.training
+        return self.config.required_training
 
     def open_bus(self, kind: ChipKind, *, announce: Callable[[str], None] | None = None) -> Bus:
         """Make the chip: at once for the golden one, after a build for the simulated ones.

@@ -361,6 +361,23 @@ def test_words_that_leave_one_by_one(seed: int, single: bool, words: int) -> Non
         assert cycles[-1] - cycles[0] + 1 == item.beats + item.pauses(words)
 
 
+@pytest.mark.parametrize("sines", [1, 3, 5])
+def test_sums_whose_sines_are_wanted(sines: int) -> None:
+    """They end so far apart, others as near as their products are."""
+    rng = Random(420 + sines)
+    section = [
+        draw(rng, summed=(Level(terms, 1, 2, 3, 0),), kept=(Level(4, 5, 6, 7, 8),),
+             result=Result.PREACT, bias=False, sine=sine)
+        for terms in (1, 2, sines, sines + 2)
+        for sine in (True, False)
+    ]  # fmt: skip
+    found = run(encode(section, SHIFTS), Pace(sines=sines)).contractions(section)
+    for item, cycles in zip(section, found, strict=True):
+        ends = cycles[item.terms - 1 :: item.terms]
+        assert {b - a for a, b in pairwise(ends)} == {max(item.terms, sines * item.sine)}
+        assert cycles[-1] - cycles[0] + 1 == item.beats + item.turns(sines)
+
+
 @pytest.mark.parametrize("pace", [FAR, NEAR], ids=["far", "near"])
 def test_what_is_no_instruction(pace: Pace) -> None:
     """It ends the section; so does a loop where there are none."""

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 
-from zerotrain.gateware.arithmetic import add_or_subtract
+from zerotrain.gateware.arithmetic import add_or_subtract, pipe
 from zerotrain.gateware.engine.activation import CODE_BITS
 from zerotrain.gateware.engine.compact_memories import CompactMemories, Leaving, Taken
 from zerotrain.gateware.engine.lane import TAKES, takes
 from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.gateware.engine.requantiser import Requantiser
-from zerotrain.gateware.engine.sequencer import Pace, for_one_lane
+from zerotrain.gateware.engine.sequencer import Pace, for_one_lane, writes_sine
+from zerotrain.gateware.engine.sine import SineUnit
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import LEAST_APART, Result, Source
 from zerotrain.spec.registers import Saturation
@@ -77,7 +78,8 @@ class CompactLanes(LaneArray):
     * 4: product;
     * 5: the sum, complete if the beat was its last;
     * 6: the chain;
-    * 7: lane 0's result; that of lane k is there in stage 7 + k, and written at its end.
+    * 7: lane 0's result; that of lane k is there in stage 7 + k, and written at its end, or its
+      sine ``timing.sine_latency`` cycles later.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ class CompactLanes(LaneArray):
         factor = Mux(control.unit_weight, one, self.weight)
         sums, ends = self._sums(m, taken, factor)
         leaving = self._leave(m, sums, ends, row)
-        self._memories.write(m, self, leaving)
+        self._memories.write(m, self, self._activated(m, leaving))
 
         result = control.result
         merged = leaving.valid & (result == Result.WEIGHT)
@@ -256,3 +258,32 @@ class CompactLanes(LaneArray):
             self.busy.eq(c1_valid | valid),
         ]
         return Leaving(valid, lane, requantiser.word, row, control.result)
+
+    def _activated(self, m: Module, leaving: Leaving) -> Leaving:
+        """What the memories are told: words as they leave, or their sines ``sine_latency`` cycles
+        later."""
+        if not self._chip.sine:
+            return leaving
+        latency, row = self._chip.timing.sine_latency, Signal.like(leaving.row, reset_less=True)
+        m.submodules.sine = unit = SineUnit(self._chip, len(leaving.word))
+        m.d.comb += [
+            unit.argument.eq(leaving.word),
+            self._requantiser.sine.eq(writes_sine(self.control)),
+        ]
+        valid, lane, wanted = leaving.valid, leaving.lane, writes_sine(self.control)
+        for k in range(1, latency + 1):
+            valid = pipe(m, valid, 1, f"sine_valid_{k}")
+            lane = pipe(m, lane, 1, f"sine_lane_{k}", reset_less=True)
+            with m.If(valid):
+                m.d.comb += self.busy.eq(1)
+            # Rows are still for `LEAST_APART` cycles, which the latency is less than.
+            if k == latency - 1:
+                with m.If(valid & (lane == 0)):
+                    m.d.sync += row.eq(leaving.row)
+        return Leaving(
+            valid=Mux(wanted, valid, leaving.valid),
+            lane=Mux(wanted, lane, leaving.lane),
+            word=Mux(wanted, unit.value, leaving.word),
+            row=Mux(wanted, row, leaving.row),
+            result=leaving.result,
+        )

@@ -15,12 +15,25 @@ from zerotrain.gateware.arithmetic import add_or_subtract, pipe, saturation_part
 from zerotrain.gateware.engine.activation import CODE_BITS, activated, difference
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
+from zerotrain.spec.sine import argument
 
-__all__ = ["FIRST_STAGE", "TAKES", "WEIGHT_STAGE", "Lane", "lane_control", "step_masks", "takes"]
+__all__ = [
+    "FIRST_STAGE",
+    "NOTHING",
+    "TAKES",
+    "WEIGHT_STAGE",
+    "Lane",
+    "lane_control",
+    "step_masks",
+    "takes",
+]
 
 #: What the operand is made of, besides a constant; ``delta``: it is the difference of a
 #: pre-activation.
 TAKES = data.StructLayout({"input": 1, "scratch": 1, "preact": 1, "delta": 1})
+
+#: No :class:`~zerotrain.spec.program.Source`: the operand is zero.
+NOTHING = 7
 
 #: When the weight and ``first`` are at the ports of a lane, in cycles after the memory words of
 #: their product.
@@ -29,7 +42,8 @@ FIRST_STAGE = 4
 
 
 def lane_control(chip: Chip) -> data.StructLayout:
-    """What all lanes are told (see :class:`Lane`)."""
+    """What all lanes are told (see :class:`Lane`). Every bit has a register in every lane, used or
+    not: they are marked ``keep``. So ``sine`` is there where sines are."""
     return data.StructLayout(
         {
             "takes": TAKES,
@@ -39,6 +53,7 @@ def lane_control(chip: Chip) -> data.StructLayout:
             "round": chip.acc_width,
             "steps": len(shift_steps(chip.shifts)),
             "result": Result,
+            **({"sine": 1} if chip.sine else {}),
         }
     )
 
@@ -86,9 +101,9 @@ def step_masks(shifts: tuple[int, ...]) -> list[int]:
 class Lane(wiring.Component):
     """Select, multiply, accumulate, requantise.
 
-    One product per cycle; those of a sum follow one another without a pause. The result of a sum is
-    in ``result`` ``timing.lane_latency`` = 9 cycles after the words of its last product were
-    presented. Stages:
+    One product per cycle. Those of a sum follow one another without a pause, or with products of
+    :data:`NOTHING` in between. The result of a sum is in ``result`` ``timing.lane_latency`` = 9
+    cycles after the words of its last product were presented. Stages:
 
     0. words arrive; ``takes``, ``constant`` (zero where the operand has none);
     1. which of them; with environments, the two sums that differences may need;
@@ -100,10 +115,11 @@ class Lane(wiring.Component):
     7. whether that is too wide;
     8. saturation.
 
-    ``activation``, ``round`` (the rounding constant), ``steps`` (see :func:`shift_steps`) and
-    ``result`` hold still from the stage before the words to the one before saturation. A lane has
-    registers of its own for what it is told: most of these bits feed a whole word. They are marked
-    ``keep``, as in :class:`~zerotrain.gateware.engine.lane_group.LaneGroup`.
+    ``activation``, ``round`` (the rounding constant), ``steps`` (see :func:`shift_steps`),
+    ``result`` and ``sine`` (results are cut to what the sine is wanted of) hold still from the
+    stage before the words to the one before saturation. A lane has registers of its own for what it
+    is told: most of these bits feed a whole word. They are marked ``keep``, as in
+    :class:`~zerotrain.gateware.engine.lane_group.LaneGroup`.
 
     There is a register before and behind the multiplier and nothing else. The accumulator is exact
     as long as the planner keeps sums within ``acc_width``.
@@ -214,6 +230,10 @@ class Lane(wiring.Component):
                     m.d.comb += saturation_parts(p5_shifted, size, extreme, clamped)
             with m.Default():
                 m.d.comb += saturation_parts(p5_shifted, width, extreme, clamped)
+        if self._chip.sine:
+            with m.If(own.sine):
+                size = argument(f.preact).width
+                m.d.comb += saturation_parts(p5_shifted, size, extreme, clamped)
         value, extreme = late(p5_shifted, "p6_shifted"), late(extreme, "p6_extreme")
         clamped = late(clamped, "p6_clamped")
         result = Signal.like(self.result, reset_less=True)

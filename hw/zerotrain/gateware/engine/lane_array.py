@@ -41,7 +41,7 @@ class LaneArray(wiring.Component, ABC):
 
     Stages are those of a beat; stage k is k cycles after its addresses left the sequencer. The
     first result of a beat's sum is there in stage ``word_stage + chip.timing.lane_latency``.
-    ``stages`` beats are on their way at most.
+    ``stages`` beats are on their way at most, those whose sines are not yet written included.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class LaneArray(wiring.Component, ABC):
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
         self.result_stage = self.word_stage + chip.timing.lane_latency
-        self.stages = self.result_stage + 2
+        self.stages = self.result_stage + 2 + chip.timing.sine_cycles
         f, bits, rows = chip.formats, operand_bits(chip), address_bits(chip.sample_rows)
         super().__init__(
             {

@@ -13,6 +13,7 @@ from zerotrain.gateware.arithmetic import pipe, selected
 from zerotrain.gateware.engine.activation import CODE_BITS
 from zerotrain.gateware.engine.lane import TAKES, Lane, lane_control, step_masks, takes
 from zerotrain.gateware.engine.lane_memory import LaneMemory
+from zerotrain.gateware.engine.sine import SharedSine
 from zerotrain.gateware.storage.memory import address_bits
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result, Source
@@ -41,6 +42,7 @@ def broadcast(chip: Chip) -> data.StructLayout:
             "constant_shift": range(chip.formats.lane_width),
             "shift": range(len(chip.shifts)),
             "result": Result,
+            **({"sine": 1, "take_sine": 1} if chip.sine else {}),
         }
     )
 
@@ -61,11 +63,13 @@ class LaneGroup(wiring.Component):
     * ``source`` in stage 3, ``weight``, ``first`` and ``subtract`` one stage before those of
       :class:`~zerotrain.gateware.engine.lane.Lane`, counted from ``WORD_STAGE``;
     * ``activation``, ``constant_shift``, ``shift``, ``result`` hold still from stage 1 to two
-      before the result;
-    * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result. Rows given one
-      cycle later are answered with the written word.
+      before the result, ``sine`` to one before the sine;
+    * ``take_sine`` one stage before a result of which the sine is wanted;
+    * ``write_scratch``, ``write_preact``, ``write_row`` one stage before the result, or the sine.
+      Rows given one cycle later are answered with the written word.
 
-    Results are there ``timing.lane_latency`` stages after ``WORD_STAGE``, ``clamped`` one later.
+    Results are there ``timing.lane_latency`` stages after ``WORD_STAGE``, ``clamped`` one later,
+    sines ``timing.sine_cycles`` later.
 
     No word that is used was read in the cycle in which it was written: contractions are kept apart,
     and the host does not read samples while it writes them.
@@ -186,6 +190,10 @@ class LaneGroup(wiring.Component):
         )
 
         results = Cat(lane.result[: f.lane_width] for lane in self._lanes)
+        if chip.sine:
+            sine = own("sine")
+            m.d.comb += [lane.control.sine.eq(sine) for lane in self._lanes]
+            results = Mux(sine, self._sines(m, own("take_sine")), results)
         enables = {scratch: self.beat.write_scratch}
         enables[preact] = enables.get(preact, Const(0, 1)) | self.beat.write_preact
         for made, enable in enables.items():
@@ -218,3 +226,16 @@ class LaneGroup(wiring.Component):
         words = [Value.cast(word) for word in samples.words]
         m.d.comb += self.sample.eq(selected(m, words, place, "host_sample"))
         return m
+
+    def _sines(self, m: Module, take: Value) -> Value:
+        """Lane words, of which one unit for a few lanes each makes the sines."""
+        most, words = self._chip.timing.sine_apart, []
+        for first in range(0, len(self._lanes), most):
+            lanes = self._lanes[first : first + most]
+            m.submodules[f"sine_{first}"] = unit = SharedSine(self._chip, len(lanes))
+            m.d.comb += unit.take.eq(take)
+            for k, lane in enumerate(lanes):
+                word = Signal(signed(self._chip.formats.lane_width), name=f"sine_word_{first + k}")
+                m.d.comb += [unit.arguments[k].eq(lane.result), word.eq(unit.values[k])]
+                words.append(word)
+        return Cat(words)

@@ -7,10 +7,10 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
 from zerotrain.gateware.arithmetic import pipe
-from zerotrain.gateware.engine.lane import FIRST_STAGE, WEIGHT_STAGE
+from zerotrain.gateware.engine.lane import FIRST_STAGE, NOTHING, WEIGHT_STAGE
 from zerotrain.gateware.engine.lane_array import LaneArray
 from zerotrain.gateware.engine.lane_group import WORD_STAGE, LaneGroup, broadcast
-from zerotrain.gateware.engine.sequencer import Pace
+from zerotrain.gateware.engine.sequencer import Pace, writes_sine
 from zerotrain.spec.program import Result, Source
 from zerotrain.spec.registers import Saturation
 
@@ -25,14 +25,14 @@ class PipelinedLanes(LaneArray):
     * 2 to 4: the groups' copies of the rows, memory, words (:class:`~.lane_group.LaneGroup`);
       meanwhile the weight arrives (2), is registered (3) and sent;
     * from 4 on: the lanes. The results of all are written in stage 13, merged weights and flags in
-      the last stage, 14.
+      stage 14, sines ``timing.sine_cycles`` after stage 13.
     """
 
     word_stage = WORD_STAGE
 
     @property
     def pace(self) -> Pace:
-        return Pace()
+        return Pace(sines=self._chip.timing.sine_apart)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -97,17 +97,33 @@ class PipelinedLanes(LaneArray):
         for name, row in self.own_rows(m, host).items():
             m.d.comb += told[f"{name}_row"].eq(row)
         source = Signal(Source, reset_less=True)
+        taken: Value = control.source
+        if chip.sine:
+            # The last beat of a sum may wait for sines: what comes instead adds nothing.
+            taken = Mux(self.beats[2].valid, taken, NOTHING)
         sent = Signal.like(told.weight, reset_less=True)
         fetched = pipe(m, self.weight, WEIGHT_STAGE, "fetched", reset_less=True)
         one = Const(1 << weight.frac_bits, weight.width)
         early = self.beats[self.result_stage - 2]
         write = early.valid & early.last
+        write_preact_now = write & (control.result == Result.PREACT)
+        write_row = targets[self.result_stage - 1]
+        if chip.sine:
+            sine_stage = self.result_stage + chip.timing.sine_cycles
+            found, ends = self.beats[sine_stage - 2], self.beats[self.result_stage - 1]
+            sine = writes_sine(control)
+            write_preact_now = Mux(sine, found.valid & found.last, write_preact_now)
+            write_row = Mux(sine, targets[sine_stage - 1], write_row)
+            m.d.comb += [
+                told.sine.eq(sine),
+                told.take_sine.eq(ends.valid & ends.last & sine),
+            ]
         write_scratch, write_preact = Signal(), Signal()
         m.d.sync += [
             sent.eq(Mux(control.unit_weight, one, fetched)),
-            source.eq(Mux(self.beats[2].bias, Source.CONSTANT, control.source)),
+            source.eq(Mux(self.beats[2].bias, Source.CONSTANT, taken)),
             write_scratch.eq(write & (control.result == Result.SCRATCH)),
-            write_preact.eq(write & (control.result == Result.PREACT)),
+            write_preact.eq(write_preact_now),
         ]
         m.d.comb += [
             told.weight.eq(sent),
@@ -115,7 +131,7 @@ class PipelinedLanes(LaneArray):
             told.first.eq(self.beats[WORD_STAGE + FIRST_STAGE - 1].first),
             told.write_scratch.eq(write_scratch),
             told.write_preact.eq(write_preact),
-            told.write_row.eq(targets[self.result_stage - 1]),
+            told.write_row.eq(write_row),
             told.activation.eq(control.activation),
             told.constant_shift.eq(control.constant_shift),
             told.shift.eq(control.shift),
@@ -124,8 +140,9 @@ class PipelinedLanes(LaneArray):
         return told
 
     def _flags(self, m: Module, groups: list[LaneGroup]) -> None:
-        """Flags, in the last stage. By now, the next contraction may have begun."""
-        last, behind = self.beats[-1], self.stages - 1 - self._chip.timing.gap_cycles
+        """Flags, a stage behind the results. By now, the next contraction may have begun."""
+        stage = self.result_stage + 1
+        last, behind = self.beats[stage], max(0, stage - self._chip.timing.gap_cycles)
         result = pipe(m, self.control.result, behind, "result", reset_less=True)
         flagged = Signal()
         m.d.comb += flagged.eq(last.valid & last.last)

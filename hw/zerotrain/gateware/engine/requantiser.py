@@ -11,6 +11,7 @@ from zerotrain.gateware.arithmetic import saturation_parts
 from zerotrain.gateware.engine.lane import shift_steps, step_masks
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.program import Result
+from zerotrain.spec.sine import argument
 
 __all__ = ["Requantiser"]
 
@@ -32,6 +33,8 @@ class Requantiser(wiring.Component):
         An exact sum, half of the last place that is kept included.
     shift : In
         Which of the chip's shifts.
+    sine : In(1)
+        The sine of the word is wanted: it is cut to what that takes. Idle without a sine unit.
     result : In(Result)
         What the word is: logits, merged TT-cores and pre-activations may have another width than
         lane words.
@@ -45,6 +48,7 @@ class Requantiser(wiring.Component):
     sum: Signal
     shift: Signal
     result: Signal
+    sine: Signal
     word: Signal
     clamped: Signal
 
@@ -57,6 +61,7 @@ class Requantiser(wiring.Component):
                 "sum": In(signed(chip.acc_width)),
                 "shift": In(range(len(chip.shifts))),
                 "result": In(Result),
+                "sine": In(1),
                 "word": Out(signed(max(f.lane_width, f.logit.width))),
                 "clamped": Out(1),
             }
@@ -84,6 +89,9 @@ class Requantiser(wiring.Component):
                     m.d.comb += saturation_parts(value, size, extreme, clamped)
             with m.Default():
                 m.d.comb += saturation_parts(value, f.lane_width, extreme, clamped)
+        if self._chip.sine:
+            with m.If(self.sine):
+                m.d.comb += saturation_parts(value, argument(f.preact).width, extreme, clamped)
         with m.If(self.take):
             m.d.sync += [self.word.eq(Mux(clamped, extreme, value)), self.clamped.eq(clamped)]
         return m

@@ -19,13 +19,14 @@ from zerotrain.spec.program import (
     MAX_LEVELS,
     MAX_LOOPS,
     OFFSETS,
+    SINE,
     STREAMS,
     Opcode,
     Result,
     Source,
 )
 
-__all__ = ["BEAT", "CONTROL", "Pace", "Sequencer", "for_one_lane"]
+__all__ = ["BEAT", "CONTROL", "Pace", "Sequencer", "for_one_lane", "writes_sine"]
 
 #: A contraction's control word.
 CONTROL = data.FlexibleLayout(
@@ -52,6 +53,12 @@ def for_one_lane(control: data.View) -> Value:
     return copies | (control.result == Result.WEIGHT)
 
 
+def writes_sine(control: data.View) -> Value:
+    """Whether results are pre-activations of which the sine is written."""
+    wanted: Value = control.activation[SINE]
+    return wanted
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """What the unit behind a sequencer asks of it.
@@ -66,10 +73,14 @@ class Pace:
         last beat of one sum and that of the next, and ``spec.program.LEAST_APART`` at least, which
         suffices where only lane 0's is wanted (:func:`for_one_lane`); and the cycle after the last
         beat of a sum has none. 0: all leave at once.
+    sines : int
+        Of sums that the sine is wanted of, so many cycles lie between their last beats at least, if
+        all leave at once.
     """
 
     registers: int = 1
     words: int = 0
+    sines: int = 0
 
 
 class Sequencer(wiring.Component):
@@ -161,7 +172,7 @@ class Sequencer(wiring.Component):
         self._loops = loops
         self._loop_counters = loop_counters
         self._subtracts = subtracts
-        self._words = pace.words
+        self._words, self._sines = pace.words, pace.sines
         super().__init__(
             {
                 "start": In(1),
@@ -350,7 +361,7 @@ class Sequencer(wiring.Component):
     def _pauses(self, m: Module, issue: Value, last: Value) -> Value:
         """Whether the beat that comes next has to wait for results that are leaving."""
         if not self._words:
-            return Const(0, 1)
+            return self._turns(m, issue, last)
         ended = Signal()
         m.d.sync += ended.eq(issue & last)
         words = max(self._words, LEAST_APART)
@@ -360,6 +371,17 @@ class Sequencer(wiring.Component):
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         return ended | (last & (left != 0))
+
+    def _turns(self, m: Module, issue: Value, last: Value) -> Value:
+        """The same where results only wait for the sines of those before."""
+        if self._sines < 2:
+            return Const(0, 1)
+        left = Signal(range(self._sines))
+        with m.If(issue & last):
+            m.d.sync += left.eq(Mux(writes_sine(self.control), self._sines - 1, 0))
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return last & (left != 0)
 
 
 class _Contraction:

@@ -12,7 +12,7 @@ from zerotrain.golden.fast.kernel import kernel
 from zerotrain.golden.fast.words import Words, word_type
 from zerotrain.spec.activations import ACTIVATIONS, Activation
 from zerotrain.spec.formats import Formats, QFormat
-from zerotrain.spec.sine import INTERVAL_BITS, argument, sine_table, value
+from zerotrain.spec.sine import INTERVAL_BITS, argument, sine_lines, value
 
 __all__ = ["NONE", "activate", "move", "prepared"]
 
@@ -38,8 +38,8 @@ def activate(y: Words, activation: Activation, formats: Formats) -> Words:
 @lru_cache(maxsize=16)
 def _lines(preact: QFormat) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The sine at the beginning of every interval, and by how much it grows there."""
-    table = np.array(sine_table(preact), np.int32)
-    return table[:-1], np.diff(table)
+    begins, growths = sine_lines(preact)
+    return np.array(begins, np.int32), np.array(growths, np.int32)
 
 
 @kernel
