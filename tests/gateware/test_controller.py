@@ -34,16 +34,26 @@ class Step:
         return self.command == Command.CGE and self.chip.cge == Cge.ENVIRONMENTS
 
     @property
+    def asks(self) -> bool:
+        """The step has queries."""
+        return self.command in (Command.RGE, Command.LOSSES, Command.UPDATE)
+
+    @property
+    def given(self) -> bool:
+        """The step only updates."""
+        return self.command == Command.UPDATE
+
+    @property
     def unmoved(self) -> bool:
         """Evaluation 0 is of the parameters themselves, among others."""
         base = self.settings["baseline"] == Baseline.BASE
-        return (self.command == Command.RGE and base) or (
+        return (self.asks and base and not self.given) or (
             self.command == Command.CGE and self.chip.cge == Cge.FORWARD
         )
 
     @property
     def copies(self) -> int:
-        if self.command == Command.RGE:
+        if self.asks:
             return self.settings["queries"] + self.unmoved
         return self.settings["n_parameters"] + 1 if self.unmoved else 1
 
@@ -68,6 +78,7 @@ class Seen:
     merged: list[int] = field(default_factory=list)  # first pulse of every copy
     open: list[int] = field(default_factory=list)
     clears: list[int] = field(default_factory=list)
+    restores: list[int] = field(default_factory=list)
     busy: tuple[int, int] = (0, 0)  # first and last cycle
 
 
@@ -101,6 +112,8 @@ def simulate(step: Step) -> Seen:
                 starts: list[tuple[int, int, dict[str, int]]] = getattr(seen, name)
                 if name == "perturb" and raises:
                     told = (*told, "raises")
+                if name == "update" and step.chip.split:
+                    told = (*told, "update_given")
                 now = {t: ctx.get(getattr(dut, t)) for t in told}
                 if ctx.get(getattr(dut, f"{name}_start")):
                     assert cycle > busy_until[name], f"{name} starts while it is busy"
@@ -137,6 +150,8 @@ def simulate(step: Step) -> Seen:
             seen.open.append(ctx.get(dut.pass_open))
             if ctx.get(dut.loss_clear):
                 seen.clears.append(cycle)
+            if step.chip.split and ctx.get(dut.restore):
+                seen.restores.append(cycle)
             if cycle == 1:
                 assert ctx.get(dut.busy)
             elif cycle and not ctx.get(dut.busy):
@@ -160,13 +175,14 @@ def check_prepared(step: Step, seen: Seen, finished: list[int]) -> list[int]:
     """
     merges, complete = iter(seen.merge), list[int]()
     sections = ["program_merge", *(["program_cge_merge"] if step.by_environments else [])]
+    sections = [] if step.given else sections
     assert len(seen.perturb) == step.copies
     assert len(seen.merge) == step.copies * len(sections)
     for k, (start, duration, told) in enumerate(seen.perturb):
         freed = finished[k - step.banks] + 4 if k >= step.banks else 0
         assert start == max(complete[-1] + 2 if k else 4, freed)
         plain = step.unmoved and k == 0
-        assert told["perturb"] == (step.command == Command.RGE and not plain)
+        assert told["perturb"] == (step.asks and not plain)
         if told["perturb"] or told.get("raises"):
             assert told["query"] == k - step.unmoved
         if "raises" in told:
@@ -197,11 +213,13 @@ def test_steps(seed: int) -> None:
         cge=cge,
         core=Core.PIPELINED if merge_unit or rng.random() < 0.5 else Core.COMPACT,
         merge_depth=512 if merge_unit else 0,
+        split=rng.random() < 0.5,
         sample_banks=rng.choice([1, 2]),
         target_depth=128,
     )
     commands = [Command.EVALUATE, Command.RGE]
     commands += [Command.CGE] * 2 if cge != Cge.NONE else []
+    commands += [Command.LOSSES, Command.UPDATE] * 2 if chip.split else []
     passes, bank = rng.randint(1, 4), rng.randint(0, chip.sample_banks - 1)
     settings = {
         "n_inputs": rng.randint(1, 16), "n_outputs": rng.randint(2, 4), "passes": passes,
@@ -210,6 +228,13 @@ def test_steps(seed: int) -> None:
     }  # fmt: skip
     step = Step(rng, chip, rng.choice(commands), settings)
     seen = simulate(step)
+
+    if step.given:
+        assert not seen.merge and not seen.engine and not seen.passes
+        finished = passed_over(step, seen)
+        check_prepared(step, seen, finished)
+        check_end(step, seen, finished[-1] + 1)
+        return
 
     # Ends of the evaluations, from the engine's last work for each.
     sections = ["program_forward", *(["program_cge"] if step.by_environments else [])]
@@ -267,15 +292,31 @@ def test_steps(seed: int) -> None:
     assert [c for c, high in enumerate(seen.open) if not high] == sorted(withheld)
     assert seen.clears == [0]
 
-    rested = max(finished[-1] + 1, loss_until + 2)
-    if step.command == Command.EVALUATE:
+    check_end(step, seen, max(finished[-1] + 1, loss_until + 2))
+
+
+def passed_over(step: Step, seen: Seen) -> list[int]:
+    """The cycles in which a step that only updates is done with its copies."""
+    finished: list[int] = []
+    for k, (start, duration, _) in enumerate(seen.perturb):
+        ready = finished[k - 1] + 2 if k else 2
+        finished.append(max(ready, start + duration + 5) + 1)
+    return finished
+
+
+def check_end(step: Step, seen: Seen, rested: int) -> None:
+    """The update, the restored generator, and the end, after the cycle in which all rest."""
+    if step.command in (Command.EVALUATE, Command.LOSSES):
         assert not seen.update
         assert seen.busy == (1, rested + 1)
-    else:
-        ((start, duration, told),) = seen.update
-        assert start == rested + 2
-        assert told == {"update_cge": step.command == Command.CGE}
-        assert seen.busy == (1, start + duration + 3)
+        assert seen.restores == ([rested + 2] if step.command == Command.LOSSES else [])
+        return
+    ((start, duration, told),) = seen.update
+    assert start == rested + 2
+    expected = {"update_given": step.given} if step.chip.split else {}
+    assert told == {"update_cge": step.command == Command.CGE} | expected
+    assert seen.busy == (1, start + duration + 3)
+    assert not seen.restores
 
 
 def test_merged_parts() -> None:

@@ -26,7 +26,7 @@ from zerotrain.gateware.loss.loss import LossUnit
 from zerotrain.gateware.registers import SETTINGS, RegisterBank
 from zerotrain.gateware.storage.batch import TargetMemory
 from zerotrain.gateware.storage.program import ProgramMemory
-from zerotrain.gateware.storage.shared import SharedMemory, loss_memory
+from zerotrain.gateware.storage.shared import SharedMemory, loss_memory, show_losses
 from zerotrain.gateware.storage.weights import WeightMemory
 from zerotrain.gateware.update.perturb import Perturb
 from zerotrain.gateware.update.update import Update
@@ -70,15 +70,11 @@ class TrainingChip(wiring.Component):
     """
 
     def __init__(self, chip: Chip, program: Program | None = None) -> None:
-        for what, wanted in (
-            ("splits its steps", chip.split),
-            ("has residuals", chip.loss.record.residuals),
-        ):
-            if wanted:
-                raise ValueError(
-                    f"A chip that {what} exists as a golden model only, its gateware is not "
-                    "written yet: train with --chip golden"
-                )
+        if chip.loss.record.residuals:
+            raise ValueError(
+                "A chip that has residuals exists as a golden model only, its gateware is not "
+                "written yet: train with --chip golden"
+            )
         self._chip = chip
         self._program = program or Program()
         if len(self._program.rows) > chip.program_depth:
@@ -133,6 +129,8 @@ class TrainingChip(wiring.Component):
             weights.write_bank.eq(controller.copy_bank),
         ]
         wiring.connect(m, perturb.snapshot, update.snapshot)
+        if chip.split:
+            m.d.comb += perturb.restore.eq(controller.restore)
         merging = self._merging(m, controller, engine, weights, program)
         _give(m, weights.write, perturb.weight, merging.weight_w)
 
@@ -164,6 +162,8 @@ class TrainingChip(wiring.Component):
 
         # The update.
         updating = self._update(m, controller, update, losses, loss)
+        if chip.split:
+            m.d.comb += update.given.eq(controller.update_given)
         m.d.comb += kept.updating.eq(updating)
 
         # Samples, parameters and momentum.
@@ -186,11 +186,19 @@ class TrainingChip(wiring.Component):
         _show(m, bank, kept, **state, samples=kept.samples)
         _show(m, bank, program, program=program.host)
         _show(m, bank, targets, targets=targets.host)
-        _show(m, bank, losses, losses=losses.host)
+        if chip.split:
+            _show(m, bank, losses)
+            show_losses(m, chip, losses.host, bank.losses, bank.coefficients)
+        else:
+            _show(m, bank, losses, losses=losses.host)
 
         self._count(m, bank, controller, engine)
+        moved: Value = perturb.saturated
+        if chip.split:
+            # What an update perturbs is not evaluated.
+            moved = moved & ~controller.update_given
         pulses = {
-            Saturation.PERTURB: perturb.saturated,
+            Saturation.PERTURB: moved,
             Saturation.LOSS: loss.saturated,
             Saturation.GRADIENT: update.saturated_gradient,
             Saturation.PARAMETER: update.saturated_parameter,

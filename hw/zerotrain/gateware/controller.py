@@ -1,4 +1,4 @@
-"""The step controller: runs a whole evaluate, RGE or CGE step on its own."""
+"""The step controller: runs a whole step on its own."""
 
 from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -50,6 +50,10 @@ class Controller(wiring.Component):
     cycle of an update, or of the loss unit in an evaluate step. ``engine_merged`` follows
     ``merged`` by 3 cycles.
 
+    A step of losses ends where one of RGE begins its update, and has the generator's state
+    restored. One that only updates perturbs as RGE does, but for theta itself, so that the states
+    of the generator are noted. It neither merges nor evaluates.
+
     The loss unit works on one pass while the engine is already in the next; the controller opens a
     pass in the loss unit as soon as that is idle, and withholds the loss unit's credits until then.
 
@@ -86,10 +90,14 @@ class Controller(wiring.Component):
         The engine may use the loss unit's credits.
     update_start, update_cge, update_busy
         :class:`~zerotrain.gateware.update.update.Update`.
+    update_given, restore
+        On a chip that splits its steps: of that and of the perturbation.
     """
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
+        # Of a chip that splits its steps: the command is LOSSES; it is UPDATE.
+        self._losses, self._given = Signal(name="only_losses"), Signal(name="given")
         rows = address_bits(chip.program_depth)
         super().__init__(
             {
@@ -126,6 +134,7 @@ class Controller(wiring.Component):
                 "update_start": Out(1),
                 "update_cge": Out(1),
                 "update_busy": In(1),
+                **({"update_given": Out(1), "restore": Out(1)} if chip.split else {}),
             }
         )
 
@@ -134,10 +143,18 @@ class Controller(wiring.Component):
         # Settings hold still: what follows from them is known before it is asked.
         rge, cge = Signal(), Signal()
         copies = Signal(range(self._chip.evaluation_depth + 1))
+        asks: Value = self.command == Command.RGE
+        if self._chip.split:
+            m.d.sync += [
+                self._losses.eq(self.command == Command.LOSSES),
+                self._given.eq(self.command == Command.UPDATE),
+            ]
+            m.d.comb += self.update_given.eq(self._given)
+            asks = asks | (self.command == Command.LOSSES) | (self.command == Command.UPDATE)
         m.d.sync += [
-            rge.eq(self.command == Command.RGE),
+            rge.eq(asks),
             cge.eq((self.command == Command.CGE) & (self._chip.cge != Cge.NONE)),
-            copies.eq(Mux(rge, self.queries + (self.baseline == Baseline.BASE), 1)),
+            copies.eq(Mux(rge, self.queries + self._base(), 1)),
         ]
         m.d.comb += self.update_cge.eq(cge)
         with m.If(self._by_passes(cge)):
@@ -170,10 +187,21 @@ class Controller(wiring.Component):
         self._evaluate(m, rge, cge, copies, preparing, finish)
         return m
 
+    def _pass_over(self, m: Module, state: str) -> None:
+        """Goes on elsewhere in a step that only updates."""
+        if self._chip.split:
+            with m.If(self._given):
+                m.next = state
+
     def _by_passes(self, cge: Signal) -> Value:
         """A CGE step of forward passes: it has the sections of RGE, others have sections of their
         own."""
         return cge & self._chip.raises
+
+    def _base(self) -> Value:
+        """A step with queries evaluates theta itself first."""
+        base = self.baseline == Baseline.BASE
+        return base & ~self._given if self._chip.split else base
 
     @staticmethod
     def _works(m: Module, name: str, start: Signal, busy: Signal) -> tuple[Signal, Signal]:
@@ -199,7 +227,7 @@ class Controller(wiring.Component):
         """Perturbs and merges one copy after the other, as far as there are banks."""
         banks = self._chip.weight_banks
         begun = Signal.like(copies)
-        base = (rge & (self.baseline == Baseline.BASE)) | self._by_passes(cge)
+        base = (rge & self._base()) | self._by_passes(cge)
         m.d.sync += self.raises.eq(self._by_passes(cge) & (begun != 1))
         perturb, perturbs = self._works(m, "perturb", self.perturb_start, self.perturb_busy)
         merge, merges = self._works(m, "merge", self.merge_start, self.merge_busy)
@@ -228,6 +256,7 @@ class Controller(wiring.Component):
             with m.State("Perturb Wait"):
                 with m.If(~perturbs):
                     m.next = "Merge"
+                    self._pass_over(m, "Complete")
             with m.State("Merge"):
                 m.d.comb += merge.eq(1)
                 m.d.sync += more.eq(0)
@@ -271,6 +300,12 @@ class Controller(wiring.Component):
         passes = self.passes[: len(pass_index)]
         # A pass takes longer than it takes to know that it is the last.
         last_pass, last_copy = Signal(), Signal()
+        ends: Value = pass_index + 1 == passes
+        updating: Value = rge | cge
+        if chip.split:
+            ends = ends | self._given
+            updating = (rge & ~self._losses) | cge
+            m.d.sync += self.restore.eq(0)
         lanes = Mux(last_pass, self.last_lanes, chip.lanes)
         engine, works = self._works(m, "engine", self.engine_start, self.engine_busy)
         update, updates = self._works(m, "update", self.update_start, self.update_busy)
@@ -285,7 +320,7 @@ class Controller(wiring.Component):
             self.pass_open.eq(~announced & ~self.pass_start),
         ]
         m.d.sync += [
-            last_pass.eq(pass_index + 1 == passes),
+            last_pass.eq(ends),
             last_copy.eq(evaluation + 1 == copies),
             self.active_lanes.eq(lanes),
             self.pass_start.eq(0),
@@ -317,6 +352,7 @@ class Controller(wiring.Component):
                 # Not before it is known of this copy.
                 with m.If(self.engine_merged):
                     m.next = "Pass"
+                    self._pass_over(m, "Next")
             with m.State("Pass"):
                 m.d.comb += engine.eq(1)
                 m.d.sync += [announced.eq(1), coordinates.eq(0)]
@@ -352,7 +388,7 @@ class Controller(wiring.Component):
             with m.State("Losses"):
                 with m.If(~loss_works):
                     m.next = "Done"
-                    with m.If(rge | cge):
+                    with m.If(updating):
                         m.next = "Update"
             with m.State("Update"):
                 m.d.comb += update.eq(1)
@@ -362,4 +398,6 @@ class Controller(wiring.Component):
                     m.next = "Done"
             with m.State("Done"):
                 m.d.sync += self.busy.eq(0)
+                if chip.split:
+                    m.d.sync += self.restore.eq(self._losses)
                 m.next = "Idle"

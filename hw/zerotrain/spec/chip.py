@@ -19,10 +19,13 @@ from zerotrain.spec.network import Loss
 from zerotrain.spec.sine import check_preact
 from zerotrain.spec.timing import LossTiming, SerialLossTiming, SweptLossTiming, Timing
 
-__all__ = ["COMMON_PART", "Cge", "Chip", "Core", "Store"]
+__all__ = ["COEFFICIENT_WORD", "COMMON_PART", "Cge", "Chip", "Core", "Store"]
 
 #: Bits of a row of the common memory that are written apart from others: those of iCE40's SPRAM.
 COMMON_PART = 4
+
+#: Bits of what the host writes in place of a difference of losses.
+COEFFICIENT_WORD = 32
 
 #: Entries of the configuration hash that stand for the choices of the time before they had names.
 _FIRST_ENTRIES: dict[str, dict[str, dict[str, bool]]] = {
@@ -399,21 +402,39 @@ class Chip:
     @property
     def difference_width(self) -> int:
         """Bits of a difference of losses: of N |D| is at most ``(N - 1)(2**w - 1)``, and every
-        partial sum of it is below ``N * 2**w``."""
-        return self.formats.loss.width + (self.query_depth - 1).bit_length() + 1
+        partial sum of it is below ``N * 2**w``. Where steps are split, at least a coefficient's."""
+        width = self.formats.loss.width + (self.query_depth - 1).bit_length() + 1
+        return max(width, COEFFICIENT_WORD) if self.split else width
+
+    @property
+    def gradient_width(self) -> int:
+        """Bits of a gradient: of RGE, at most N |D|."""
+        n = self.query_depth
+        width = self.formats.loss.width + (n * (n - 1)).bit_length() + 1
+        return max(width, COEFFICIENT_WORD + n.bit_length()) if self.split else width
+
+    @property
+    def keeps_differences(self) -> bool:
+        """Whether the update of an RGE step keeps the differences of its losses in the memory of
+        the losses, from row :attr:`difference_row` on. Where steps are split, the host writes
+        coefficients there."""
+        return self.split or self.core.kind.keeps_differences
+
+    @property
+    def difference_row(self) -> int:
+        """Row of the loss memory of query 0's difference, behind the losses of an RGE step."""
+        return self.query_depth + 1
 
     @property
     def loss_rows(self) -> int:
-        """Rows of the loss memory. On a compact chip, the update of an RGE step keeps the
-        differences of its losses there, from row ``query_depth + 1`` on."""
-        with_differences = self.core.kind.keeps_differences * (2 * self.query_depth + 1)
+        """Rows of the loss memory."""
+        with_differences = self.keeps_differences * (self.difference_row + self.query_depth)
         return max(self.evaluation_depth, with_differences)
 
     @property
     def loss_word(self) -> int:
         """Bits of a row of the loss memory."""
-        kept = self.core.kind.keeps_differences
-        return self.difference_width if kept else self.formats.loss.width
+        return self.difference_width if self.keeps_differences else self.formats.loss.width
 
     @property
     def loss_columns(self) -> int:

@@ -100,7 +100,8 @@ class CoreKind:
     least_acc_width : int
         Accumulator bits that a chip has at least, unless it is told otherwise.
     keeps_differences : bool
-        The update keeps differences of losses in the memory of the losses, not in one of its own.
+        The update keeps differences of losses in the memory of the losses, not in one of its own;
+        other cores do so where steps are split.
     counter_width : int
         Bits of the counters of cycles and beats. 32 hold some minutes of the clock of a small part:
         longer than its longest step.

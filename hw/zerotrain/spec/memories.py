@@ -125,7 +125,7 @@ _STATE = {Store.BLOCKS: _own_state, Store.SPRAM: _own_state, Store.COMMON: _comm
 def _losses(chip: Chip) -> Iterator[Memory]:
     """Losses, and differences of them for the update."""
     yield from _split("losses", "words", chip.loss_rows, chip.loss_word, chip.loss_columns)
-    if not chip.core.kind.keeps_differences:
+    if not chip.keeps_differences:
         yield Memory("update", "differences", chip.query_depth, chip.difference_width)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from zerotrain.spec.batch import address_bits
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import COEFFICIENT_WORD, Chip
 
 __all__ = [
     "IDENTIFIER", "REGISTERS", "VERSION", "Baseline", "Command", "Error", "Register", "Saturation",
@@ -182,14 +182,16 @@ def windows(chip: Chip) -> dict[str, Window]:
     * ``parameters``, ``momentum``: word p is parameter p.
     * ``program``: row r is words 2r (low half) and 2r + 1 (high half).
     * ``losses``: word e is the summed loss of evaluation e of the last step; read only. On a
-      compact chip, an RGE step leaves words behind the first ``query_depth + 1`` undefined.
+      compact chip, an RGE step leaves words behind the first ``query_depth + 1`` undefined; so it
+      does on a chip that splits its steps, and so do coefficients.
     * ``samples``: word ``(lane << L) | (bank << B) | row`` where ``row = pass * n_inputs + input``,
       B = bits of sample_depth, L = B + 1, or B with one bank. Sample s of the batch is in lane
       ``s % lanes`` of pass ``s // lanes``.
     * ``targets``: word ``(way << L) | (bank << B) | row`` where way = lane % loss_ways,
       ``row = (pass * ceil(lanes / loss_ways) + lane // loss_ways) * n_targets + target``,
       B = bits of target_depth, L likewise.
-    * ``coefficients``, on chips whose steps can be split: word q is that of query q.
+    * ``coefficients``, on chips whose steps can be split: word q is that of query q. RGE and CGE
+      steps leave it undefined, others as it is.
     * ``residuals``, on chips that have them: word ``e * R + r`` is residual r, of R, of evaluation
       e of the last step; read only.
     """
@@ -206,7 +208,9 @@ def windows(chip: Chip) -> dict[str, Window]:
          chip.target_width, not chip.loss.record.labels, "labels or target values"),
     ]  # fmt: skip
     if chip.split:
-        sizes.append(("coefficients", chip.query_depth, 32, True, "coefficients of an update"))
+        sizes.append(
+            ("coefficients", chip.query_depth, COEFFICIENT_WORD, True, "coefficients of an update")
+        )
     if chip.residual_depth:
         sizes.append(("residuals", chip.residual_depth, RESIDUAL_WIDTH, True, "residuals"))
     out: dict[str, Window] = {}

@@ -35,13 +35,15 @@ def draw_chip(rng: Random, formats: Formats, *, compact: bool) -> Chip:
         lfsr_degree=rng.choice(sorted(TAPS)),
         cge=Cge.ENVIRONMENTS if rng.random() < 0.5 or not formats.cge_mu else Cge.FORWARD,
         core=Core.COMPACT if compact else Core.PIPELINED,
+        split=rng.random() < 0.5,
     )
 
 
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("seed", range(12))
 def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -> None:
-    """Several copies in a row: words, snapshots, flags, latency, and the stream goes on."""
+    """Several copies in a row: words, snapshots, flags, latency, and the stream goes on, or begins
+    again where the step began."""
     rng = Random(seed)
     chip = draw_chip(rng, draw_formats(rng), compact=compact)
     fmt = chip.formats.weight
@@ -70,13 +72,16 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
         assert ctx.get(dut.state) == state
         ctx.set(dut.n_parameters, n)
         await ctx.tick()
+        origin: int | None = None
         for _ in range(6):
-            moving, query = rng.random() < 0.6, rng.randrange(chip.query_depth)
+            moving = rng.random() < 0.6
+            query = rng.choice([0, rng.randrange(chip.query_depth)])
             raises = chip.raises and not moving and rng.random() < 0.8
             mu = rng.randint(1, (1 << 16) - 1) >> rng.randrange(16) or 1
             flags = Flags()
             expected, following = list(theta), state
             if moving:
+                origin = state if query == 0 else origin
                 state = state or 1
                 drawn, following = bits(state, n, chip.lfsr_degree)
                 expected = perturb(np.array(theta), drawn, mu, chip.formats, flags).tolist()
@@ -107,6 +112,12 @@ def test_queries(seed: int, compact: bool, attach: Attach, draw_formats: Draw) -
             if moving:
                 assert ctx.get(snapshots.data[query]) == state
             state = following
+            if chip.split and origin is not None and rng.random() < 0.5:
+                ctx.set(dut.restore, 1)
+                await ctx.tick()
+                ctx.set(dut.restore, 0)
+                state = origin
+                assert ctx.get(dut.state) == state
         ctx.set(dut.n_parameters, 0)
         await ctx.tick()
         ctx.set(dut.start, 1)

@@ -14,7 +14,7 @@ from zerotrain.gateware.update.serial_update import SerialUpdate
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.lfsr import bits
 from zerotrain.golden.update import cge_gradient, differences, rge_gradient, update
-from zerotrain.spec.chip import Chip, Core
+from zerotrain.spec.chip import COEFFICIENT_WORD, Chip, Core
 from zerotrain.spec.formats import Formats, QFormat
 from zerotrain.spec.lfsr import TAPS
 from zerotrain.spec.registers import Baseline, Saturation, UpdateRule
@@ -27,6 +27,7 @@ Unit = type[PipelinedUpdate] | type[SerialUpdate]
 
 PERIOD = 1e-6
 DEPTH = 32
+COEFFICIENT = QFormat(COEFFICIENT_WORD, 0)
 
 
 def word(rng: Random, fmt: QFormat) -> int:
@@ -53,7 +54,8 @@ def draw_settings(rng: Random, chip: Chip) -> StepSettings:
 @pytest.mark.parametrize("unit", [PipelinedUpdate, SerialUpdate])
 @pytest.mark.parametrize("seed", range(10))
 def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> None:
-    """Drawn steps in a row: parameters, momentum, flags and cycle counts."""
+    """Drawn steps in a row: parameters, momentum, flags and cycle counts. Chips that split their
+    steps do some with coefficients."""
     rng = Random(seed)
     chip = Chip(
         lanes=1,
@@ -64,6 +66,7 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
         query_depth=rng.choice([2, 7, 12, 16]),
         lfsr_degree=rng.choice(sorted(TAPS)),
         core=Core.COMPACT if unit is SerialUpdate else Core.PIPELINED,
+        split=seed % 2 == 1,
     )
     f = chip.formats
     state = [rng.getrandbits(chip.lfsr_degree) | 1 for _ in range(chip.query_depth)]
@@ -80,12 +83,12 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
     }  # fmt: skip
     losses = attach(
         m, "losses", dut.losses.data.shape(), chip.loss_rows, [],
-        read=dut.losses, write=dut.difference_w if chip.compact else None,
+        read=dut.losses, write=dut.difference_w if chip.keeps_differences else None,
         latency=chip.timing.read_latency,
     )  # fmt: skip
     seen = 0
 
-    async def step(ctx: Any, cge: bool) -> None:
+    async def step(ctx: Any, cge: bool, given: bool) -> None:
         settings = draw_settings(rng, chip)
         d = rng.choice([1, 2, 3, rng.randint(1, DEPTH)])
         count = d + 1 if cge else settings.queries + (settings.baseline == Baseline.BASE)
@@ -96,6 +99,9 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
                 ctx.set(memories[name].data[p], int(words[p]))
         for e in range(count):
             ctx.set(losses.data[e], int(values[e]))
+        coefficients = np.array([word(rng, COEFFICIENT) for _ in range(settings.queries)])
+        for q in range(settings.queries * given):
+            ctx.set(losses.data[chip.difference_row + q], int(coefficients[q]))
 
         if cge:
             gradient = cge_gradient(values)
@@ -109,7 +115,8 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
                 drawn, state[i] = bits(state[i], d, chip.lfsr_degree)
                 streams.append(drawn)
             ctx.set(dut.snapshot.en, 0)
-            gradient = rge_gradient(differences(values, settings.baseline), np.array(streams))
+            found = coefficients if given else differences(values, settings.baseline)
+            gradient = rge_gradient(found, np.array(streams))
         flags = Flags()
         theta, momentum = update(old["theta"], old["momentum"], gradient, settings, f, flags)
 
@@ -120,6 +127,8 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
             ctx.set(getattr(dut, name), getattr(settings, name))
         ctx.set(dut.n_parameters, d)
         ctx.set(dut.cge, cge)
+        if chip.split:
+            ctx.set(dut.given, given)
         await ctx.tick().repeat(2)
         ctx.set(dut.start, 1)
         await ctx.tick()
@@ -135,8 +144,9 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
         assert [ctx.get(memories["theta"].data[p]) for p in range(d)] == theta.tolist()
         assert raised == flags.value
         expected = dut.cycles(
-            cge=cge, n_parameters=d, queries=settings.queries, baseline=settings.baseline
-        )
+            cge=cge, n_parameters=d, queries=settings.queries, baseline=settings.baseline,
+            given=given,
+        )  # fmt: skip
         if unit is SerialUpdate:
             # The bound is that of the longest shifts.
             shifts = settings.gradient_shift
@@ -149,7 +159,7 @@ def test_steps(seed: int, unit: Unit, attach: Attach, draw_formats: Draw) -> Non
     async def testbench(ctx: Any) -> None:
         nonlocal seen
         for k in range(8):
-            await step(ctx, cge=k % 2 == 1)
+            await step(ctx, cge=k % 2 == 1, given=chip.split and k % 4 == 2)
             seen += 1
 
     sim = Simulator(m)

@@ -1,5 +1,7 @@
 """A memory that units and the host share, one of them at a time."""
 
+from dataclasses import replace
+
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -15,7 +17,7 @@ from zerotrain.gateware.storage.window import WindowPort
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Window, windows
 
-__all__ = ["SharedMemory", "loss_memory"]
+__all__ = ["SharedMemory", "loss_memory", "show_losses"]
 
 
 class SharedMemory(wiring.Component):
@@ -101,8 +103,41 @@ class SharedMemory(wiring.Component):
 
 
 def loss_memory(chip: Chip) -> SharedMemory:
-    """Losses of all evaluations; for the update unit, which goes first, and the loss unit."""
+    """Losses of all evaluations; for the update unit, which goes first, and the loss unit. Where
+    steps are split, the host sees whole rows, with differences (:func:`show_losses`)."""
+    window = windows(chip)["losses"]
+    if chip.split:
+        window = replace(window, words=chip.loss_rows, width=chip.loss_word)
     return SharedMemory(
-        chip, windows(chip)["losses"], width=chip.loss_word, depth=chip.loss_rows,
+        chip, window, width=chip.loss_word, depth=chip.loss_rows,
         columns=chip.loss_columns, readers=2, writers=2,
     )  # fmt: skip
+
+
+def show_losses(
+    m: Module, chip: Chip, rows: wiring.PureInterface, losses: wiring.PureInterface,
+    coefficients: wiring.PureInterface,
+) -> None:  # fmt: skip
+    """Show rows of the loss memory in the two windows of a chip that splits its steps.
+
+    Parameters
+    ----------
+    rows : WindowPort
+        The memory's.
+    losses, coefficients : WindowPort
+        The bank's, of which one is accessed at a time.
+    """
+    # Whose access it is stays known as long as the word is on its way.
+    reads = Signal()
+    with m.If(losses.r_en | coefficients.r_en):
+        m.d.sync += reads.eq(coefficients.r_en)
+    row = coefficients.addr + chip.difference_row
+    m.d.comb += [
+        rows.addr.eq(Mux(coefficients.w_en | reads, row, losses.addr)),
+        rows.w_en.eq(coefficients.w_en),
+        rows.w_data.eq(coefficients.w_data.as_signed()),
+        losses.r_data.eq(rows.r_data),
+        coefficients.r_data.eq(rows.r_data),
+        losses.granted.eq(rows.granted),
+        coefficients.granted.eq(rows.granted),
+    ]

@@ -120,8 +120,11 @@ class Gradient(wiring.Component):
         is summed afterwards. If it is always low, ``gradient`` is valid in the cycle of ``valid``.
     valid : Out(1)
         Pulse: ``gradient`` is that of the next parameter.
-    gradient : Out(signed(...))
+    gradient : Out(signed(chip.gradient_width))
         In units of the loss (mean baseline: N times as large), exact.
+    given : In(1)
+        On a chip that splits its steps: the differences are in the losses' memory, for a step of
+        RGE. Holds still as ``cge`` does.
     """
 
     #: Least cycles between two parameters, see :class:`~zerotrain.gateware.update.update.Update`.
@@ -139,13 +142,13 @@ class Gradient(wiring.Component):
     hold: Signal
     valid: Signal
     gradient: Signal
+    given: Signal
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
         self._latency = chip.timing.read_latency
         # Cycles from an address to the complete sum: memory, operand register, accumulator.
         self._sum = self._latency + 2
-        loss, n = chip.formats.loss.width, chip.query_depth
         self._difference = signed(chip.difference_width)
         losses, word = address_bits(chip.loss_rows), self._word()
         super().__init__(
@@ -158,11 +161,11 @@ class Gradient(wiring.Component):
                 "busy": Out(1),
                 "losses": Out(ReadPort(losses, word)),
                 "difference_w": Out(WritePort(losses, word)),
-                "snapshot": In(WritePort(address_bits(n), chip.lfsr_degree)),
+                "snapshot": In(WritePort(address_bits(chip.query_depth), chip.lfsr_degree)),
                 "hold": In(1),
                 "valid": Out(1),
-                # |g| <= N |D|
-                "gradient": Out(signed(loss + (n * (n - 1)).bit_length() + 1)),
+                "gradient": Out(signed(chip.gradient_width)),
+                **({"given": In(1)} if chip.split else {}),
             }
         )
 
@@ -200,14 +203,24 @@ class Gradient(wiring.Component):
         is registered as often. ``replay`` tells that the word is a difference.
         """
 
-    def cycles(self, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
+    def cycles(
+        self,
+        *,
+        cge: bool,
+        n_parameters: int,
+        queries: int,
+        baseline: Baseline,
+        given: bool = False,
+    ) -> int:
         """Cycles that ``busy`` is high."""
         if cge:
             return 1 + self._sum + (n_parameters - 1) * self.CGE_PERIOD + 1 + self._sum
+        gradients = (n_parameters - 1) * max(queries, self.RGE_PERIOD) + queries
+        if given:
+            return gradients + self._sum
         mean = baseline == Baseline.MEAN
         offset, differences = (queries, queries**2) if mean else (1, queries)
         differences += self._pauses(queries)
-        gradients = (n_parameters - 1) * max(queries, self.RGE_PERIOD) + queries
         return offset + self._sum + differences + self._sum + gradients + self._sum
 
     def elaborate(self, platform: object) -> Module:
@@ -225,6 +238,7 @@ class Gradient(wiring.Component):
                 m.d.sync += [w.repeat.eq(0), w.evaluation.eq(1), w.settle.eq(0)]
                 with m.If(self.start & w.some):
                     m.next = "Offset"
+                    self._skip(m, w)
             with m.State("Offset"):
                 self._offset(m, w)
             with m.State("Differences"):
@@ -235,6 +249,13 @@ class Gradient(wiring.Component):
         m.d.comb += running.eq(~fsm.ongoing("Idle"))
         self._accumulate(m, w, running)
         return m
+
+    def _skip(self, m: Module, w: _Walk) -> None:
+        """Begins with the gradients where differences are given."""
+        if self._chip.split:
+            with m.If(self.given):
+                m.d.sync += w.final.eq(w.single)
+                m.next = "Gradients"
 
     def _offset(self, m: Module, w: _Walk) -> None:
         """Asks for the terms of the offset."""
@@ -417,7 +438,8 @@ class PipelinedGradient(Gradient):
 
 
 class CompactGradient(Gradient):
-    """Keeps the differences behind the losses, in words of ``chip.difference_width`` bits.
+    """Keeps the differences behind the losses, in words of ``chip.difference_width`` bits: on
+    compact chips, and where steps are split, since the host reaches them there.
 
     No loss is read in the cycle in which a difference is written: after each of these, the sum
     settles.
@@ -442,7 +464,7 @@ class CompactGradient(Gradient):
         return Mux(w.replay, self._place(w.item), w.evaluation)
 
     def _place(self, item: Value) -> Value:
-        return item + (self._chip.query_depth + 1)
+        return item + self._chip.difference_row
 
     def _terms(
         self, m: Module, replay: Value, item: Value, crossing: int

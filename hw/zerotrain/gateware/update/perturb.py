@@ -68,6 +68,9 @@ class Perturb(wiring.Component):
         Set the low and high 32 bits of the state while idle.
     snapshot : Out(WritePort)
         To the update unit: the state at the beginning of each query.
+    restore : In(1)
+        On a chip that splits its steps: the state is what it was before the first query. Only while
+        not ``busy``.
     """
 
     start: Signal
@@ -84,11 +87,12 @@ class Perturb(wiring.Component):
     load: Signal
     load_word: Signal
     snapshot: wiring.PureInterface
+    restore: Signal
 
     def __init__(self, chip: Chip) -> None:
         self._latency = chip.timing.read_latency
         self._width, self._depth = chip.formats.weight.width, chip.parameter_depth
-        self._cge_mu = chip.formats.cge_mu
+        self._cge_mu, self._split = chip.formats.cge_mu, chip.split
         degree, word = chip.lfsr_degree, signed(self._width)
         super().__init__(
             {
@@ -106,6 +110,7 @@ class Perturb(wiring.Component):
                 "load": In(2),
                 "load_word": In(32),
                 "snapshot": Out(WritePort(address_bits(chip.query_depth), degree)),
+                **({"restore": In(1)} if chip.split else {}),
             }
         )
 
@@ -183,4 +188,10 @@ class Perturb(wiring.Component):
                 index.eq(0),
                 following.eq(others),
             ]
+        if self._split:
+            first = Signal.like(self.state, reset_less=True)
+            with m.If(self.start & self.perturb & (self.query == 0)):
+                m.d.sync += first.eq(self.state)
+            with m.If(self.restore):
+                m.d.sync += self.state.eq(first)
         return m

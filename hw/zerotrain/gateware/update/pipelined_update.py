@@ -3,7 +3,7 @@
 from amaranth import Module, Mux, Signal, signed
 
 from zerotrain.gateware.arithmetic import fabric_product, limit, saturate, select_shift
-from zerotrain.gateware.update.gradient import PipelinedGradient
+from zerotrain.gateware.update.gradient import CompactGradient, PipelinedGradient
 from zerotrain.gateware.update.update import Update
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.registers import Baseline, UpdateRule
@@ -30,11 +30,20 @@ class PipelinedUpdate(Update):
     SCHEDULE = 14
 
     def __init__(self, chip: Chip) -> None:
-        super().__init__(chip, PipelinedGradient(chip))
+        gradient = CompactGradient if chip.keeps_differences else PipelinedGradient
+        super().__init__(chip, gradient(chip))
 
-    def cycles(self, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
+    def cycles(
+        self,
+        *,
+        cge: bool,
+        n_parameters: int,
+        queries: int,
+        baseline: Baseline,
+        given: bool = False,
+    ) -> int:
         gradients = self._gradient.cycles(
-            cge=cge, n_parameters=n_parameters, queries=queries, baseline=baseline
+            cge=cge, n_parameters=n_parameters, queries=queries, baseline=baseline, given=given
         )
         return gradients + self.SCHEDULE - 1
 

@@ -39,11 +39,12 @@ class SerialUpdate(Update):
         n_parameters: int,
         queries: int,
         baseline: Baseline,
+        given: bool = False,
         shifts: int = 62,
     ) -> int:
         """Most cycles that ``busy`` is high, with ``shifts`` = gradient and step shift."""
         gradients = self._gradient.cycles(
-            cge=cge, n_parameters=n_parameters, queries=queries, baseline=baseline
+            cge=cge, n_parameters=n_parameters, queries=queries, baseline=baseline, given=given
         )
         return gradients + n_parameters * (self.CYCLES + shifts)
 

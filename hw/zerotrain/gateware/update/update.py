@@ -58,6 +58,8 @@ class Update(wiring.Component):
         Generator state at the beginning of each query; written while this unit is idle.
     saturated_gradient, saturated_parameter : Out(1)
         Pulses: a scaled gradient or momentum word, a parameter was clamped.
+    given : In(1)
+        On a chip that splits its steps: coefficients are in the place of the differences.
     """
 
     start: Signal
@@ -80,6 +82,7 @@ class Update(wiring.Component):
     snapshot: wiring.PureInterface
     saturated_gradient: Signal
     saturated_parameter: Signal
+    given: Signal
 
     def __init__(self, chip: Chip, gradient: Gradient) -> None:
         self._chip = chip
@@ -103,11 +106,20 @@ class Update(wiring.Component):
                 "snapshot": sums["snapshot"],
                 "saturated_gradient": Out(1),
                 "saturated_parameter": Out(1),
+                **({"given": sums["given"]} if chip.split else {}),
             }
         )
 
     @abstractmethod
-    def cycles(self, *, cge: bool, n_parameters: int, queries: int, baseline: Baseline) -> int:
+    def cycles(
+        self,
+        *,
+        cge: bool,
+        n_parameters: int,
+        queries: int,
+        baseline: Baseline,
+        given: bool = False,
+    ) -> int:
         """Most cycles that ``busy`` is high."""
 
     def _sums(self, m: Module) -> Gradient:
@@ -123,4 +135,6 @@ class Update(wiring.Component):
             gradient.baseline.eq(self.baseline),
             gradient.n_parameters.eq(self.n_parameters),
         ]
+        if self._chip.split:
+            m.d.comb += gradient.given.eq(self.given)
         return gradient
