@@ -20,14 +20,15 @@ from zerotrain.compiler.planner import plan
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.driver import Driver
 from zerotrain.spec.bus import Bus
-from zerotrain.spec.chip import Chip
+from zerotrain.spec.chip import COEFFICIENT_WORD, Chip
+from zerotrain.spec.formats import QFormat
 from zerotrain.spec.network import Activation, Layer, Network
-from zerotrain.spec.registers import Baseline, commands
+from zerotrain.spec.registers import Baseline, Command, commands
 
 from ..golden import draw
 from .observed import Event
 
-__all__ = ["Case", "compare", "draw_case", "trace"]
+__all__ = ["Case", "compare", "draw_case", "draw_coefficients", "trace"]
 
 Ints = NDArray[np.int64]
 
@@ -173,6 +174,12 @@ def _words(rng: np.random.Generator, case: Case) -> tuple[Ints, Ints, Ints, Ints
     return words["theta"], words["momentum"], words["x"], words["targets"]
 
 
+def draw_coefficients(rng: np.random.Generator, count: int) -> Ints:
+    """What takes the place of loss differences: each of a magnitude of its own."""
+    words = draw.words(rng, QFormat(COEFFICIENT_WORD, 0), count)
+    return words >> rng.integers(0, COEFFICIENT_WORD, count)
+
+
 def trace(bus: Bus, case: Case) -> Trace:
     """A step of each kind on one chip, and all that it holds after each.
 
@@ -189,8 +196,10 @@ def trace(bus: Bus, case: Case) -> Trace:
     driver.parameters, driver.momentum = theta, momentum
     driver.load_batch(x, targets, bank)
     for command in commands(chip):
-        settings = draw.settings(rng, chip.query_depth)
-        driver.start(command, case.fixed.get("settings", settings), bank=bank)
+        settings = case.fixed.get("settings", draw.settings(rng, chip.query_depth))
+        if command == Command.UPDATE:
+            driver.write_coefficients(draw_coefficients(rng, settings.queries))
+        driver.start(command, settings, bank=bank)
         bank = (bank + 1) % chip.sample_banks
         theta, momentum, x, targets = _words(rng, case)
         if chip.sample_banks == 2:

@@ -52,6 +52,9 @@ rge-small    none         yes  compact   blocks lanes no    2    softmax 2    7 
 rge-one      none         no   pipelined blocks lanes yes   2    softmax 1    1     drawn 33   16
 """
 
+#: Rows whose chips split their steps.
+_SPLIT = ("regression", "raised-wide", "common-one", "eight")
+
 _LOSSES = {"softmax": Loss.SOFTMAX_CROSS_ENTROPY, "mse": Loss.MEAN_SQUARED_ERROR}
 _ANSWERS = {"yes": True, "no": False}
 #: Bits that a sum of products has above one product.
@@ -110,7 +113,7 @@ def _chip(said: dict[str, str], formats: Formats, acc_width: int) -> Chip:
         store=Store(said["store"]),
         sine=_ANSWERS[said["sine"]],
         loops=_ANSWERS[said["loops"]],
-        split=False,
+        split=said["name"] in _SPLIT,
         sample_banks=int(said["bank"]),
         loss_ways=ways,
         lfsr_degree=int(said["lfsr"]),

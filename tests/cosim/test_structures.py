@@ -14,6 +14,8 @@ from typing import Any, get_type_hints
 from zerotrain.spec.chip import Chip
 from zerotrain.spec.formats import Formats
 from zerotrain.spec.lfsr import TAPS
+from zerotrain.spec.losses import OUTPUT_LOSSES
+from zerotrain.spec.network import Loss
 
 from .structures import SIZES, STRUCTURES
 
@@ -42,7 +44,7 @@ _NUMBERS: dict[str, tuple[Callable[[Chip], str], dict[str, Any]]] = {
     "count_width": (lambda c: "full" if c.count_width == 16 else "less", {"full": 16, "less": 6}),
 }
 #: Fields that follow from the others, or are sizes.
-_SIZES = {*SIZES, "weight_depth", "target_depth", "acc_width"}
+_SIZES = {*SIZES, "weight_depth", "target_depth", "acc_width", "residual_depth"}
 
 Choice = tuple[str, str]
 
@@ -53,6 +55,8 @@ def _choices() -> dict[str, dict[str, Any]]:
     for name, kind in get_type_hints(Chip).items():
         if name in _NUMBERS:
             found[name] = _NUMBERS[name][1]
+        elif kind is Loss:  # no gateware has residuals
+            found[name] = {str(member): member for member in OUTPUT_LOSSES}
         elif isinstance(kind, type) and issubclass(kind, StrEnum):
             found[name] = {str(member): member for member in kind}
         elif kind is bool:

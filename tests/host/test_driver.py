@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from zerotrain.compiler.plan import Plan
 from zerotrain.compiler.planner import chip_for, plan
 from zerotrain.data.mixing import words
-from zerotrain.gateware.chip import TrainingChip
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.golden.fixed import Flags
 from zerotrain.golden.steps import Model, State, cge_step, evaluate, rge_step
@@ -270,9 +269,3 @@ def test_a_chip_that_does_no_halves() -> None:
     with pytest.raises(ValueError) as caught:
         driver.write_coefficients([1])
     assert str(caught.value) == "The chip does no UPDATE steps: it has no coefficients"
-    with pytest.raises(ValueError) as caught:
-        TrainingChip(make(SMALL, split=True)[0].chip)
-    assert str(caught.value) == (
-        "A chip that splits its steps exists as a golden model only, its gateware is not written "
-        "yet: train with --chip golden"
-    )

@@ -13,11 +13,14 @@ from zerotrain.spec.chip import Cge, Chip
 from zerotrain.spec.network import Network
 from zerotrain.spec.program import Program, Result
 from zerotrain.spec.registers import Baseline
+from zerotrain.spec.timing import StepKind
 
 __all__ = ["SECTIONS", "Plan", "Section", "StepCost", "StepKind"]
 
-StepKind = Literal["evaluate", "rge", "cge"]
-STEP_KINDS: tuple[StepKind, ...] = ("evaluate", "rge", "cge")
+#: Kinds that every chip does, that chips do with CGE, and that those do which split their steps.
+_COMMON: tuple[StepKind, ...] = ("evaluate", "rge")
+_WITH_CGE: tuple[StepKind, ...] = ("cge",)
+_HALVES: tuple[StepKind, ...] = ("losses", "update")
 Section = Literal["merge", "forward", "cge_merge", "cge"]
 SECTIONS: tuple[Section, ...] = ("merge", "forward", "cge_merge", "cge")
 _Sections: TypeAlias = tuple[tuple[Section, ...], tuple[Section, ...]]
@@ -29,6 +32,8 @@ _CGE_SECTIONS: dict[Cge, _Sections] = {
     Cge.FORWARD: _LOSSES,
     Cge.ENVIRONMENTS: (("forward", "cge"), ("merge", "cge_merge")),
 }
+#: Of a step that only updates: copies are perturbed for the generator's sake.
+_NOTHING: _Sections = ((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ class Plan:
     @property
     def step_kinds(self) -> tuple[StepKind, ...]:
         """Kinds of steps that the chip does."""
-        return STEP_KINDS[: 2 + self.chip.cge.kind.steps]
+        chip = self.chip
+        return _COMMON + _WITH_CGE * chip.cge.kind.steps + _HALVES * chip.split
 
     def beats(self, section: Section) -> int:
         """Multiply-accumulates per lane of one run of a section."""
@@ -119,25 +125,29 @@ class Plan:
         return copies * (waits + before_copy)
 
     def _sections_of(self, kind: StepKind) -> _Sections:
+        if kind == "update":
+            return _NOTHING
         return _CGE_SECTIONS[self.chip.cge] if kind == "cge" else _LOSSES
 
     def copies(
         self, kind: StepKind, queries: int | None = None, baseline: Baseline | None = None
     ) -> int:
-        """Copies of the parameters that a step evaluates by a forward pass each.
+        """Copies of the parameters that a step evaluates by a forward pass each; of one that only
+        updates, those that it perturbs.
 
         Raises
         ------
         ValueError
-            If queries or baseline of an RGE step are not given: they decide what it costs.
+            If queries or baseline of an RGE step, or of a half of one, are not given: they decide
+            what it costs.
         """
-        if kind == "rge":
+        if kind == "rge" or kind in _HALVES:
             if queries is None or baseline is None:
                 raise ValueError(
                     "What an RGE step costs depends on its queries and baseline: expected both, "
                     f"got {queries!r} and {baseline!r}"
                 )
-            return queries + (baseline == Baseline.BASE)
+            return queries + (baseline == Baseline.BASE and kind != "update")
         return self.chip.cge.kind.copies(self.network.n_parameters) if kind == "cge" else 1
 
     def step_cost(
@@ -148,8 +158,8 @@ class Plan:
         queries: int | None = None,
         baseline: Baseline | None = None,
     ) -> StepCost:
-        """MACs and estimated cycles of one step, by default of the plan's batch; one of RGE has
-        its queries and baseline given, which other kinds ignore."""
+        """MACs and estimated cycles of one step, by default of the plan's batch; one of RGE, or a
+        half of it, has its queries and baseline given, which other kinds ignore."""
         batch = self.batch if batch is None else self._evaluations(kind, batch)
         lanes, d = self.chip.lanes, self.network.n_parameters
         passes = self.chip.layout.passes(batch)
@@ -159,12 +169,12 @@ class Plan:
         products = copies * batch * beats // lanes
         fetching = passes * self._fetching(run)
         preparing, hidden = self._preparing(kind, passes, copies)
+        delay = self._loss_delay(passes, copies, passes * beats + fetching, preparing) if run else 0
         parts = {
             "products": products,
             "idle_lanes": copies * passes * beats - products,
             "fetching": copies * fetching,
-            "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run)
-            + self._loss_delay(passes, copies, passes * beats + fetching, preparing),
+            "loss_unit": copies * passes * sum(self._loss_wait(section) for section in run) + delay,
             "preparing": preparing,
             "updating": d * self.chip.timing.update_cycles(kind, queries or 1),
         }
@@ -178,7 +188,7 @@ class Plan:
         """Cycles of preparing copies while the lanes wait, and while they work."""
         d, gap = self.network.n_parameters, self.chip.timing.gap_cycles
         _, merging = self._sections_of(kind)
-        if not self.chip.has_merge_unit:
+        if not (self.chip.has_merge_unit and merging):
             macs = sum(self.beats(section) for section in merging)
             fetching = self._fetching(merging)
             return copies * (d + macs + fetching), 0

@@ -7,9 +7,11 @@ from zerotrain.spec.choices import Core
 
 __all__ = [
     "CGE_PERIOD", "RGE_PERIOD", "SERIAL_UPDATE_CYCLES", "SINE_LANES", "LossTiming",
-    "SerialLossTiming", "SweptLossTiming", "Timing",
+    "SerialLossTiming", "StepKind", "SweptLossTiming", "Timing",
 ]  # fmt: skip
 
+#: Steps, as the commands of the chip.
+StepKind = Literal["evaluate", "rge", "cge", "losses", "update"]
 #: Least cycles between the gradients of two parameters, in a CGE step and in an RGE step.
 CGE_PERIOD, RGE_PERIOD = 7, 10
 #: Cycles of updating one parameter bit by bit, besides those of the shifts.
@@ -148,11 +150,11 @@ class Timing:
         """Cycles without a product at the end of a section, until its last result is written."""
         return self.gap_cycles + 3 + self.weight_lead
 
-    def update_cycles(self, kind: Literal["evaluate", "rge", "cge"], queries: int) -> int:
+    def update_cycles(self, kind: StepKind, queries: int) -> int:
         """Estimated cycles of updating one parameter in such a step."""
-        if kind == "evaluate":
+        if kind in ("evaluate", "losses"):
             return 0
-        gradient = {"rge": max(queries, RGE_PERIOD), "cge": CGE_PERIOD}[kind]
+        gradient = CGE_PERIOD if kind == "cge" else max(queries, RGE_PERIOD)
         return max(gradient, self.least_update_cycles)
 
 
