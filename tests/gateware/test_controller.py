@@ -231,9 +231,9 @@ def test_steps(seed: int) -> None:
 
     if step.given:
         assert not seen.merge and not seen.engine and not seen.passes
-        finished = passed_over(step, seen)
-        check_prepared(step, seen, finished)
-        check_end(step, seen, finished[-1] + 1)
+        passed = passed_over(step, seen)
+        check_prepared(step, seen, passed)
+        check_end(step, seen, passed[-1] + 1)
         return
 
     # Ends of the evaluations, from the engine's last work for each.

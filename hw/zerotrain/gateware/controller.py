@@ -46,7 +46,7 @@ class Controller(wiring.Component):
     of the loss unit, to the update                  4
     ================================================ ======
 
-    The first perturbation starts 4 cycles after ``start``. ``busy`` falls 4 cycles after the last
+    Where nothing is merged, what follows merging follows perturbing. The first perturbation starts 4 cycles after ``start``. ``busy`` falls 4 cycles after the last
     cycle of an update, or of the loss unit in an evaluate step. ``engine_merged`` follows
     ``merged`` by 3 cycles.
 
