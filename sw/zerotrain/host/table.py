@@ -32,7 +32,8 @@ def table(results: Sequence[Result]) -> str:
 def _table(results: Sequence[Result]) -> str:
     metric, *others = results[0].metrics
     head = ["network", "parameters", "seeds", f"test {metric.head}", "worst"]
-    head += [m.head for m in others] + ["CGE epochs"]
+    head += [m.head for m in others]
+    head += ["losses" if metric.logarithmic else "CGE epochs"]
     marked = metric.key in MILESTONES
     paper = any(_in_paper(r) for r in results)
     head += [f"losses to {100 * MILESTONES[metric.key]:.0f} %"] if marked else []
@@ -45,7 +46,10 @@ def _table(results: Sequence[Result]) -> str:
         row = [name, f"{count:,}", ", ".join(str(r.config["training"]["seed"]) for r in runs)]
         row += [metric.cell(values), metric.cell([metric.worst(values)])]
         row += [m.cell([r.values[m.key] for r in runs]) for m in others]
-        row.append(f"{max(r.cge_steps / r.epoch_steps for r in runs):.1f}")
+        if metric.logarithmic:  # fresh points have no epochs
+            row.append(f"{max(r.loss_evaluations for r in runs):,}")
+        else:
+            row.append(f"{max(r.cge_steps / r.epoch_steps for r in runs):.1f}")
         if marked:
             reached = [r.evaluations_to_milestone for r in runs]
             known = [n for n in reached if n is not None]
