@@ -248,9 +248,21 @@ def test_no_port_below_the_top_is_given_bits_of_a_signed_word(core: Core) -> Non
     """Yosys reads such a module twice, and may then stop."""
     chip = Chip(lanes=2, cge=Cge.NONE, sine=True, core=core)
     for module in to_verilog(Engine(chip, lane_array(chip))).split("endmodule"):
-        words = set(re.findall(r"(?:wire|reg) signed \[\d+:0\] (\S+)(?: =.*| )?;", module))
-        given = re.findall(r"^ +\.\S+\((\S+) ?\[\d+(?::\d+)?\] ?\)", module, re.MULTILINE)
-        assert "module top " in module or not words & set(given)
+        assert "module top " in module or not _signed_words_of_which_bits_are_given(module)
+
+
+@pytest.mark.parametrize("core", Core)
+def test_nor_is_any_that_the_top_gives_where_steps_are_split(core: Core) -> None:
+    """Rows of the loss memory are wider than losses there, on every chip."""
+    verilog = to_verilog(TrainingChip(Chip(lanes=2, core=core, split=True)))
+    (top,) = (m for m in verilog.split("endmodule") if re.search(r"^module top\W", m, re.MULTILINE))
+    assert not _signed_words_of_which_bits_are_given(top)
+
+
+def _signed_words_of_which_bits_are_given(module: str) -> set[str]:
+    words = set(re.findall(r"(?:wire|reg) signed \[\d+:0\] (\S+)(?: =.*| )?;", module))
+    given = re.findall(r"^ +\.\S+\((\S+) ?\[\d+(?::\d+)?\] ?\)", module, re.MULTILINE)
+    return words & set(given)
 
 
 def test_the_harness_knows_the_ports_of_a_component() -> None:

@@ -29,6 +29,8 @@ _COMPACT_LOGIC = {
 _LOOPS_LOGIC = 200
 #: What a sine unit adds to a chip of words of 16 bits.
 _SINE_LOGIC = {Core.PIPELINED: 190, Core.COMPACT: 300}
+#: What the commands for the halves of a step add.
+_SPLIT_LOGIC = {Core.PIPELINED: 115, Core.COMPACT: 55}
 #: Block RAMs that synthesis made of pipelined chips besides those of the large memories.
 _SMALL_MEMORIES = 1
 #: Block RAMs that it made of some besides, whose samples are in memories of more than ten thousand
@@ -106,7 +108,7 @@ def expected_resources(chip: Chip, board: Board) -> dict[Resource, int]:
         base, lane = _PIPELINED_LOGIC
         expected[Resource.MULTIPLIER] += chip.sine_units
         expected[Resource.BLOCK_RAM] += _SMALL_MEMORIES
-    base += _SINE_LOGIC[chip.core] * chip.sine_units
+    base += _SINE_LOGIC[chip.core] * chip.sine_units + _SPLIT_LOGIC[chip.core] * chip.split
     cells = Resource.LOGIC if Resource.LOGIC in board.resources else Resource.LUT
     return expected | {cells: base + lane * chip.lanes}
 

@@ -46,9 +46,9 @@ class Controller(wiring.Component):
     of the loss unit, to the update                  4
     ================================================ ======
 
-    Where nothing is merged, what follows merging follows perturbing. The first perturbation starts 4 cycles after ``start``. ``busy`` falls 4 cycles after the last
-    cycle of an update, or of the loss unit in an evaluate step. ``engine_merged`` follows
-    ``merged`` by 3 cycles.
+    Where nothing is merged, what follows merging follows perturbing. The first perturbation starts
+    4 cycles after ``start``. ``busy`` falls 4 cycles after the last cycle of an update, or of the
+    loss unit in a step without one. ``engine_merged`` follows ``merged`` by 3 cycles.
 
     A step of losses ends where one of RGE begins its update, and has the generator's state
     restored. One that only updates perturbs as RGE does, but for theta itself, so that the states

@@ -7,7 +7,7 @@ queries are replayed bit by bit, parameter by parameter.
 from abc import abstractmethod
 from enum import IntEnum
 
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -446,7 +446,9 @@ class CompactGradient(Gradient):
     """
 
     def _word(self) -> Shape:
-        return self._difference
+        # With steps split, the loss unit may be given some bits of it: of a signed word, Yosys may
+        # stop on them.
+        return unsigned(self._difference.width) if self._chip.split else self._difference
 
     def _pauses(self, queries: int) -> int:
         return (queries - 1) * self._sum
