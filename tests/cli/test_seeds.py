@@ -64,7 +64,7 @@ def test_mean_and_spread(capsys: Capture, place: Path) -> None:
     assert re.findall(r"seed (\d), after step 10", capsys.readouterr().out) == ["3", "1"]
     assert main(["publish", "--run-folder", str(folder)]) == 0
     assert {p.name for p in (place / "docs/results").glob("*.json")} == {
-        "some net-seed1.json", "some net-seed3.json",
+        "some-net-seed1.json", "some-net-seed3.json",
     }  # fmt: skip
 
 

@@ -48,11 +48,11 @@ WHERE = "configuration: "
          "[equation] 'y' in 'd(u, y)' is not known: known are d, d2, dot, f, grad, h, laplacian, "
          "norm2, sum, t, u, x"),
         ({"equation.coordinates": []},
-         "[equation] equation.coordinates is a list of texts, not []"),
+         "equation.coordinates is a list of texts, not []"),
         ({"equation.weight": "much"},
          "[equation] weight is a number or a text such as '1/8', not 'much'"),
         ({"equation.nodes.step": 0.1},
-         "[equation] [equation.nodes] Central differences have a step that is a power of two, such "
+         "[equation.nodes] Central differences have a step that is a power of two, such "
          "as 0.25 or 0.0625: their weights are shifts then; got 0.1"),
         ({"equation.nodes.step": 2.0**-10},
          "[equation] The differences nodes of step 0.000976562 amplify noise 2,568,476 times: with "
@@ -65,12 +65,12 @@ WHERE = "configuration: "
         ({"equation.domain": {"y": [0, 1]}},
          "[equation] domain has ranges of the coordinates x, t, not of 'y'"),
         ({"equation.domain": {"x": [1, 0]}},
-         "[equation] equation.domain.x is a list of two numbers, ascending, not [1, 0]"),
+         "equation.domain.x is a list of two numbers, ascending, not [1, 0]"),
         ({"equation.conditions.1.at": ["y = 0"]},
          "[equation] A face of the domain is a coordinate and its value, such as 't = 0', not "
          "'y = 0'"),
         ({"equation.conditions.1.points": 0},
-         "[equation] equation.conditions.1.points is 1 to 65536, not 0"),
+         "equation.conditions.1.points is 1 to 32768, not 0"),
         ({"training.batch": 6},
          "[equation] A batch of 6 points has 6 for conditions: expected at least one more for the "
          "equation itself, and one for each condition"),

@@ -241,7 +241,7 @@ class Config:
         loss = table.get("loss", Loss, Loss.SOFTMAX_CROSS_ENTROPY)
         name, equation = table.get("name", str, "network"), None
         if "equation" in table:
-            equation = _located("equation", EquationOptions.from_dict, table.values["equation"])
+            equation = EquationOptions.from_dict(table.values["equation"])
             loss = table.get("loss", Loss, Loss.RESIDUAL)
         training = None
         if "training" in table:

@@ -56,7 +56,7 @@ class Condition:
         What is to vanish there.
     at : list of texts
         Faces, such as ``"t = 0"``: every point is on one of them, drawn at random.
-    points : int, 1 to 65536
+    points : int, 1 to 32768
         Points of a batch.
     weight : str
         Factor of the residual: a number, or a text such as ``"1/8"``.
@@ -135,7 +135,10 @@ class EquationOptions:
         )
         arguments["nodes"] = _nodes(table.values.get("nodes", {}))
         found = cls(**arguments)
-        found.equation
+        try:
+            _ = found.equation  # every mistake in it is found here
+        except ValueError as error:
+            raise ValueError(f"[equation] {error}") from None
         return found
 
     @cached_property
@@ -265,8 +268,8 @@ def _condition(values: Any, path: str) -> Condition:
     table = Table(values, path, [f.name for f in fields(Condition)])
     table.require({"residual": "a text", "points": "an integer"})
     points = table.get("points", int)
-    if not 1 <= points <= 1 << 16:
-        raise ValueError(f"{path}.points is 1 to 65536, not {points}")
+    if not 1 <= points <= 1 << 15:
+        raise ValueError(f"{path}.points is 1 to 32768, not {points}")
     weight = str(table.values.get("weight", "1"))
     return Condition(table.get("residual", str), _texts(table, "at"), points, weight)
 

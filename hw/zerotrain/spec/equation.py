@@ -14,12 +14,14 @@ from zerotrain.spec.formats import QFormat
 from zerotrain.spec.polynomial import Kind, Polynomial
 
 __all__ = [
-    "MOST_TERMS", "Derivative", "Equation", "Functional", "PointGroup", "Problem",
+    "MOST_RESIDUALS", "MOST_TERMS", "Derivative", "Equation", "Functional", "PointGroup", "Problem",
     "ResidualFormats", "Stencil", "constant_word", "offset_word",
 ]  # fmt: skip
 
 #: Terms of a sum of products, at most: so many products of words fit 63 bits.
 MOST_TERMS = 255
+#: Residuals of a batch, at most: the sum of so many squares fits 63 bits.
+MOST_RESIDUALS = 1 << 16
 
 #: Coordinates by which the field is differentiated, ascending; () is the field itself.
 Derivative = tuple[int, ...]
@@ -179,6 +181,11 @@ class Problem:
             raise ValueError(
                 f"A batch has 1 point or more of each of {len(self.equation.groups)} groups, got "
                 f"{self.points}"
+            )
+        if self.n_residuals > MOST_RESIDUALS:
+            raise ValueError(
+                f"A batch has at most {MOST_RESIDUALS:,} residuals, got {self.n_residuals:,}: take "
+                "fewer points"
             )
         for polynomial in self._polynomials():
             for size, terms in polynomial.by_size():

@@ -22,12 +22,15 @@ Ints = NDArray[np.int64]
 #: Samples that go through the layers together: few enough for the first cache to hold the terms of
 #: a row of sums, enough to fill vectors.
 _PIECE = 64
+#: The same of an equation, which has many nodes and sums of few terms.
+_NODES = 256
 
 
 def logits(model: Model, theta: Ints, x: Ints, flags: Flags) -> Words:
     """Logits of evaluations ``theta [E, d]``: ``[E, n_outputs, batch]``, raw in ``logit``."""
     formats = model.formats
-    samples, count = x.T.astype(word_type(formats.input)), -(-len(x) // _PIECE)
+    size = _PIECE if model.network.problem is None else _NODES
+    samples, count = x.T.astype(word_type(formats.input)), -(-len(x) // size)
     pieces = [np.ascontiguousarray(piece) for piece in np.array_split(samples, count, axis=1)]
     out = np.empty((len(theta), model.network.n_outputs, len(x)), word_type(formats.logit))
 
