@@ -129,8 +129,6 @@ class TrainingChip(wiring.Component):
             weights.write_bank.eq(controller.copy_bank),
         ]
         wiring.connect(m, perturb.snapshot, update.snapshot)
-        if chip.split:
-            m.d.comb += perturb.restore.eq(controller.restore)
         merging = self._merging(m, controller, engine, weights, program)
         _give(m, weights.write, perturb.weight, merging.weight_w)
 
@@ -162,8 +160,6 @@ class TrainingChip(wiring.Component):
 
         # The update.
         updating = self._update(m, controller, update, losses, loss)
-        if chip.split:
-            m.d.comb += update.given.eq(controller.update_given)
         m.d.comb += kept.updating.eq(updating)
 
         # Samples, parameters and momentum.
@@ -187,18 +183,13 @@ class TrainingChip(wiring.Component):
         _show(m, bank, program, program=program.host)
         _show(m, bank, targets, targets=targets.host)
         if chip.split:
-            _show(m, bank, losses)
-            show_losses(m, chip, losses.host, bank.losses, bank.coefficients)
+            self._split(m, bank, controller, perturb, update, losses)
         else:
             _show(m, bank, losses, losses=losses.host)
 
         self._count(m, bank, controller, engine)
-        moved: Value = perturb.saturated
-        if chip.split:
-            # What an update perturbs is not evaluated.
-            moved = moved & ~controller.update_given
         pulses = {
-            Saturation.PERTURB: moved,
+            Saturation.PERTURB: self._perturbed(controller, perturb),
             Saturation.LOSS: loss.saturated,
             Saturation.GRADIENT: update.saturated_gradient,
             Saturation.PARAMETER: update.saturated_parameter,
@@ -280,6 +271,29 @@ class TrainingChip(wiring.Component):
         _give(m, losses.write[0], loss.losses_w)
         _give(m, losses.write[1], update.difference_w)
         return updating
+
+    def _split(
+        self,
+        m: Module,
+        bank: RegisterBank,
+        controller: Controller,
+        perturb: Perturb,
+        update: Update,
+        losses: SharedMemory,
+    ) -> None:
+        """What the halves of a step need besides; and the losses' memory in two windows."""
+        m.d.comb += [
+            perturb.restore.eq(controller.restore),
+            update.given.eq(controller.update_given),
+        ]
+        _show(m, bank, losses)
+        show_losses(m, self._chip, losses.host, bank.losses, bank.coefficients)
+
+    def _perturbed(self, controller: Controller, perturb: Perturb) -> Value:
+        """A parameter of a copy was clamped that is evaluated: no copy of an update is."""
+        if self._chip.split:
+            return perturb.saturated & ~controller.update_given
+        return perturb.saturated
 
     def _count(self, m: Module, bank: RegisterBank, controller: Controller, engine: Engine) -> None:
         """Cycle, beat and stall counters of the step."""
