@@ -33,12 +33,13 @@ def rubbish_on_collisions(design: TrainingChip) -> str:
     return text
 
 
-#: Pipelined chips of either way to merge, of either loss, and with sines; compact ones of every
-#: store.
+#: Pipelined chips of either way to merge, of either loss, with sines, and with steps in halves;
+#: compact ones of every store.
 NAMES = (
     "digits",
     "lanes-merge",
     "raised",
+    "eight",
     "small-serial",
     "rge-small",
     "digits-small",
