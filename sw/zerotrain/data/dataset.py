@@ -246,7 +246,12 @@ class Dataset:
                 f"outputs: {' and '.join(ways)}"
             )
         if network.loss.record.labels != self.labelled:
-            suitable = [k for k in type(network.loss) if k.record.labels == self.labelled]
+            records = {k: k.record for k in type(network.loss)}
+            suitable = [
+                k
+                for k, record in records.items()
+                if record.labels == self.labelled and not record.residuals
+            ]
             raise ValueError(
                 f"Data set {self.name} has {'labels' if self.labelled else 'target values'}, which "
                 f"need the loss {' or '.join(suitable)}, network {network.name} has {network.loss}"
