@@ -69,6 +69,11 @@ WHERE = "configuration: "
         ({"equation.conditions.1.at": ["y = 0"]},
          "[equation] A face of the domain is a coordinate and its value, such as 't = 0', not "
          "'y = 0'"),
+        ({"equation.conditions.1.at": ["t = 1.2.3"]},
+         "[equation] A face of the domain is a coordinate and its value, such as 't = 0', not "
+         "'t = 1.2.3'"),
+        ({"equation.conditions.1.at": ["t = 5"]},
+         "[equation] A face is in the domain, where t reaches from 0 to 1, got 't = 5'"),
         ({"equation.conditions.1.points": 0},
          "equation.conditions.1.points is 1 to 32768, not 0"),
         ({"training.batch": 6},

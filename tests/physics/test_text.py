@@ -25,6 +25,14 @@ def test_residuals() -> None:
     assert polynomial("(1 - t) * f + sum(x)", SPACE) == (1 - t) * SPACE.network + sum(x)
 
 
+def test_one_coordinate_is_a_vector_of_one_and_a_list_is_a_vector() -> None:
+    (x, t), u = SPACE.coordinates, SPACE.unknown
+    assert polynomial("laplacian(u, t)", SPACE) == d2(u, t)
+    assert polynomial("norm2(grad(u, t)) + dot(x, x)", SPACE) == d(u, t) ** 2 + norm2(x)
+    both = polynomial("laplacian(u, [x[0], t])", SPACE)
+    assert both == d2(u, x[0]) + d2(u, t)
+
+
 def test_formulas() -> None:
     points = np.random.default_rng(1).uniform(0, 1, (7, 4))
     x, t = points[:, :3].T, points[:, 3]
@@ -45,9 +53,9 @@ def test_formulas() -> None:
         ("d(u, y)", "'y' in 'd(u, y)' is not known: known are d, d2, dot, f, g, grad, laplacian, "
          "norm2, sum, t, u, x"),
         ("u.real", "'u.real' in 'u.real' is not understood: expected names, numbers, + - * / **, "
-         "calls, and sums over ... for i in range(n)"),
+         "lists, calls, and sums over ... for i in range(n)"),
         ("u if t else x", "'u if t else x' in 'u if t else x' is not understood: expected names, "
-         "numbers, + - * / **, calls, and sums over ... for i in range(n)"),
+         "numbers, + - * / **, lists, calls, and sums over ... for i in range(n)"),
         ("t(u)", "t in 't(u)' is no function"),
         ("u ** 40", "Exponents are numbers of at most 16, got another in 'u ** 40'"),
         ("x", "'x' is no expression with one value"),

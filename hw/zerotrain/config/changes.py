@@ -10,7 +10,10 @@ from zerotrain.config.table import nearest, show
 __all__ = ["assign", "changed"]
 
 #: Tables that a configuration may lack, and a change may add.
-_OPTIONAL = ("chip", "chip.formats", "training", "training.data", "training.rge", "training.cge")
+_OPTIONAL = (
+    "chip", "chip.formats", "equation", "equation.data", "equation.domain", "equation.nodes",
+    "training", "training.data", "training.rge", "training.subspace", "training.cge",
+)  # fmt: skip
 
 
 def changed(config: Config, values: Mapping[str, Any]) -> Config:

@@ -40,7 +40,7 @@ __all__ = ["EQUATION", "Condition", "EquationOptions", "Face"]
 #: What stands for the name of the data set.
 EQUATION = "equation"
 
-_FACE = re.compile(r"\s*([a-z]\w*(?:\[\d+\])?)\s*=\s*(-?[\d.]+)\s*", re.ASCII)
+_FACE = re.compile(r"\s*([a-z]\w*(?:\[\d+\])?)\s*=\s*(-?\d+(?:\.\d*)?|-?\.\d+)\s*", re.ASCII)
 
 #: A coordinate, and the value that it has there.
 Face = tuple[int, float]
@@ -173,7 +173,14 @@ class EquationOptions:
                 f"A face of the domain is a coordinate and its value, such as '{names[-1]} = 0', "
                 f"not {text!r}"
             )
-        return names.index(match[1]), float(match[2])
+        index, value = names.index(match[1]), float(match[2])
+        low, high = self.ranges[index]
+        if not low <= value <= high:
+            raise ValueError(
+                f"A face is in the domain, where {match[1]} reaches from {low:g} to {high:g}, got "
+                f"{text!r}"
+            )
+        return index, value
 
     @cached_property
     def ranges(self) -> list[tuple[float, float]]:

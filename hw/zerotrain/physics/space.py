@@ -192,18 +192,26 @@ def d2(value: Polynomial, by: Polynomial | Sequence[Polynomial]) -> Polynomial |
     return tuple(d2(value, coordinate) for coordinate in by)
 
 
-def grad(value: Polynomial, by: Sequence[Polynomial]) -> Vector:
-    """The derivatives by the coordinates of a vector."""
-    return d(value, by)
+def _vector(value: Polynomial | Sequence[Polynomial]) -> Sequence[Polynomial]:
+    """A vector; what is none is one of length 1."""
+    return (value,) if isinstance(value, Polynomial) else value
 
 
-def laplacian(value: Polynomial, by: Sequence[Polynomial]) -> Polynomial:
-    """The sum of the second derivatives by the coordinates of a vector."""
-    return sum(d2(value, by), Polynomial())
+def grad(value: Polynomial, by: Polynomial | Sequence[Polynomial]) -> Vector:
+    """The derivatives by the coordinates of a vector, or by one coordinate."""
+    return d(value, _vector(by))
 
 
-def dot(left: Sequence[Polynomial], right: Sequence[Polynomial]) -> Polynomial:
+def laplacian(value: Polynomial, by: Polynomial | Sequence[Polynomial]) -> Polynomial:
+    """The sum of the second derivatives by the coordinates of a vector, or by one coordinate."""
+    return sum(d2(value, _vector(by)), Polynomial())
+
+
+def dot(
+    left: Polynomial | Sequence[Polynomial], right: Polynomial | Sequence[Polynomial]
+) -> Polynomial:
     """The sum of products."""
+    left, right = _vector(left), _vector(right)
     if len(left) != len(right):
         raise ValueError(
             f"Vectors of a dot product have one length, got {len(left)} and {len(right)}"
@@ -211,6 +219,6 @@ def dot(left: Sequence[Polynomial], right: Sequence[Polynomial]) -> Polynomial:
     return sum((a * b for a, b in zip(left, right, strict=True)), Polynomial())
 
 
-def norm2(vector: Sequence[Polynomial]) -> Polynomial:
+def norm2(vector: Polynomial | Sequence[Polynomial]) -> Polynomial:
     """The sum of squares."""
     return dot(vector, vector)

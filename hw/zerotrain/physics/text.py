@@ -1,7 +1,7 @@
 """Expressions as text: the language of equations in files, and formulas in plain numbers.
 
-Both are Python expressions of names, numbers, ``+ - * / **``, indices, calls of known functions,
-and sums over ``... for i in range(n)``. Nothing else is evaluated.
+Both are Python expressions of names, numbers, ``+ - * / **``, indices, lists, calls of known
+functions, and sums over ``... for i in range(n)``. Nothing else is evaluated.
 """
 
 import ast
@@ -110,6 +110,8 @@ class _Walker:
             return _UNARY[type(node.op)](self.value(node.operand))
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
             return self._binary(type(node.op), self.value(node.left), self.value(node.right))
+        if isinstance(node, ast.List | ast.Tuple):
+            return tuple(self.value(part) for part in node.elts)
         if isinstance(node, ast.Subscript):
             index = self.value(node.slice)
             return self.value(node.value)[index]
@@ -122,7 +124,7 @@ class _Walker:
             return self._terms(node, node.generators[0])
         raise ValueError(
             f"{ast.unparse(node)!r} in {self.text!r} is not understood: expected names, numbers, "
-            "+ - * / **, calls, and sums over ... for i in range(n)"
+            "+ - * / **, lists, calls, and sums over ... for i in range(n)"
         )
 
     def _known(self, name: str) -> Any:

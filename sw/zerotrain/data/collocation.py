@@ -9,7 +9,7 @@ from zerotrain.config.config import Config
 from zerotrain.config.equation import EquationOptions
 from zerotrain.data.dataset import Dataset, Split, TargetScale
 from zerotrain.data.mixing import words
-from zerotrain.physics.text import formula, polynomial
+from zerotrain.physics.text import formula
 from zerotrain.spec.equation import Problem
 from zerotrain.spec.formats import QFormat
 from zerotrain.spec.polynomial import Kind, Polynomial
@@ -86,10 +86,6 @@ class Collocation:
         """b at points."""
         return values_of(self.options.equation.offset, x)
 
-    def factor(self, x: Reals) -> Reals:
-        """a at points."""
-        return values_of(self.options.equation.factor, x)
-
 
 def values_of(value: Polynomial, x: Reals) -> Reals:
     """A polynomial in the coordinates at points ``[n, coordinates]``."""
@@ -119,7 +115,6 @@ def load_equation(config: Config) -> Dataset:
     for every step."""
     options, problem = config.equation, config.network.problem
     assert options is not None and problem is not None
-    polynomial(options.ansatz, options.space)
     points = Collocation(options, problem)
     training, validation, test = (points.fixed(key) for key in (_TRAINING, _VALIDATION, _TEST))
     exact = points.exact(test.x)
