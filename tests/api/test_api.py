@@ -89,6 +89,20 @@ def test_predictions_are_what_the_chip_evaluates(run: Run) -> None:
     assert run.predict(test.x[:0]).raw.shape == (0, 3)
 
 
+def test_what_has_no_prediction(run: Run) -> None:
+    x = run.data.test.x[:3].copy()
+    x[1, 2] = np.nan
+    with pytest.raises(ValueError) as caught:
+        run.predict(x)
+    assert str(caught.value) == "Samples are finite numbers: got nan as input 3 of sample 2"
+
+
+def test_a_design_is_of_a_dict() -> None:
+    with pytest.raises(ValueError) as caught:
+        Design.of(None)  # type: ignore[arg-type]
+    assert str(caught.value) == "A design is a dict with what a TOML file holds, not NoneType"
+
+
 def test_predictions_say_what_is_clamped(run: Run) -> None:
     theta = np.full(run.config.network.n_parameters, run.session.chip.formats.weight.raw_max)
     found = predict(run.session, theta, run.data.test.x, run.data.scale)

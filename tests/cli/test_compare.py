@@ -56,6 +56,15 @@ def test_compare(capsys: Capture, place: Path, monkeypatch: pytest.MonkeyPatch) 
     assert failure(capsys, ["compare", "runs/diabetes-1", "--output", "x.jpg"], 2) == (
         "The picture is a PNG file: expected a name like curves.png, got x.jpg"
     )
+    # The glob that took the runs now has the picture, too.
+    capsys.readouterr()
+    assert main(["compare", *map(str, sorted(Path("runs").iterdir()))]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Left out, since they hold no run: runs/compare.png\n")
+    assert re.search(r"│ diabetes-1 +│ training.batch = 16 +│ \(1\) ", printed)
+    assert re.search(r"│ diabetes-seeds-1 +│ training.batch = 32 +│ 1, 2 ", printed)
+    alone = failure(capsys, ["compare", "runs/compare.png"], 1)
+    assert alone.startswith("There is no run in runs/compare.png: ")
     assert failure(capsys, ["compare", "runs/diabetes-3"], 1) == (
         "There is no run in runs/diabetes-3: expected checkpoint.ztc there, which every run has"
     )

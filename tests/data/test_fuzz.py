@@ -1,10 +1,7 @@
 """Whatever a data file holds: it is a data set, or one sentence says why not, soon and in little
 memory. ``ZEROTRAIN_FUZZ=2000`` tries so many files."""
 
-import os
 import re
-import resource
-import time
 from pathlib import Path
 
 import pytest
@@ -12,35 +9,27 @@ import pytest
 from zerotrain.config.data import DataOptions, Scaling
 from zerotrain.data.files import load_file
 
+from ..limits import limited, tries
 from .mutate import mutant
 
-_MUTANTS, _SHARDS = int(os.environ.get("ZEROTRAIN_FUZZ", "240")), 4
-_SECONDS, _MEGABYTES = 10.0, 500
+_MUTANTS, _SHARDS = tries(240), 4
 
 
 def outcome(folder: Path, seed: int) -> str:
     """The sentence with which a file is refused, or nothing."""
-    before, started = _peak(), time.perf_counter()
     name, content = mutant(seed)
     path = folder / name
     path.write_bytes(content)
     options = DataOptions(
         ignore=1 if name == "t.csv" and seed % 3 else (), scaling=list(Scaling)[seed // 4 % 4]
     )
-    try:
-        data = load_file(str(path), options, labels=seed % 5 > 1)
-        assert data.n_inputs and min(map(len, (data.training, data.validation, data.test)))
-        sentence = ""
-    except ValueError as error:
-        sentence = str(error)
-    assert time.perf_counter() - started < _SECONDS
-    assert _peak() - before < _MEGABYTES
-    return sentence
-
-
-def _peak() -> float:
-    """Megabytes that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with limited():
+        try:
+            data = load_file(str(path), options, labels=seed % 5 > 1)
+        except ValueError as error:
+            return str(error)
+    assert data.n_inputs and min(map(len, (data.training, data.validation, data.test)))
+    return ""
 
 
 @pytest.mark.parametrize("shard", range(_SHARDS))

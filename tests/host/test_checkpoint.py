@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import random
 from copy import deepcopy
 from dataclasses import replace
@@ -17,12 +16,13 @@ from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.identity import identity
 from zerotrain.host.session import Session
 
+from ..limits import tries
 from . import small
 
 SESSION = Session.of(small.config())
 RUN = identity(SESSION.config, SESSION.plan.groups, small.dataset())
 #: Damaged files; ``ZEROTRAIN_FUZZ=2000`` tries so many.
-CASES = int(os.environ.get("ZEROTRAIN_FUZZ", "300"))
+CASES = tries(300)
 SCHEDULE = {
     "step": 3, "rge_steps": 3, "rge_over": False, "window_sum": 0, "window_count": 0,
     "last_sum": -1,

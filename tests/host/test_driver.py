@@ -150,6 +150,15 @@ def test_a_step_that_never_ends_is_a_timeout() -> None:
     )
 
 
+@pytest.mark.parametrize("timeout", [-3.0, 0.0, float("nan")])
+def test_a_time_that_no_step_takes_is_refused(timeout: float) -> None:
+    driver, planned = make(SMALL)
+    with pytest.raises(
+        ValueError, match=r"^The time that a step may take is above 0 seconds, got "
+    ):
+        Driver.loaded(driver.bus, driver.chip, SMALL, planned.program, timeout=timeout)
+
+
 def test_errors_of_the_chip_are_reported_and_cleared() -> None:
     driver, _ = make(SMALL)
     driver.load_batch(np.zeros((3, 6), np.int64), [0, 1, 2], 0)

@@ -14,14 +14,17 @@ from zerotrain.spec.formats import QFormat
 from zerotrain.spec.polynomial import Kind, Polynomial
 
 __all__ = [
-    "MOST_RESIDUALS", "MOST_TERMS", "Derivative", "Equation", "Functional", "PointGroup", "Problem",
-    "ResidualFormats", "Stencil", "constant_word", "offset_word",
+    "FIELD_WIDTH", "MOST_RESIDUALS", "MOST_TERMS", "RESIDUAL_WIDTH", "WORD_WIDTH", "Derivative",
+    "Equation", "Functional", "PointGroup", "Problem", "ResidualFormats", "Stencil",
+    "constant_word", "offset_word",
 ]  # fmt: skip
 
 #: Terms of a sum of products, at most: so many products of words fit 63 bits.
 MOST_TERMS = 255
 #: Residuals of a batch, at most: the sum of so many squares fits 63 bits.
 MOST_RESIDUALS = 1 << 16
+#: Bits of F and of what leads to it, of functionals and data, and of residuals, at most.
+FIELD_WIDTH, WORD_WIDTH, RESIDUAL_WIDTH = 28, 28, 24
 
 #: Coordinates by which the field is differentiated, ascending; () is the field itself.
 Derivative = tuple[int, ...]
@@ -101,13 +104,14 @@ class ResidualFormats:
         Residuals.
     """
 
-    field: QFormat = QFormat(28, 24)
-    word: QFormat = QFormat(28, 20)
-    residual: QFormat = QFormat(24, 20)
+    field: QFormat = QFormat(FIELD_WIDTH, 24)
+    word: QFormat = QFormat(WORD_WIDTH, 20)
+    residual: QFormat = QFormat(RESIDUAL_WIDTH, 20)
 
     def __post_init__(self) -> None:
         for name, fmt, width in (
-            ("field", self.field, 28), ("word", self.word, 28), ("residual", self.residual, 24),
+            ("field", self.field, FIELD_WIDTH), ("word", self.word, WORD_WIDTH),
+            ("residual", self.residual, RESIDUAL_WIDTH),
         ):  # fmt: skip
             if not 8 <= fmt.width <= width or not 0 <= fmt.frac_bits <= fmt.width - 2:
                 raise ValueError(

@@ -10,14 +10,13 @@ from enum import IntEnum, IntFlag
 
 from zerotrain.spec.batch import address_bits
 from zerotrain.spec.chip import COEFFICIENT_WORD, Chip
+from zerotrain.spec.equation import RESIDUAL_WIDTH
 
 __all__ = [
     "IDENTIFIER", "REGISTERS", "VERSION", "Baseline", "Command", "Error", "Register", "Saturation",
     "Status", "UpdateRule", "Window", "register", "windows",
 ]  # fmt: skip
 
-#: Bits of a residual.
-RESIDUAL_WIDTH = 24
 IDENTIFIER = int.from_bytes(b"ZTRN", "big")
 VERSION = 1
 

@@ -13,6 +13,7 @@ from zerotrain.data import load_for
 from zerotrain.data.dataset import Dataset
 from zerotrain.exchange.fit import Start
 from zerotrain.host.cost import cost_report
+from zerotrain.host.driver import STEP_TIMEOUT
 from zerotrain.host.session import Session
 from zerotrain.host.start import load_start, start_from
 from zerotrain.spec.chip import Chip
@@ -51,6 +52,10 @@ class Design:
     @classmethod
     def of(cls, values: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> "Design":
         """What a TOML file would hold, as a dict. ``training.dataset`` may be left out."""
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"A design is a dict with what a TOML file holds, not {type(values).__name__}"
+            )
         training = values.get("training")
         if isinstance(training, Mapping):
             values = {**values, "training": {"dataset": _ARRAYS, **training}}
@@ -98,7 +103,7 @@ class Design:
         initial: str | Path | Mapping[str, Any] | None = None,
         each: Each | None = None,
         keep_going: bool = False,
-        timeout: float = 120.0,
+        timeout: float = STEP_TIMEOUT,
         say: Callable[[str], None] | None = None,
     ) -> Run:
         """Train.

@@ -52,6 +52,12 @@ def predict(
             f"Samples are an array [n, {network.n_inputs}] for network {network.name}, got shape "
             f"{x.shape}"
         )
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(
+            f"Samples are finite numbers: got {x[row, column]} as input {column + 1} of sample "
+            f"{row + 1}"
+        )
     samples, flags = quantize(x, formats.input), Flags()
     pieces = [
         forward(network, formats, session.plan.groups, theta, samples[k : k + _PIECE], flags)

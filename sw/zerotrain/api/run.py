@@ -18,6 +18,7 @@ from zerotrain.exchange.export import export_parameters
 from zerotrain.exchange.fit import Start
 from zerotrain.exchange.parameters import Parameters, real
 from zerotrain.host.checkpoint import Checkpoint
+from zerotrain.host.driver import STEP_TIMEOUT
 from zerotrain.host.extension import extended
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.health import Health
@@ -215,7 +216,7 @@ def _carry(
     force: bool = False,
     each: Each | None = None,
     keep_going: bool = False,
-    timeout: float = 120.0,
+    timeout: float = STEP_TIMEOUT,
     say: Callable[[str], None] | None = None,
 ) -> Run:
     """Train from the beginning or from a checkpoint, until the end or until ``each`` stops."""

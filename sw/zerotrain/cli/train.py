@@ -19,6 +19,7 @@ from zerotrain.data.dataset import Dataset
 from zerotrain.exchange.fit import Start
 from zerotrain.host.checkpoint import Checkpoint
 from zerotrain.host.digest import RunningHash
+from zerotrain.host.driver import STEP_TIMEOUT
 from zerotrain.host.events import events, require_tensorboard
 from zerotrain.host.extension import extended
 from zerotrain.host.folder import RUNS, RunFolder, latest_folder, next_folder, point_latest
@@ -31,14 +32,12 @@ from zerotrain.host.start import load_start
 from zerotrain.host.trainer import Row, Trainer
 from zerotrain.host.verify import Verification, verify
 
-__all__ = ["DIVERGED", "INTERRUPTED", "TIMEOUT", "Ways", "announce", "run_training"]
+__all__ = ["DIVERGED", "INTERRUPTED", "Ways", "announce", "run_training"]
 
 #: Exit code after a training that diverged.
 DIVERGED = 3
 #: Exit code after Ctrl-C, as shells have it.
 INTERRUPTED = 130
-#: Seconds that one step may take.
-TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Ways:
     kind: ChipKind
     check: bool = False
     data: Path | None = None
-    timeout: float = TIMEOUT
+    timeout: float = STEP_TIMEOUT
     force: bool = False
     keep_going: bool = False
     tensorboard: bool = False
@@ -75,7 +74,7 @@ class Ways:
         """The command that goes on with a run."""
         words = ["zerotrain", "train", "--resume", "--chip", str(self.kind)]
         words += ["--run-folder", str(folder), *(["--data", str(self.data)] if self.data else [])]
-        words += ["--timeout", f"{self.timeout:g}"] if self.timeout != TIMEOUT else []
+        words += ["--timeout", f"{self.timeout:g}"] if self.timeout != STEP_TIMEOUT else []
         for name, given in (
             ("--verify", self.check),
             ("--tensorboard", self.tensorboard),

@@ -13,7 +13,7 @@ from zerotrain.cosim.tools import require_tools
 from zerotrain.cosim.traced import TracedChip
 from zerotrain.cosim.viewers import viewer_files
 from zerotrain.data import load_for
-from zerotrain.host.driver import Driver, StepResult
+from zerotrain.host.driver import STEP_TIMEOUT, Driver, StepResult
 from zerotrain.host.folder import RunFolder
 from zerotrain.host.identity import identity
 from zerotrain.host.session import Session
@@ -78,7 +78,7 @@ def trace_steps(
     *,
     output: Path | None = None,
     data: Path | None = None,
-    timeout: float = 120.0,
+    timeout: float = STEP_TIMEOUT,
 ) -> None:
     """Trace steps of a configuration from its beginning, or of a run from its checkpoint.
 

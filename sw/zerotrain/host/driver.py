@@ -30,7 +30,7 @@ from zerotrain.spec.registers import (
 from zerotrain.spec.step import StepSettings
 from zerotrain.spec.tables import FINE_BITS
 
-__all__ = ["ChipError", "Driver", "Evaluation", "StepResult"]
+__all__ = ["STEP_TIMEOUT", "ChipError", "Driver", "Evaluation", "StepResult"]
 
 Ints = NDArray[np.int64]
 
@@ -40,6 +40,8 @@ _STEP_REGISTERS = (
     "decay", "step_mantissa", "step_shift",
 )  # fmt: skip
 _WORD = 0xFFFFFFFF
+#: Seconds that a step may take, unless it is said otherwise.
+STEP_TIMEOUT = 120.0
 #: Points of an equation that are measured at once: format ``loss`` holds the sum of their errors.
 _CHECKED = 256
 
@@ -118,7 +120,11 @@ class Driver:
         If the chip cannot hold the network.
     """
 
-    def __init__(self, bus: Bus, chip: Chip, network: Network, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self, bus: Bus, chip: Chip, network: Network, *, timeout: float = STEP_TIMEOUT
+    ) -> None:
+        if not timeout > 0:
+            raise ValueError(f"The time that a step may take is above 0 seconds, got {timeout:g}")
         self.bus, self.chip, self.network, self.timeout = bus, chip, network, timeout
         self.windows = windows(chip)
         self._running: _Running | None = None
@@ -132,7 +138,13 @@ class Driver:
 
     @classmethod
     def loaded(
-        cls, bus: Bus, chip: Chip, network: Network, program: Program, *, timeout: float = 60.0
+        cls,
+        bus: Bus,
+        chip: Chip,
+        network: Network,
+        program: Program,
+        *,
+        timeout: float = STEP_TIMEOUT,
     ) -> Self:
         """A driver whose chip has the network's program."""
         driver = cls(bus, chip, network, timeout=timeout)

@@ -18,6 +18,11 @@ class RunPaths:
         self.path = path
 
     @property
+    def holds_runs(self) -> bool:
+        """Whether a run is there, or several seeds' runs."""
+        return self.checkpoint_path.exists() or self.seeds_path.exists()
+
+    @property
     def config_path(self) -> Path:
         return self.path / "config.toml"
 

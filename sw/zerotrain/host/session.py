@@ -16,7 +16,7 @@ from zerotrain.data.dataset import Dataset
 from zerotrain.exchange.fit import Start
 from zerotrain.golden.chip import GoldenChip
 from zerotrain.host.checkpoint import Checkpoint
-from zerotrain.host.driver import Driver
+from zerotrain.host.driver import STEP_TIMEOUT, Driver
 from zerotrain.host.health import Health
 from zerotrain.host.identity import identity
 from zerotrain.host.log import best_row
@@ -82,7 +82,7 @@ class Session:
         dataset: Dataset,
         *,
         start: Start | None = None,
-        timeout: float = 60.0,
+        timeout: float = STEP_TIMEOUT,
         announce: Callable[[str], None] | None = None,
     ) -> Iterator[Trainer]:
         """A trainer on a chip with the program loaded; the chip is released afterwards.
